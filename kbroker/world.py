@@ -1,0 +1,207 @@
+"""What the broker needs of the world, as protocols: Clock, Disk, Entropy, Transport.
+
+Cores take these as arguments and never touch the real thing; `kbroker.real` and `kbroker.testing` implement them, and
+one contract suite runs over every implementation. Everything here is called on the one thread that owns the state,
+unless a docstring says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+Buffer = bytes | bytearray | memoryview
+
+
+class DiskFailure(Exception):
+    """An I/O error or a full disk: the log directory it names must go offline."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class DirectoryLocked(Exception):
+    """Another process owns the directory (its `.lock` file is locked)."""
+
+
+class Timer(Protocol):
+    """An action that is due at a moment of protocol time."""
+
+    def cancel(self) -> None:
+        """Never fire; harmless when fired or cancelled already."""
+
+
+class Clock(Protocol):
+    """Protocol time: sessions, rebalances, delayed answers, retention. Tests and users can move it."""
+
+    def wall_ms(self) -> int:
+        """Milliseconds since 1970, as records and checkpoints carry them."""
+
+    def monotonic_ms(self) -> int:
+        """Milliseconds that never step back; for durations and deadlines."""
+
+    def call_at(self, deadline_ms: int, action: Callable[[], None]) -> Timer:
+        """Run `action` on the state's thread once monotonic_ms() reaches `deadline_ms`; never inside this call."""
+
+
+class Entropy(Protocol):
+    """Randomness, so that a seed can replace it."""
+
+    def uuid(self) -> bytes:
+        """16 bytes of a random (version 4) uuid, whose text form never begins with a dash (as Kafka's)."""
+
+    def below(self, end: int) -> int:
+        """A uniform integer in [0, end)."""
+
+
+class File(Protocol):
+    """An open file. Sizes and positions in bytes. Every method may raise DiskFailure."""
+
+    path: str
+
+    def size(self) -> int:
+        """The size that readers see."""
+
+    def write_at(self, position: int, buffers: Sequence[Buffer]) -> None:
+        """Write all of `buffers`, one after the other, at `position`, now; holes read as zeros."""
+
+    def read_at(self, position: int, length: int) -> bytes:
+        """Up to `length` bytes; fewer only at the end of the file."""
+
+    def truncate(self, size: int) -> None:
+        """Cut or extend with zeros to `size`."""
+
+    def sync(self) -> None:
+        """Data and size reach the medium (fsync). Blocks: call it through Disk.in_worker."""
+
+    def close(self) -> None:
+        """Give the descriptor back; further use is a bug."""
+
+    def view(self, position: int, length: int) -> memoryview | None:
+        """The bytes without a copy where the file lives in memory; None where it must be read or sent."""
+
+    def fileno(self) -> int:
+        """The descriptor for sendfile; only asked where view() gave None."""
+
+
+class Disk(Protocol):
+    """A tree of files. Paths are strings with '/', relative to nothing or absolute, as the caller got them."""
+
+    def open(self, path: str, *, create: bool = False) -> File:
+        """Open for reading and writing; missing and not `create`: FileNotFoundError."""
+
+    def exists(self, path: str) -> bool:
+        """Is there a file or directory of that name?"""
+
+    def list(self, path: str) -> list[str]:
+        """The sorted names in a directory; FileNotFoundError if it is missing."""
+
+    def is_directory(self, path: str) -> bool:
+        """False also when nothing is there."""
+
+    def make_directory(self, path: str) -> None:
+        """Create it and its parents; harmless when it exists."""
+
+    def read(self, path: str) -> bytes:
+        """A whole small file; FileNotFoundError if it is missing."""
+
+    def replace(self, path: str, data: bytes) -> None:
+        """Write a small file atomically and durably: temporary name, fsync, rename, fsync of the directory."""
+
+    def rename(self, source: str, target: str) -> None:
+        """Atomically, replacing `target` when it is a file."""
+
+    def remove(self, path: str) -> None:
+        """A file; harmless when it is missing."""
+
+    def remove_tree(self, path: str) -> None:
+        """A directory with all it holds; harmless when it is missing."""
+
+    def sync_directory(self, path: str) -> None:
+        """Names made, renamed or removed in `path` reach the medium."""
+
+    def lock(self, path: str) -> Lock:
+        """Own the lock file at `path`, created if missing. Raises DirectoryLocked."""
+
+    def total_bytes(self, path: str) -> int:
+        """The size of the volume under `path`; -1 unknown."""
+
+    def usable_bytes(self, path: str) -> int:
+        """What is free there; -1 unknown."""
+
+    def write(
+        self, file: File, position: int, buffers: Sequence[Buffer], done: Callable[[DiskFailure | None], None]
+    ) -> bool:
+        """Write like File.write_at: at once when small and nothing is queued before it, else by the writer thread.
+
+        True: it is written and `done` will not be called (a failure was raised). False: queued; `buffers` must stay
+        unchanged until `done(failure)` is called on the state's thread; queued writes of one disk finish in order.
+        """
+
+    def in_worker(self, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:
+        """Run blocking `work` (no access to shared state) on a worker thread, then `done(result)` on the state's thread.
+
+        A DiskFailure raised by `work` arrives as the result. A simulated disk uses no thread.
+        """
+
+
+class Lock(Protocol):
+    """An owned lock file."""
+
+    def release(self) -> None:
+        """Give it up."""
+
+
+@dataclass(slots=True, eq=False)
+class FileSlice:
+    """`length` bytes of a file from `position`, leased: the file stays open and its bytes stay put until release()."""
+
+    file: File
+    position: int
+    length: int
+    release: Callable[[], None]
+
+    def __len__(self) -> int:
+        return self.length
+
+
+Chunk = bytes | bytearray | memoryview | FileSlice
+"""What an answer is made of; len() is its size in bytes (memoryviews are of bytes)."""
+
+
+class Transport(Protocol):
+    """One connection's bytes: plain socket, TLS or memory. Errors of the peer raise ConnectionLost."""
+
+    peer: str
+    local_host: str
+    local_port: int
+
+    async def receive_into(self, buffer: memoryview) -> int:
+        """Wait for bytes; how many arrived, 0 at the end of the stream."""
+
+    def send_now(self, chunks: list[Chunk]) -> bool:
+        """Try to send everything without waiting; True when all is gone. What was sent is removed from `chunks`."""
+
+    async def send(self, chunks: list[Chunk]) -> None:
+        """Send all; releases every FileSlice in any case."""
+
+    async def close(self) -> None:
+        """Close now; harmless twice."""
+
+
+class ConnectionLost(Exception):
+    """The peer closed or reset the connection, or the operating system gave it up."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The three things a broker takes from outside, and how to ask for a listener (`network`, see kbroker.real)."""
+
+    clock: Clock
+    disk: Disk
+    entropy: Entropy
+    network: Any
