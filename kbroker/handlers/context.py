@@ -1,0 +1,29 @@
+"""What a handler knows about the request it answers, beside the request itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kbroker.handlers.node import Node
+
+
+@dataclass(slots=True, eq=False)
+class RequestContext:
+    """One request's surroundings; `received_ms` is monotonic protocol time."""
+
+    node: Node
+    api_version: int
+    client_id: str
+    client_host: str
+    principal: str
+    listener_name: str
+    local_host: str
+    local_port: int
+    received_ms: int
+    refusals: list[str] = field(default_factory=list)
+
+    def note(self, reason: str) -> None:
+        """Keep why something was refused, for the log of recent requests (never sent to the client)."""
+        self.refusals.append(reason)

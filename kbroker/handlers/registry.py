@@ -1,0 +1,69 @@
+"""Which handler serves which API key at which versions; ApiVersions is derived from this table alone.
+
+A handler module is named `kNN_...` and decorates its function with `@handles`. Nothing registers itself on import:
+`load_handlers()` reads the package's listing, so a new file is served and advertised without another line.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from kbroker.handlers.answer import Answer
+from kbroker.handlers.context import RequestContext
+
+Handle = Callable[[RequestContext, Any], Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """One served API: its declarations, the inclusive version range it implements, and its function."""
+
+    key: int
+    name: str
+    request: Any
+    response: Any
+    lowest: int
+    highest: int
+    handle: Handle
+
+
+def handles(request: Any, response: Any, *, serves: str) -> Callable[[Handle], Handle]:
+    """Mark a function as the handler of `request` for the versions in `serves` ("3-13" or "0")."""
+    lowest, _, highest = serves.partition("-")
+
+    def mark(function: Handle) -> Handle:
+        handler = Handler(
+            key=request.key,
+            name=request.name.removesuffix("Request"),
+            request=request,
+            response=response,
+            lowest=int(lowest),
+            highest=int(highest or lowest),
+            handle=function,
+        )
+        function.__dict__["handler"] = handler
+        return function
+
+    return mark
+
+
+def load_handlers() -> dict[int, Handler]:
+    """Every handler of this package by API key; imports the kNN modules, in the order of their keys."""
+    package = importlib.import_module("kbroker.handlers")
+    names = sorted(module.name for module in pkgutil.iter_modules(package.__path__) if module.name[:2] in _KEYED)
+    handlers: dict[int, Handler] = {}
+    for name in names:
+        module = importlib.import_module(f"kbroker.handlers.{name}")
+        for value in vars(module).values():
+            handler = getattr(value, "__dict__", {}).get("handler") if callable(value) else None
+            if isinstance(handler, Handler):
+                assert handler.key not in handlers or handlers[handler.key] is handler, f"two handlers for {handler.key}"
+                handlers[handler.key] = handler
+    return handlers
+
+
+_KEYED = frozenset(f"k{digit}" for digit in range(10))
