@@ -1,0 +1,68 @@
+"""The machine's clock, with protocol timers kept in one heap and fired by one trio task."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import time
+from collections.abc import Callable
+
+import trio
+
+
+class RealTimer:
+    """One entry of the heap; cancelling leaves it there, empty, until its time comes."""
+
+    __slots__ = ("action",)
+
+    def __init__(self, action: Callable[[], None]) -> None:
+        self.action: Callable[[], None] | None = action
+
+    def cancel(self) -> None:
+        """Forget the action; the entry is dropped when its time comes."""
+        self.action = None
+
+
+class RealClock:
+    """world.Clock on the machine's clocks; timers fire only while `run()` runs."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, int, RealTimer]] = []
+        self._order = itertools.count()
+        self._earlier = trio.Event()
+
+    def wall_ms(self) -> int:
+        """See world.Clock."""
+        return time.time_ns() // 1_000_000
+
+    def monotonic_ms(self) -> int:
+        """See world.Clock."""
+        return time.monotonic_ns() // 1_000_000
+
+    def call_at(self, deadline_ms: int, action: Callable[[], None]) -> RealTimer:
+        """See world.Clock."""
+        timer = RealTimer(action)
+        heap = self._heap
+        if not heap or deadline_ms < heap[0][0]:
+            self._earlier.set()
+        heapq.heappush(heap, (deadline_ms, next(self._order), timer))
+        return timer
+
+    async def run(self) -> None:
+        """Fire timers as they come due; until cancelled."""
+        while True:
+            self._fire_due()
+            if self._earlier.is_set():
+                self._earlier = trio.Event()
+            # Half a millisecond more: deadlines are whole milliseconds, and waking early costs a second wake-up.
+            wait_s = (self._heap[0][0] - self.monotonic_ms() + 0.5) / 1000 if self._heap else float("inf")
+            with trio.move_on_after(max(0.0, wait_s)):
+                await self._earlier.wait()
+
+    def _fire_due(self) -> None:
+        heap = self._heap
+        now_ms = self.monotonic_ms()
+        while heap and (heap[0][2].action is None or heap[0][0] <= now_ms):
+            action = heapq.heappop(heap)[2].action
+            if action is not None:
+                action()
