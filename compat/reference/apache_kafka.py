@@ -24,9 +24,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from compat.reference.jars import ReferenceUnavailable, fetch, is_available, java_command
+from compat.reference.jars import ReferenceUnavailableError, fetch, is_available, java_command
 
-__all__ = ["Node", "ReferenceUnavailable", "fetch", "is_available", "running", "tool"]
+__all__ = ["Node", "ReferenceUnavailableError", "fetch", "is_available", "running", "tool"]
 
 HOST = "127.0.0.1"
 DEFAULT_VERSION = "4.3.1"
@@ -98,13 +98,15 @@ class Node:
         return self.folder / "server.log"
 
     def format(self) -> None:
-        """Choose ports, write the properties and format the storage; raises ReferenceUnavailable on failure."""
+        """Choose ports, write the properties and format the storage; raises ReferenceUnavailableError on failure."""
         self.port, self.controller_port = _free_ports(2)
         self._write_configuration()
         arguments = ["format", "--standalone", "-t", _cluster_id(), "-c", str(self._properties)]
         done = tool("kafka.tools.StorageTool", *arguments, version=self.version)
         if done.returncode != 0:
-            raise ReferenceUnavailable(f"Apache Kafka could not format its storage: {(done.stderr or done.stdout)!r}")
+            raise ReferenceUnavailableError(
+                f"Apache Kafka could not format its storage: {(done.stderr or done.stdout)!r}"
+            )
 
     def start(self) -> None:
         """Start the process; returns at once, see `wait_until_ready`."""
@@ -117,7 +119,7 @@ class Node:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def wait_until_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
-        """Return once the node answers ApiVersions; raises ReferenceUnavailable when it died or stays silent.
+        """Return once the node answers ApiVersions; raises ReferenceUnavailableError when it died or stays silent.
 
         The process is checked too: another program on the same port must not pass for this node.
         """
@@ -125,7 +127,9 @@ class Node:
         while not answers_api_versions(HOST, self.port):
             self._check_alive()
             if time.monotonic() > deadline:
-                raise ReferenceUnavailable(f"Apache Kafka did not answer within {timeout_s:.0f} s\n{self.log_tail()}")
+                raise ReferenceUnavailableError(
+                    f"Apache Kafka did not answer within {timeout_s:.0f} s\n{self.log_tail()}"
+                )
             time.sleep(POLL_S)
         self._check_alive()
 
@@ -154,7 +158,7 @@ class Node:
         assert self.process is not None, "the node has not been started"
         status = self.process.poll()
         if status is not None:
-            raise ReferenceUnavailable(f"Apache Kafka {self.version} exited with {status}\n{self.log_tail()}")
+            raise ReferenceUnavailableError(f"Apache Kafka {self.version} exited with {status}\n{self.log_tail()}")
 
     def _write_configuration(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -187,7 +191,7 @@ def running(
     """A fresh node that answers, in a temporary folder; stopped and removed at the end, whatever happens.
 
     `overrides` are Kafka properties, `heap` is Java's notation (fixed size), `cpus` the cores it may use.
-    Raises ReferenceUnavailable when Java, Maven or the jars are missing or the node doesn't start.
+    Raises ReferenceUnavailableError when Java, Maven or the jars are missing or the node doesn't start.
     """
     folder = Path(tempfile.mkdtemp(prefix="apache-kafka-"))
     node = Node(version, folder, heap, cpus, dict(overrides or {}))
@@ -253,12 +257,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--heap", default="1G")
     parser.add_argument("-o", "--override", action="append", default=[], metavar="KEY=VALUE")
     chosen = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # SIGINT too: a shell starts its background jobs with SIGINT ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         with running(chosen.version, dict(item.split("=", 1) for item in chosen.override), chosen.heap) as node:
             print(node.bootstrap, flush=True)
             signal.pause()
-    except ReferenceUnavailable as problem:
+    except ReferenceUnavailableError as problem:
         print(problem, file=sys.stderr)
         return 1
     except KeyboardInterrupt:

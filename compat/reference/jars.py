@@ -26,7 +26,7 @@ BINDINGS: dict[str, tuple[str, ...]] = {
 FETCH_TIMEOUT_S = 600
 
 
-class ReferenceUnavailable(RuntimeError):
+class ReferenceUnavailableError(RuntimeError):
     """Java, Maven or the jars are missing; the message is one line that says what to install."""
 
 
@@ -47,13 +47,13 @@ def is_available() -> bool:
 def fetch(version: str) -> Path:
     """The folder with all jars of this Kafka release, fetched on first use.
 
-    Raises ReferenceUnavailable when a tool is missing, the release is unknown, or Maven fails.
+    Raises ReferenceUnavailableError when a tool is missing, the release is unknown, or Maven fails.
     """
     if version not in BINDINGS:
-        raise ReferenceUnavailable(f"Apache Kafka {version} is not set up here; known: {', '.join(BINDINGS)}")
+        raise ReferenceUnavailableError(f"Apache Kafka {version} is not set up here; known: {', '.join(BINDINGS)}")
     libs = CACHE / f"kafka-{version}" / "libs"
     if problem := missing_tool():
-        raise ReferenceUnavailable(problem)
+        raise ReferenceUnavailableError(problem)
     if not libs.is_dir():
         libs.parent.mkdir(parents=True, exist_ok=True)
         # Maven fills a folder of its own and the rename publishes it whole: two runs may fetch at once.
@@ -73,7 +73,7 @@ def _copy_dependencies(version: str, into: Path) -> None:
     if done.returncode != 0:
         shutil.rmtree(into)
         lines = (done.stdout + done.stderr).strip().splitlines()
-        raise ReferenceUnavailable(
+        raise ReferenceUnavailableError(
             f"Maven could not fetch Apache Kafka {version}: {lines[0] if lines else 'no output'}"
         )
 
