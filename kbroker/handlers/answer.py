@@ -24,42 +24,56 @@ CLOSE: Final = _Close()
 class Pending:
     """An answer that is owed later: settled exactly once, by whatever event comes first.
 
-    The server sets `on_settled`; the handler arranges that `settle(response)` is called: from a watch, a timer, a
-    commit. A second settle is ignored, so that a timer and an event may race. `on_abandoned` hooks run when the
+    The server sets `on_settled`; the handler arranges that `settle` or `settle_with` is called: from a watch, a timer,
+    a commit. A second settle is ignored, so that a timer and an event may race. `when_abandoned` hooks run when the
     connection ends before the answer was settled.
     """
 
-    __slots__ = ("_abandoned", "_on_abandoned", "on_settled", "response")
+    __slots__ = ("_build", "_hooks", "_is_over", "_response", "on_settled")
 
     def __init__(self) -> None:
-        self.response: Any = None
         self.on_settled: Callable[[], None] | None = None
-        self._on_abandoned: list[Callable[[], None]] = []
-        self._abandoned = False
+        self._response: Any = None
+        self._build: Callable[[], Any] | None = None
+        self._hooks: list[Callable[[], None]] = []
+        self._is_over = False
 
     @property
     def is_settled(self) -> bool:
-        """Is the response there?"""
-        return self.response is not None
+        """Can the response be taken?"""
+        return self._response is not None or self._build is not None
 
     def settle(self, response: Any) -> None:
         """Give the answer (a message or CLOSE); the first call wins."""
-        if self.response is not None or self._abandoned:
-            return
-        self.response = response
-        if self.on_settled is not None:
-            self.on_settled()
+        if not self._is_over:
+            self._response = response
+            self._finish()
+
+    def settle_with(self, build: Callable[[], Any]) -> None:
+        """Like settle, but the answer is built when the connection is ready to send it: it then holds the newest."""
+        if not self._is_over:
+            self._build = build
+            self._finish()
+
+    def take(self) -> Any:
+        """The answer of a settled one; call it once."""
+        return self._response if self._build is None else self._build()
 
     def when_abandoned(self, hook: Callable[[], None]) -> None:
         """Run `hook` if the connection goes away first (drop watches, cancel timers)."""
-        self._on_abandoned.append(hook)
+        self._hooks.append(hook)
 
     def abandon(self) -> None:
         """The connection ended: nobody waits for this answer any more."""
-        if self.response is None and not self._abandoned:
-            self._abandoned = True
-            for hook in self._on_abandoned:
+        if not self._is_over:
+            self._is_over = True
+            for hook in self._hooks:
                 hook()
+
+    def _finish(self) -> None:
+        self._is_over = True
+        if self.on_settled is not None:
+            self.on_settled()
 
 
 Answer = Any

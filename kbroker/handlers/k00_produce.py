@@ -1,0 +1,174 @@
+"""Produce: append record batches, and answer once what `acks` promises holds.
+
+    acks  0 nobody waits; a refusal closes the connection, the only way to tell such a producer
+          1 written by the leader
+         -1 written by every in-sync replica, or REQUEST_TIMED_OUT after timeout_ms
+
+Versions: 3-12 name topics, 13 names topic ids (KIP-516); from 8 refused records are named (KIP-467). Record bodies are
+not opened here. Kafka: KafkaApis.handleProduceRequest, ReplicaManager.appendRecords.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from kbroker.handlers.answer import CLOSE, Answer
+from kbroker.handlers.context import RequestContext
+from kbroker.handlers.delayed import when_progressed
+from kbroker.handlers.registry import handles
+from kbroker.log.partition_log import Appended, Refused, Stage, Ticket
+from kbroker.names import INTERNAL_TOPICS
+from kbroker.replica.partition import Partition
+from protocol_specs.api.k00_produce import ProduceRequest, ProduceResponse
+from protocol_specs.errors import ErrorCode
+
+TopicAnswer = ProduceResponse.TopicProduceResponse
+PartitionAnswer = ProduceResponse.PartitionProduceResponse
+RecordError = ProduceResponse.BatchIndexAndErrorMessage
+Leader = ProduceResponse.LeaderIdAndEpoch
+
+TOPIC_ID_SINCE: Final = 13
+CURRENT_LEADER_SINCE: Final = 10
+ZSTD_SINCE: Final = 7
+ADMIN_CLIENT: Final = "__admin_client"
+"""The one client id that Kafka lets write to internal topics."""
+
+_ATTRIBUTES_LOW_BYTE: Final = 22
+"""Where the codec stands in a batch header."""
+_ZSTD: Final = 4
+
+
+class Outcome:
+    """What became of one partition's batch: its answer and, while that may still change, what it waits for."""
+
+    __slots__ = ("answer", "partition", "ticket")
+
+    def __init__(self, answer: Any, partition: Partition | None = None, ticket: Ticket | None = None) -> None:
+        self.answer = answer
+        self.partition = partition
+        self.ticket = ticket
+
+    def is_over(self, acks: int) -> bool:
+        """Does what `acks` promises hold, or can it no longer come to hold?"""
+        ticket, partition = self.ticket, self.partition
+        if ticket is None or partition is None or partition.is_gone or partition.log.failure is not None:
+            return True
+        return ticket.is_at(Stage.WRITTEN) if acks == 1 else partition.high_watermark >= ticket.end
+
+
+@handles(ProduceRequest, ProduceResponse, serves="3-13")
+def produce(ctx: RequestContext, request: Any) -> Answer:
+    """Append each batch in the order of the request; see the module for what is waited for."""
+    acks = request.acks
+    outcomes: list[Outcome] = []
+    topics = [
+        TopicAnswer(name=topic.name, topic_id=topic.topic_id, partition_responses=list(_append(ctx, request, topic, outcomes)))
+        for topic in request.topic_data
+    ]
+    if acks == 0:
+        return CLOSE if any(outcome.answer.error_code for outcome in outcomes) else None
+
+    def answer() -> Any:
+        for outcome in outcomes:
+            _conclude(outcome, acks)
+        return ProduceResponse(responses=topics)
+
+    waiting = [outcome for outcome in outcomes if not outcome.is_over(acks)]
+    if not waiting:
+        return answer()
+    return when_progressed(
+        ctx.node.clock,
+        {outcome.partition for outcome in waiting if outcome.partition is not None},
+        ctx.received_ms + max(0, request.timeout_ms) if acks == -1 else None,
+        lambda: all(outcome.is_over(acks) for outcome in waiting),
+        answer,
+    )
+
+
+def _append(ctx: RequestContext, request: Any, topic: Any, outcomes: list[Outcome]) -> Iterator[Any]:
+    for wanted in topic.partition_data:
+        outcome = _append_one(ctx, request, topic, wanted)
+        outcomes.append(outcome)
+        yield outcome.answer
+
+
+def _append_one(ctx: RequestContext, request: Any, topic: Any, wanted: Any) -> Outcome:
+    """Check and append one batch."""
+    partition, error = _find(ctx, topic, wanted.index)
+    records = wanted.records
+    if records is None:
+        records = memoryview(b"")
+    error = error or _refusal(ctx, request, topic, records)
+    if partition is None or error:
+        ctx.note(f"{topic.name or topic.topic_id.hex()}-{wanted.index}: {error.name}")
+        return Outcome(PartitionAnswer(index=wanted.index, error_code=error, base_offset=-1))
+    result = partition.append_as_leader(records, request.acks)
+    if isinstance(result, Appended):
+        accepted = PartitionAnswer(
+            index=wanted.index,
+            base_offset=result.base_offset,
+            log_append_time_ms=result.log_append_time_ms,
+            log_start_offset=partition.log.log_start,
+        )
+        return Outcome(accepted, partition, result.ticket)
+    ctx.note(f"{partition}: {result.error.name}: {result.reason}")
+    return Outcome(_refused(ctx, partition, result))
+
+
+def _find(ctx: RequestContext, topic: Any, index: int) -> tuple[Partition | None, ErrorCode]:
+    if ctx.api_version >= TOPIC_ID_SINCE:
+        partition = ctx.node.partitions.find_by_id(topic.topic_id, index)
+        if partition is None:
+            known = ctx.node.image.topics.by_id(topic.topic_id) is not None
+            return None, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION if known else ErrorCode.UNKNOWN_TOPIC_ID
+        return partition, ErrorCode.NONE
+    partition = ctx.node.partitions.find(topic.name, index)
+    return partition, ErrorCode.NONE if partition else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+
+
+def _refusal(ctx: RequestContext, request: Any, topic: Any, records: memoryview) -> ErrorCode:
+    """What the request itself gets wrong, before the log looks at the batch."""
+    if request.acks not in (-1, 0, 1):
+        return ErrorCode.INVALID_REQUIRED_ACKS
+    if request.transactional_id is not None:
+        # Transactions are not served; InitProducerId refuses the same id in the same way.
+        return ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+    if topic.name in INTERNAL_TOPICS and ctx.client_id != ADMIN_CLIENT:
+        return ErrorCode.INVALID_TOPIC_EXCEPTION
+    if ctx.api_version < ZSTD_SINCE and len(records) > _ATTRIBUTES_LOW_BYTE and records[_ATTRIBUTES_LOW_BYTE] & 7 == _ZSTD:
+        return ErrorCode.UNSUPPORTED_COMPRESSION_TYPE
+    return ErrorCode.NONE
+
+
+def _refused(ctx: RequestContext, partition: Partition, result: Refused) -> Any:
+    """The answer for a batch that the partition refused; a wrong leader is told who leads (KIP-951)."""
+    answer = PartitionAnswer(
+        index=partition.index,
+        error_code=result.error,
+        base_offset=-1,
+        error_message=result.reason,
+        record_errors=[RecordError(batch_index=i, batch_index_error_message=text) for i, text in result.record_errors],
+    )
+    if result.error == ErrorCode.NOT_LEADER_OR_FOLLOWER and ctx.api_version >= CURRENT_LEADER_SINCE:
+        answer.current_leader = Leader(leader_id=partition.leader, leader_epoch=partition.leader_epoch)
+    return answer
+
+
+def _conclude(outcome: Outcome, acks: int) -> None:
+    """Turn an acceptance whose promise did not come to hold into the error that says so."""
+    ticket, partition, answer = outcome.ticket, outcome.partition, outcome.answer
+    if ticket is None or partition is None:
+        return
+    holds = ticket.is_at(Stage.WRITTEN) if acks == 1 else partition.high_watermark >= ticket.end
+    if holds and partition.log.failure is None:
+        return
+    if partition.log.failure is not None:
+        answer.error_code = ErrorCode.KAFKA_STORAGE_ERROR
+    elif partition.is_gone:
+        answer.error_code = ErrorCode.NOT_LEADER_OR_FOLLOWER
+    else:
+        answer.error_code = ErrorCode.REQUEST_TIMED_OUT
+    answer.base_offset = -1
+    answer.log_append_time_ms = -1
+    answer.log_start_offset = -1

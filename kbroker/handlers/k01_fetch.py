@@ -1,0 +1,222 @@
+"""Fetch: slices of partition logs, at once when there is enough, else when there is or `max_wait_ms` is over.
+
+Versions: 4-12 name topics, 13 and later topic ids (KIP-516); from 7 in sessions (KIP-227); 12 tells divergence; 16 tells
+a wrong client who leads (KIP-951). No record bytes are touched: an answer is made of FileSlices.
+Kafka: KafkaApis.handleFetchRequest, ReplicaManager.fetchMessages, Partition.fetchRecords.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from kbroker.handlers.answer import Answer
+from kbroker.handlers.context import RequestContext
+from kbroker.handlers.delayed import when_progressed
+from kbroker.handlers.registry import handles
+from kbroker.log.partition_log import LogRead
+from kbroker.replica.partition import Partition
+from kbroker.session import FetchedPartition, FetchPlan, Key
+from kbroker.world import FileSlice
+from protocol_specs.api.k01_fetch import FetchRequest, FetchResponse
+from protocol_specs.errors import ErrorCode
+
+TopicAnswer = FetchResponse.FetchableTopicResponse
+PartitionAnswer = FetchResponse.PartitionData
+Leader = FetchResponse.LeaderIdAndEpoch
+EndOfEpoch = FetchResponse.EpochEndOffset
+
+TOPIC_ID_SINCE: Final = 13
+REPLICA_STATE_SINCE: Final = 15
+CURRENT_LEADER_SINCE: Final = 16
+STORAGE_ERROR_SINCE: Final = 6
+ZSTD_SINCE: Final = 10
+CONSUMER: Final = -1
+DEBUG_CONSUMER: Final = -2
+READ_COMMITTED: Final = 1
+NO_RECORDS: Final = b""
+
+
+@dataclass(slots=True)
+class Reading:
+    """What one pass over the plan found; slices in it are leased until they are sent or released."""
+
+    answers: list[tuple[Key, FetchedPartition, Any]] = field(default_factory=list)
+    waited_for: list[tuple[Partition, FetchedPartition]] = field(default_factory=list)
+    record_bytes: int = 0
+    has_news: bool = False
+
+    def release(self) -> None:
+        """Give the leases back: nothing of this is sent."""
+        for _, _, answer in self.answers:
+            if isinstance(answer.records, FileSlice):
+                answer.records.release()
+
+
+@handles(FetchRequest, FetchResponse, serves="4-18")
+def fetch(ctx: RequestContext, request: Any) -> Answer:
+    """Answer from what is written now, or wait for min_bytes."""
+    plan = ctx.node.sessions.plan(
+        request, uses_topic_ids=ctx.api_version >= TOPIC_ID_SINCE, now_ms=ctx.node.clock.monotonic_ms()
+    )
+    if isinstance(plan, ErrorCode):
+        ctx.note(f"fetch session {request.session_id}, epoch {request.session_epoch}: {plan.name}")
+        return FetchResponse(error_code=plan)
+    reading = _read(ctx, request, plan)
+    if request.max_wait_ms <= 0 or not plan.partitions or reading.has_news or reading.record_bytes >= request.min_bytes:
+        return _answer(ctx, plan, reading)
+    reading.release()
+    return when_progressed(
+        ctx.node.clock,
+        {partition for partition, _ in reading.waited_for},
+        ctx.received_ms + request.max_wait_ms,
+        lambda: _is_enough(ctx, request, plan, reading),
+        lambda: _answer(ctx, plan, _read(ctx, request, plan)),
+    )
+
+
+def _is_enough(ctx: RequestContext, request: Any, plan: FetchPlan, before: Reading) -> bool:
+    """Has what the request waits for come? One byte is found by comparing offsets, more by reading again."""
+    reader = _Reader(ctx, request)
+    if any(partition.is_gone for partition, _ in before.waited_for):
+        return True
+    if request.min_bytes <= 1:
+        return any(reader.end(partition) > wanted.fetch_offset for partition, wanted in before.waited_for)
+    again = _read(ctx, request, plan)
+    again.release()
+    return again.has_news or again.record_bytes >= request.min_bytes
+
+
+def _read(ctx: RequestContext, request: Any, plan: FetchPlan) -> Reading:
+    """One pass over the partitions in order, within the byte limits; the first batch found is given whole."""
+    reader = _Reader(ctx, request)
+    reading = Reading()
+    left = min(request.max_bytes, ctx.node.config["fetch.max.bytes"])
+    for key, wanted in plan.partitions.items():
+        answer, partition = reader.read(wanted, min(left - reading.record_bytes, wanted.max_bytes), reading.record_bytes == 0)
+        reading.answers.append((key, wanted, answer))
+        reading.record_bytes += len(answer.records)
+        if answer.error_code or answer.diverging_epoch.epoch >= 0:
+            reading.has_news = True
+        if partition is not None:
+            reading.waited_for.append((partition, wanted))
+    return reading
+
+
+def _answer(ctx: RequestContext, plan: FetchPlan, reading: Reading) -> Any:
+    """Gather by topic; an incremental answer leaves out what the client knows already."""
+    topics: dict[Any, Any] = {}
+    gave_records: list[Key] = []
+    for key, wanted, answer in reading.answers:
+        size = len(answer.records)
+        if plan.session is not None and not _is_told(plan, wanted, answer, size):
+            continue
+        if size:
+            gave_records.append(key)
+        topic = topics.get(key[0])
+        if topic is None:
+            topic = topics[key[0]] = TopicAnswer(topic=wanted.topic, topic_id=wanted.topic_id, partitions=[])
+        topic.partitions.append(answer)
+    if plan.session is not None:
+        plan.session.serve_last(gave_records)
+    return FetchResponse(session_id=plan.session_id, responses=list(topics.values()))
+
+
+def _is_told(plan: FetchPlan, wanted: FetchedPartition, answer: Any, size: int) -> bool:
+    diverges = answer.diverging_epoch.epoch >= 0
+    news = wanted.has_news(answer.error_code, answer.high_watermark, answer.log_start_offset, size, diverges=diverges)
+    return news or not plan.is_incremental
+
+
+class _Reader:
+    """How this request reads partitions: who asks, and up to where it may see."""
+
+    __slots__ = ("_ctx", "_is_committed", "_replica", "_version")
+
+    def __init__(self, ctx: RequestContext, request: Any) -> None:
+        self._ctx = ctx
+        self._version = ctx.api_version
+        self._is_committed = request.isolation_level == READ_COMMITTED
+        by_state = ctx.api_version >= REPLICA_STATE_SINCE
+        self._replica: int = request.replica_state.replica_id if by_state else request.replica_id
+
+    def end(self, partition: Partition) -> int:
+        """The offset before which this reader may see records."""
+        if self._replica != CONSUMER:
+            return partition.log.written_end
+        return partition.last_stable_offset if self._is_committed else partition.high_watermark
+
+    def read(self, wanted: FetchedPartition, bytes_max: int, at_least_one: bool) -> tuple[Any, Partition | None]:
+        """The partition's answer, and the partition if it may give more later."""
+        partition, error = self._find(wanted)
+        if partition is None or error:
+            return self._refused(wanted, error, partition), None
+        diverging = self._divergence(partition, wanted)
+        if diverging is not None:
+            return self._filled(partition, NO_RECORDS, diverging), None
+        read = partition.log.read(wanted.fetch_offset, max(0, bytes_max), self.end(partition), at_least_one=at_least_one)
+        if isinstance(read, LogRead):
+            return self._filled(partition, read.records, None), partition
+        self._ctx.note(f"{partition}: {read.error.name}: {read.reason}")
+        return self._refused(wanted, read.error, partition), None
+
+    def _find(self, wanted: FetchedPartition) -> tuple[Partition | None, ErrorCode]:
+        """The partition, fenced: by its leader's epoch, by who asks, by the codec that the client cannot know."""
+        node = self._ctx.node
+        if self._version >= TOPIC_ID_SINCE:
+            partition = node.partitions.find_by_id(wanted.topic_id, wanted.partition)
+            unknown = ErrorCode.UNKNOWN_TOPIC_ID
+            if partition is None and node.image.topics.by_id(wanted.topic_id) is not None:
+                unknown = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+        else:
+            partition = node.partitions.find(wanted.topic, wanted.partition)
+            unknown = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+        if partition is None:
+            return None, unknown
+        error = partition.fence(wanted.current_leader_epoch)
+        if not error and not partition.is_leader and self._replica != DEBUG_CONSUMER:
+            error = ErrorCode.NOT_LEADER_OR_FOLLOWER
+        if not error and self._replica >= 0:
+            # A replica that the partition is not assigned to: nobody replicates from this broker.
+            known_epoch = wanted.current_leader_epoch >= 0
+            error = ErrorCode.UNKNOWN_LEADER_EPOCH if known_epoch else ErrorCode.NOT_LEADER_OR_FOLLOWER
+        if not error and self._version < ZSTD_SINCE and partition.log.settings.compression_type == "zstd":
+            error = ErrorCode.UNSUPPORTED_COMPRESSION_TYPE
+        return partition, error
+
+    def _divergence(self, partition: Partition, wanted: FetchedPartition) -> Any:
+        """Where the reader's log parts from ours, if it does (KIP-595)."""
+        if wanted.last_fetched_epoch < 0:
+            return None
+        epoch, end = partition.log.end_offset_for_epoch(wanted.last_fetched_epoch)
+        if epoch < wanted.last_fetched_epoch or end < wanted.fetch_offset:
+            return EndOfEpoch(epoch=epoch, end_offset=end)
+        return None
+
+    def _filled(self, partition: Partition, records: Any, diverging: Any) -> Any:
+        answer = PartitionAnswer(
+            partition_index=partition.index,
+            high_watermark=partition.high_watermark,
+            last_stable_offset=partition.last_stable_offset,
+            log_start_offset=partition.log.log_start,
+            aborted_transactions=[] if self._is_committed else None,
+            records=records,
+        )
+        if diverging is not None:
+            answer.diverging_epoch = diverging
+        return answer
+
+    def _refused(self, wanted: FetchedPartition, error: ErrorCode, partition: Partition | None) -> Any:
+        if error == ErrorCode.KAFKA_STORAGE_ERROR and self._version < STORAGE_ERROR_SINCE:
+            error = ErrorCode.NOT_LEADER_OR_FOLLOWER
+        answer = PartitionAnswer(
+            partition_index=wanted.partition,
+            error_code=error,
+            high_watermark=-1,
+            aborted_transactions=[] if self._is_committed else None,
+            records=NO_RECORDS,
+        )
+        tells_leader = error in (ErrorCode.NOT_LEADER_OR_FOLLOWER, ErrorCode.FENCED_LEADER_EPOCH)
+        if partition is not None and tells_leader and self._version >= CURRENT_LEADER_SINCE:
+            answer.current_leader = Leader(leader_id=partition.leader, leader_epoch=partition.leader_epoch)
+        return answer

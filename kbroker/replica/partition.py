@@ -1,0 +1,109 @@
+"""One partition as its leader holds it: the log, the leader's epoch, the ISR, the high watermark, the watches.
+
+Produce and Fetch meet here: an append moves the end of the log, the high watermark follows what the counted replicas
+have, and every move pokes the watches.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kbroker.log.partition_log import Appended, Origin, PartitionLog, Refused, Stage
+from kbroker.replica.isr import Committed, Progress, high_watermark
+from kbroker.replica.watches import Watches
+from protocol_specs.errors import ErrorCode
+
+if TYPE_CHECKING:
+    from kbroker.metadata.image import PartitionImage
+
+
+class Partition:
+    """The leader's view of one partition. All methods are sync: a call is an atomic step of the state."""
+
+    __slots__ = (
+        "_followers",
+        "_isr",
+        "_min_isr",
+        "high_watermark",
+        "index",
+        "is_gone",
+        "leader",
+        "leader_epoch",
+        "log",
+        "node_id",
+        "topic",
+        "topic_id",
+        "watches",
+    )
+
+    def __init__(self, topic: str, topic_id: bytes, index: int, node_id: int, log: PartitionLog) -> None:
+        self.topic = topic
+        self.topic_id = topic_id
+        self.index = index
+        self.node_id = node_id
+        self.log = log
+        self.leader = -1
+        self.leader_epoch = -1
+        self.watches = Watches()
+        self.is_gone = False
+        self._isr = Committed(frozenset())
+        self._min_isr = 1
+        self._followers: dict[int, Progress] = {}
+        self.high_watermark = log.log_start
+
+    @property
+    def is_leader(self) -> bool:
+        """Does this node lead the partition, and can its log be used?"""
+        return self.leader == self.node_id and not self.is_gone
+
+    @property
+    def last_stable_offset(self) -> int:
+        """Where read-committed readers must stop (exclusive)."""
+        return self.log.last_stable_end(self.high_watermark)
+
+    def follow_metadata(self, image: PartitionImage, min_isr: int) -> None:
+        """Take leadership and ISR from the committed image; `min_isr` is capped by the replica count, as in Kafka."""
+        self.leader = image.leader
+        self.leader_epoch = image.leader_epoch
+        self._isr = Committed(frozenset(image.isr))
+        self._min_isr = min(min_isr, len(image.replicas))
+        self.progressed()
+
+    def append_as_leader(
+        self, records: memoryview, required_acks: int, origin: Origin = Origin.CLIENT
+    ) -> Appended | Refused:
+        """Append one batch; acks=all needs enough in-sync replicas before anything is written."""
+        if not self.is_leader:
+            return Refused(ErrorCode.NOT_LEADER_OR_FOLLOWER, f"broker {self.leader} leads {self}")
+        if required_acks == -1 and len(self._isr.members) < self._min_isr:
+            return Refused(
+                ErrorCode.NOT_ENOUGH_REPLICAS, f"{len(self._isr.members)} in sync, {self._min_isr} required"
+            )
+        outcome = self.log.append_as_leader(records, self.leader_epoch, origin=origin)
+        if type(outcome) is Appended and outcome.ticket.is_at(Stage.WRITTEN):
+            self.progressed()
+        return outcome
+
+    def progressed(self) -> None:
+        """The log was written further, failed, or the ISR changed: move the high watermark, poke the watches."""
+        if self.leader == self.node_id:
+            self.high_watermark = high_watermark(
+                self.log.written_end, self._followers.values(), self._isr, self._min_isr, self.high_watermark
+            )
+        self.watches.fire()
+
+    def close(self) -> None:
+        """The partition leaves this node (deleted or stopped): whoever waits is told by `is_gone`."""
+        self.is_gone = True
+        self.watches.fire()
+
+    def fence(self, current_leader_epoch: int) -> ErrorCode:
+        """Is the epoch that a client believes in ours? -1 asks for no check (KIP-320)."""
+        if current_leader_epoch in (-1, self.leader_epoch):
+            return ErrorCode.NONE
+        if current_leader_epoch < self.leader_epoch:
+            return ErrorCode.FENCED_LEADER_EPOCH
+        return ErrorCode.UNKNOWN_LEADER_EPOCH
+
+    def __str__(self) -> str:
+        return f"{self.topic}-{self.index}"

@@ -1,0 +1,181 @@
+"""Fetch sessions (KIP-227): the broker remembers what a consumer fetches, so that it need not say it every time.
+
+    (id 0, epoch -1)   no session, every partition is named
+    (id x, epoch 0)    full: close x, open a new session if there is room
+    (id x, epoch -1)   close x, answer as without a session
+    (id x, epoch n)    incremental: what changed since n-1
+
+Pure: time and randomness are arguments. Not here: reading (handlers/k01_fetch.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from protocol_specs.errors import ErrorCode
+
+FINAL_EPOCH: Final = -1
+INITIAL_EPOCH: Final = 0
+EPOCH_MAX: Final = 2**31 - 1
+
+EVICTION_MS_MIN: Final = 120_000
+"""A session idle for less is not evicted for another (Kafka: FetchSession MIN_INCREMENTAL_FETCH_SESSION_EVICTION_MS)."""
+
+Key = tuple[Any, int]
+"""(topic name, or topic id from v13 on; partition)."""
+
+
+@dataclass(slots=True)
+class FetchedPartition:
+    """What is fetched of one partition, and what the client was told last."""
+
+    topic: str
+    topic_id: bytes
+    partition: int
+    fetch_offset: int
+    max_bytes: int
+    current_leader_epoch: int
+    last_fetched_epoch: int
+    told_high_watermark: int = -1
+    told_log_start: int = -1
+    told_error: int = 0
+
+    def update(self, newer: FetchedPartition) -> None:
+        """The client asks again, with another position perhaps; what it was told stays."""
+        self.fetch_offset = newer.fetch_offset
+        self.max_bytes = newer.max_bytes
+        self.current_leader_epoch = newer.current_leader_epoch
+        self.last_fetched_epoch = newer.last_fetched_epoch
+
+    def has_news(self, error: int, high_watermark: int, log_start: int, record_bytes: int, *, diverges: bool) -> bool:
+        """Must an incremental answer mention this partition? Remembers what it is told then."""
+        news = (
+            record_bytes > 0
+            or error != 0
+            or self.told_error != 0
+            or diverges
+            or high_watermark != self.told_high_watermark
+            or log_start != self.told_log_start
+        )
+        if news:
+            self.told_error, self.told_high_watermark, self.told_log_start = error, high_watermark, log_start
+        return news
+
+
+@dataclass(slots=True)
+class FetchSession:
+    """The partitions of one session in the order they are served, and the epoch its next request must carry."""
+
+    id: int
+    uses_topic_ids: bool
+    partitions: dict[Key, FetchedPartition]
+    next_epoch: int
+    last_used_ms: int
+
+    def serve_last(self, keys: Iterable[Key]) -> None:
+        """Move partitions that gave records behind the others, so that none is starved by a size limit."""
+        for key in keys:
+            partition = self.partitions.pop(key, None)
+            if partition is not None:
+                self.partitions[key] = partition
+
+
+@dataclass(slots=True, frozen=True)
+class FetchPlan:
+    """What one request fetches: `session` is None where there is none; an incremental answer leaves out what is old."""
+
+    partitions: dict[Key, FetchedPartition]
+    session: FetchSession | None
+    is_incremental: bool
+
+    @property
+    def session_id(self) -> int:
+        """What the answer carries; 0 says that there is no session."""
+        return self.session.id if self.session else 0
+
+
+class FetchSessions:
+    """All sessions of a broker, at most `slots` of them (max.incremental.fetch.session.cache.slots)."""
+
+    __slots__ = ("_below", "_sessions", "_slots")
+
+    def __init__(self, slots: int, below: Callable[[int], int]) -> None:
+        self._slots = slots
+        self._below = below
+        self._sessions: dict[int, FetchSession] = {}
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def plan(self, request: Any, *, uses_topic_ids: bool, now_ms: int) -> FetchPlan | ErrorCode:
+        """What `request` (a FetchRequest) asks for; an ErrorCode is the answer's top-level error."""
+        named = _named_partitions(request, uses_topic_ids=uses_topic_ids)
+        if request.session_epoch in (FINAL_EPOCH, INITIAL_EPOCH):
+            self._sessions.pop(request.session_id, None)
+            session = None
+            if request.session_epoch == INITIAL_EPOCH and named:
+                session = self._open(named, uses_topic_ids=uses_topic_ids, now_ms=now_ms)
+            return FetchPlan(named, session, is_incremental=False)
+        return self._continue(request, named, uses_topic_ids=uses_topic_ids, now_ms=now_ms)
+
+    def _continue(
+        self, request: Any, named: dict[Key, FetchedPartition], *, uses_topic_ids: bool, now_ms: int
+    ) -> FetchPlan | ErrorCode:
+        session = self._sessions.get(request.session_id)
+        if session is None:
+            return ErrorCode.FETCH_SESSION_ID_NOT_FOUND
+        if session.next_epoch != request.session_epoch:
+            return ErrorCode.INVALID_FETCH_SESSION_EPOCH
+        if session.uses_topic_ids != uses_topic_ids:
+            return ErrorCode.FETCH_SESSION_TOPIC_ID_ERROR
+        for topic in request.forgotten_topics_data:
+            for index in topic.partitions:
+                session.partitions.pop((topic.topic_id if uses_topic_ids else topic.topic, index), None)
+        for key, newer in named.items():
+            known = session.partitions.setdefault(key, newer)
+            if known is not newer:
+                known.update(newer)
+        session.next_epoch = 1 if request.session_epoch == EPOCH_MAX else request.session_epoch + 1
+        session.last_used_ms = now_ms
+        if not session.partitions:
+            del self._sessions[session.id]
+            return FetchPlan({}, None, is_incremental=True)
+        return FetchPlan(dict(session.partitions), session, is_incremental=True)
+
+    def _open(
+        self, partitions: dict[Key, FetchedPartition], *, uses_topic_ids: bool, now_ms: int
+    ) -> FetchSession | None:
+        if len(self._sessions) >= self._slots and not self._evict(now_ms):
+            return None
+        session_id = 0
+        while session_id == 0 or session_id in self._sessions:
+            session_id = self._below(EPOCH_MAX) + 1
+        session = FetchSession(session_id, uses_topic_ids, partitions, 1, now_ms)
+        self._sessions[session_id] = session
+        return session
+
+    def _evict(self, now_ms: int) -> bool:
+        """Make room by the session that is idle for longest, if that is long enough."""
+        oldest = min(self._sessions.values(), key=lambda session: session.last_used_ms, default=None)
+        if oldest is None or now_ms - oldest.last_used_ms <= EVICTION_MS_MIN:
+            return False
+        del self._sessions[oldest.id]
+        return True
+
+
+def _named_partitions(request: Any, *, uses_topic_ids: bool) -> dict[Key, FetchedPartition]:
+    named: dict[Key, FetchedPartition] = {}
+    for topic in request.topics:
+        for wanted in topic.partitions:
+            named[topic.topic_id if uses_topic_ids else topic.topic, wanted.partition] = FetchedPartition(
+                topic.topic,
+                topic.topic_id,
+                wanted.partition,
+                wanted.fetch_offset,
+                wanted.partition_max_bytes,
+                wanted.current_leader_epoch,
+                wanted.last_fetched_epoch,
+            )
+    return named
