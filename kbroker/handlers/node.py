@@ -59,3 +59,6 @@ class Node(Protocol):
 
     def api_ranges(self) -> list[tuple[int, int, int]]:
         """(key, lowest, highest) of every served API, by key."""
+
+    def supported_features(self) -> dict[str, tuple[int, int]]:
+        """The features that this broker knows, with their lowest and highest level."""

@@ -1,0 +1,110 @@
+"""ListOffsets: offsets by timestamp, or at the ends of a log.
+
+    timestamp  -1 latest   -2 earliest   -3 record with the largest timestamp (v7, KIP-734)
+               -4 earliest local (v8)   -5 latest tiered (v9)   -6 earliest pending upload (v11)
+               >= 0 the first record that is as young or younger
+
+Without tiered storage everything is local, nothing is tiered. Kafka: ReplicaManager.fetchOffset, UnifiedLog.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from kbroker.handlers.answer import Answer
+from kbroker.handlers.context import RequestContext
+from kbroker.handlers.registry import handles
+from kbroker.replica.partition import Partition
+from protocol_specs.api.k02_list_offsets import ListOffsetsRequest, ListOffsetsResponse
+from protocol_specs.errors import ErrorCode
+
+TopicAnswer = ListOffsetsResponse.ListOffsetsTopicResponse
+PartitionAnswer = ListOffsetsResponse.ListOffsetsPartitionResponse
+
+LATEST: Final = -1
+EARLIEST: Final = -2
+MAX_TIMESTAMP: Final = -3
+EARLIEST_LOCAL: Final = -4
+LATEST_TIERED: Final = -5
+EARLIEST_PENDING_UPLOAD: Final = -6
+
+SPECIAL_SINCE: Final = {
+    LATEST: 0,
+    EARLIEST: 0,
+    MAX_TIMESTAMP: 7,
+    EARLIEST_LOCAL: 8,
+    LATEST_TIERED: 9,
+    EARLIEST_PENDING_UPLOAD: 11,
+}
+READ_COMMITTED: Final = 1
+DEBUG_CONSUMER: Final = -2
+LEADER_EPOCH_SINCE: Final = 4
+
+Found = tuple[int, int, int]
+"""offset, timestamp, leader epoch; -1 each where there is none."""
+NOT_FOUND: Final[Found] = (-1, -1, -1)
+
+
+@handles(ListOffsetsRequest, ListOffsetsResponse, serves="1-11")
+def list_offsets(ctx: RequestContext, request: Any) -> Answer:
+    """Answer every partition by itself; a partition named twice is an invalid request."""
+    named = [(topic.name, wanted.partition_index) for topic in request.topics for wanted in topic.partitions]
+    twice = {name for name in named if named.count(name) > 1} if len(set(named)) < len(named) else set()
+    return ListOffsetsResponse(
+        topics=[
+            TopicAnswer(
+                name=topic.name,
+                partitions=[
+                    _refused(wanted, ErrorCode.INVALID_REQUEST)
+                    if (topic.name, wanted.partition_index) in twice
+                    else _one(ctx, request, topic.name, wanted)
+                    for wanted in topic.partitions
+                ],
+            )
+            for topic in request.topics
+        ]
+    )
+
+
+def _one(ctx: RequestContext, request: Any, topic: str, wanted: Any) -> Any:
+    partition = ctx.node.partitions.find(topic, wanted.partition_index)
+    if partition is None:
+        return _refused(wanted, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+    error = partition.fence(wanted.current_leader_epoch)
+    if not error and not partition.is_leader and request.replica_id != DEBUG_CONSUMER:
+        error = ErrorCode.NOT_LEADER_OR_FOLLOWER
+    if not error and wanted.timestamp < 0 and SPECIAL_SINCE.get(wanted.timestamp, 1 << 15) > ctx.api_version:
+        error = ErrorCode.UNSUPPORTED_VERSION
+    if error:
+        ctx.note(f"{partition}: {error.name}")
+        return _refused(wanted, error)
+    offset, timestamp, epoch = _find(partition, wanted.timestamp, _visible_end(request, partition))
+    answer = PartitionAnswer(partition_index=wanted.partition_index, offset=offset, timestamp=timestamp)
+    if ctx.api_version >= LEADER_EPOCH_SINCE:
+        answer.leader_epoch = epoch
+    return answer
+
+
+def _visible_end(request: Any, partition: Partition) -> int:
+    if request.replica_id != -1:
+        return partition.log.written_end
+    return partition.last_stable_offset if request.isolation_level == READ_COMMITTED else partition.high_watermark
+
+
+def _find(partition: Partition, timestamp: int, end: int) -> Found:
+    log = partition.log
+    if timestamp == LATEST:
+        return end, -1, partition.leader_epoch
+    if timestamp in (EARLIEST, EARLIEST_LOCAL, EARLIEST_PENDING_UPLOAD):
+        if timestamp == EARLIEST_PENDING_UPLOAD:
+            return NOT_FOUND
+        return log.log_start, -1, log.epoch_at(log.log_start)
+    if timestamp == LATEST_TIERED:
+        return NOT_FOUND
+    found = log.max_timestamp() if timestamp == MAX_TIMESTAMP else log.offset_for_timestamp(timestamp)
+    # What a reader may not see yet is not found (Kafka: fetchOffsetForTimestamp with lastFetchableOffset).
+    return NOT_FOUND if found is None or found[0] >= end else found
+
+
+def _refused(wanted: Any, error: ErrorCode) -> Any:
+    return PartitionAnswer(partition_index=wanted.partition_index, error_code=error)
