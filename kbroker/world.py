@@ -143,7 +143,7 @@ class Disk(Protocol):
         """
 
     def in_worker(self, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:
-        """Run blocking `work` (no access to shared state) on a worker thread, then `done(result)` on the state's thread.
+        """Run blocking `work` (no shared state) on a worker thread, then `done(result)` on the state's thread.
 
         A DiskFailure raised by `work` arrives as the result. A simulated disk uses no thread.
         """

@@ -29,10 +29,12 @@ class Pending:
     connection ends before the answer was settled.
     """
 
-    __slots__ = ("_build", "_hooks", "_is_over", "_response", "on_settled")
+    __slots__ = ("_build", "_hooks", "_is_over", "_response", "hurry", "on_settled")
 
     def __init__(self) -> None:
         self.on_settled: Callable[[], None] | None = None
+        self.hurry: Callable[[], None] | None = None
+        """Settle now with what is there: the broker stops. None where an early answer would be a wrong one."""
         self._response: Any = None
         self._build: Callable[[], Any] | None = None
         self._hooks: list[Callable[[], None]] = []

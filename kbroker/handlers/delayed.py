@@ -18,10 +18,13 @@ def when_progressed(
     deadline_ms: int | None,
     is_enough: Callable[[], bool],
     build: Callable[[], Any],
+    *,
+    may_hurry: bool = False,
 ) -> Pending:
     """An answer made by `build` once `is_enough()` holds after some progress, or at `deadline_ms` (monotonic).
 
-    The caller has found already that it does not hold now. `build` runs when the answer is about to be sent.
+    The caller has found already that it does not hold now. `build` runs when the answer is about to be sent. With
+    `may_hurry` a stopping broker gives the answer at once.
     """
     pending = Pending()
     watched = tuple(partitions)
@@ -46,4 +49,6 @@ def when_progressed(
     if deadline_ms is not None:
         timer = clock.call_at(deadline_ms, finish)
     pending.when_abandoned(forget)
+    if may_hurry:
+        pending.hurry = finish
     return pending

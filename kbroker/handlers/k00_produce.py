@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from protocol_specs.errors import ErrorCode
+
 from kbroker.handlers.answer import CLOSE, Answer
 from kbroker.handlers.context import RequestContext
 from kbroker.handlers.delayed import when_progressed
@@ -21,7 +23,6 @@ from kbroker.log.partition_log import Appended, Refused, Stage, Ticket
 from kbroker.names import INTERNAL_TOPICS
 from kbroker.replica.partition import Partition
 from protocol_specs.api.k00_produce import ProduceRequest, ProduceResponse
-from protocol_specs.errors import ErrorCode
 
 TopicAnswer = ProduceResponse.TopicProduceResponse
 PartitionAnswer = ProduceResponse.PartitionProduceResponse
@@ -63,7 +64,9 @@ def produce(ctx: RequestContext, request: Any) -> Answer:
     acks = request.acks
     outcomes: list[Outcome] = []
     topics = [
-        TopicAnswer(name=topic.name, topic_id=topic.topic_id, partition_responses=list(_append(ctx, request, topic, outcomes)))
+        TopicAnswer(
+            name=topic.name, topic_id=topic.topic_id, partition_responses=list(_append(ctx, request, topic, outcomes))
+        )
         for topic in request.topic_data
     ]
     if acks == 0:
@@ -136,7 +139,11 @@ def _refusal(ctx: RequestContext, request: Any, topic: Any, records: memoryview)
         return ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
     if topic.name in INTERNAL_TOPICS and ctx.client_id != ADMIN_CLIENT:
         return ErrorCode.INVALID_TOPIC_EXCEPTION
-    if ctx.api_version < ZSTD_SINCE and len(records) > _ATTRIBUTES_LOW_BYTE and records[_ATTRIBUTES_LOW_BYTE] & 7 == _ZSTD:
+    if (
+        ctx.api_version < ZSTD_SINCE
+        and len(records) > _ATTRIBUTES_LOW_BYTE
+        and records[_ATTRIBUTES_LOW_BYTE] & 7 == _ZSTD
+    ):
         return ErrorCode.UNSUPPORTED_COMPRESSION_TYPE
     return ErrorCode.NONE
 

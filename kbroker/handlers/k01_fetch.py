@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from protocol_specs.errors import ErrorCode
+
 from kbroker.handlers.answer import Answer
 from kbroker.handlers.context import RequestContext
 from kbroker.handlers.delayed import when_progressed
@@ -19,7 +21,6 @@ from kbroker.replica.partition import Partition
 from kbroker.session import FetchedPartition, FetchPlan, Key
 from kbroker.world import FileSlice
 from protocol_specs.api.k01_fetch import FetchRequest, FetchResponse
-from protocol_specs.errors import ErrorCode
 
 TopicAnswer = FetchResponse.FetchableTopicResponse
 PartitionAnswer = FetchResponse.PartitionData
@@ -72,6 +73,7 @@ def fetch(ctx: RequestContext, request: Any) -> Answer:
         ctx.received_ms + request.max_wait_ms,
         lambda: _is_enough(ctx, request, plan, reading),
         lambda: _answer(ctx, plan, _read(ctx, request, plan)),
+        may_hurry=True,
     )
 
 
@@ -93,7 +95,9 @@ def _read(ctx: RequestContext, request: Any, plan: FetchPlan) -> Reading:
     reading = Reading()
     left = min(request.max_bytes, ctx.node.config["fetch.max.bytes"])
     for key, wanted in plan.partitions.items():
-        answer, partition = reader.read(wanted, min(left - reading.record_bytes, wanted.max_bytes), reading.record_bytes == 0)
+        answer, partition = reader.read(
+            wanted, min(left - reading.record_bytes, wanted.max_bytes), reading.record_bytes == 0
+        )
         reading.answers.append((key, wanted, answer))
         reading.record_bytes += len(answer.records)
         if answer.error_code or answer.diverging_epoch.epoch >= 0:
@@ -154,7 +158,9 @@ class _Reader:
         diverging = self._divergence(partition, wanted)
         if diverging is not None:
             return self._filled(partition, NO_RECORDS, diverging), None
-        read = partition.log.read(wanted.fetch_offset, max(0, bytes_max), self.end(partition), at_least_one=at_least_one)
+        read = partition.log.read(
+            wanted.fetch_offset, max(0, bytes_max), self.end(partition), at_least_one=at_least_one
+        )
         if isinstance(read, LogRead):
             return self._filled(partition, read.records, None), partition
         self._ctx.note(f"{partition}: {read.error.name}: {read.reason}")

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from protocol_specs.errors import ErrorCode
+
 from kbroker.auth.operations import NOT_ASKED, ON_CLUSTER, ON_TOPIC
 from kbroker.controller.auto_topics import create_automatically
 from kbroker.handlers.answer import Answer, Pending
@@ -16,7 +18,6 @@ from kbroker.handlers.context import RequestContext
 from kbroker.handlers.registry import handles
 from kbroker.names import INTERNAL_TOPICS, NO_UUID
 from protocol_specs.api.k03_metadata import MetadataRequest, MetadataResponse
-from protocol_specs.errors import ErrorCode
 
 if TYPE_CHECKING:
     from kbroker.metadata.image import MetadataImage, PartitionImage, TopicImage
@@ -75,7 +76,9 @@ def _answer(ctx: RequestContext, request: Any, errors: dict[str, ErrorCode]) -> 
     version = ctx.api_version
     asks_cluster = version <= CLUSTER_OPERATIONS_UNTIL and request.include_cluster_authorized_operations
     return MetadataResponse(
-        brokers=[_broker(ctx, image, node_id) for node_id in sorted(image.brokers) if not image.brokers[node_id].fenced],
+        brokers=[
+            _broker(ctx, image, node_id) for node_id in sorted(image.brokers) if not image.brokers[node_id].fenced
+        ],
         cluster_id=ctx.node.cluster_id,
         controller_id=ctx.node.node_id,
         topics=topics,
@@ -85,7 +88,9 @@ def _answer(ctx: RequestContext, request: Any, errors: dict[str, ErrorCode]) -> 
 
 def _all_refused(request: Any, error: ErrorCode) -> Any:
     return MetadataResponse(
-        topics=[TopicAnswer(error_code=error, name=topic.name or "", topic_id=topic.topic_id) for topic in request.topics]
+        topics=[
+            TopicAnswer(error_code=error, name=topic.name or "", topic_id=topic.topic_id) for topic in request.topics
+        ]
     )
 
 
@@ -127,5 +132,7 @@ def _partition(ctx: RequestContext, image: MetadataImage, index: int, partition:
         leader_epoch=partition.leader_epoch,
         replica_nodes=list(partition.replicas),
         isr_nodes=list(partition.isr),
-        offline_replicas=[node for node in partition.replicas if node not in image.brokers or image.brokers[node].fenced],
+        offline_replicas=[
+            node for node in partition.replicas if node not in image.brokers or image.brokers[node].fenced
+        ],
     )

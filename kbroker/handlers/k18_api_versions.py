@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+from protocol_specs.errors import ErrorCode
+
 from kbroker.handlers.answer import Answer
 from kbroker.handlers.context import RequestContext
 from kbroker.handlers.registry import handles
 from protocol_specs.api.k18_api_versions import ApiVersionsRequest, ApiVersionsResponse
-from protocol_specs.errors import ErrorCode
 
 ApiRange = ApiVersionsResponse.ApiVersion
 SupportedFeature = ApiVersionsResponse.SupportedFeatureKey
@@ -29,7 +30,8 @@ SOFTWARE_NAME: Final = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?")
 def api_versions(ctx: RequestContext, request: Any) -> Answer:
     """The ranges of all handlers and the cluster's features."""
     if ctx.api_version >= SOFTWARE_SINCE and not (
-        SOFTWARE_NAME.fullmatch(request.client_software_name) and SOFTWARE_NAME.fullmatch(request.client_software_version)
+        SOFTWARE_NAME.fullmatch(request.client_software_name)
+        and SOFTWARE_NAME.fullmatch(request.client_software_version)
     ):
         ctx.note(f"client software {request.client_software_name!r} {request.client_software_version!r}")
         return ApiVersionsResponse(error_code=ErrorCode.INVALID_REQUEST)

@@ -61,7 +61,9 @@ def load_handlers() -> dict[int, Handler]:
         for value in vars(module).values():
             handler = getattr(value, "__dict__", {}).get("handler") if callable(value) else None
             if isinstance(handler, Handler):
-                assert handler.key not in handlers or handlers[handler.key] is handler, f"two handlers for {handler.key}"
+                assert handler.key not in handlers or handlers[handler.key] is handler, (
+                    f"two handlers for {handler.key}"
+                )
                 handlers[handler.key] = handler
     return handlers
 

@@ -28,9 +28,7 @@ class Progress:
     log_end: Offset
 
 
-def high_watermark(
-    leader_end: int, followers: Iterable[Progress], isr: Committed, min_isr: int, current: int
-) -> int:
+def high_watermark(leader_end: int, followers: Iterable[Progress], isr: Committed, min_isr: int, current: int) -> int:
     """The end of what every counted replica has; never moves back.
 
     Unchanged while the ISR is below `min_isr` (KIP-966). The leader counts by `leader_end`, what it has written.

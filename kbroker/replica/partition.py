@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from protocol_specs.errors import ErrorCode
+
 from kbroker.log.partition_log import Appended, Origin, PartitionLog, Refused, Stage
 from kbroker.replica.isr import Committed, Progress, high_watermark
 from kbroker.replica.watches import Watches
-from protocol_specs.errors import ErrorCode
 
 if TYPE_CHECKING:
     from kbroker.metadata.image import PartitionImage
@@ -76,9 +77,7 @@ class Partition:
         if not self.is_leader:
             return Refused(ErrorCode.NOT_LEADER_OR_FOLLOWER, f"broker {self.leader} leads {self}")
         if required_acks == -1 and len(self._isr.members) < self._min_isr:
-            return Refused(
-                ErrorCode.NOT_ENOUGH_REPLICAS, f"{len(self._isr.members)} in sync, {self._min_isr} required"
-            )
+            return Refused(ErrorCode.NOT_ENOUGH_REPLICAS, f"{len(self._isr.members)} in sync, {self._min_isr} required")
         outcome = self.log.append_as_leader(records, self.leader_epoch, origin=origin)
         if type(outcome) is Appended and outcome.ticket.is_at(Stage.WRITTEN):
             self.progressed()
