@@ -69,9 +69,8 @@ def merge_frames(current: Iterable[Line], old: Iterable[Line]) -> list[Line]:
     merged = list(current)
     types = {line["name"]: line["type"] for line in merged}
     spoken = {(line["name"], line["version"]) for line in merged}
-    for line in old:
-        if (line["name"], line["version"]) not in spoken and is_wanted_of_old(line):
-            merged.append({**line, "type": types.get(line["name"], line["type"])})
+    dropped = (line for line in old if (line["name"], line["version"]) not in spoken and is_wanted_of_old(line))
+    merged.extend({**line, "type": types.get(line["name"], line["type"])} for line in dropped)
     return sorted(merged, key=lambda line: (line["name"], line["version"]))
 
 
@@ -99,6 +98,8 @@ def main() -> int:
     try:
         frames = [run_program(version, "GoldenFrames", str(fetch(version)), version) for version in (CURRENT, OLD)]
         write_lines(GOLDEN / "frames.jsonl.zst", merge_frames(*frames))
+        batches = [*run_program(CURRENT, "GoldenBatches", CURRENT, "2"), *run_program(OLD, "GoldenBatches", OLD, "0,1")]
+        write_lines(GOLDEN / "batches.jsonl.zst", batches)
     except ReferenceUnavailableError as problem:
         print(problem, file=sys.stderr)
         return 1
