@@ -1,0 +1,130 @@
+"""Fetch sessions: what the broker remembers, what it repeats, what it refuses (KIP-227)."""
+
+import pytest
+
+from kbroker.session import EPOCH_MAX, EVICTION_MS_MIN, FetchSessions
+from protocol_specs.api.k01_fetch import FetchRequest
+from protocol_specs.errors import ErrorCode
+
+
+def request(partitions, *, session=0, epoch=-1, forgotten=(), topic="t"):
+    """A FetchRequest for {partition: offset}."""
+    return FetchRequest(
+        session_id=session,
+        session_epoch=epoch,
+        topics=[
+            FetchRequest.FetchTopic(
+                topic=topic,
+                partitions=[
+                    FetchRequest.FetchPartition(partition=index, fetch_offset=offset, partition_max_bytes=100)
+                    for index, offset in partitions.items()
+                ],
+            )
+        ]
+        if partitions
+        else [],
+        forgotten_topics_data=[FetchRequest.ForgottenTopic(topic=topic, partitions=list(forgotten))]
+        if forgotten
+        else [],
+    )
+
+
+@pytest.fixture
+def sessions():
+    numbers = iter(range(10, 10_000))
+    return FetchSessions(2, lambda end: next(numbers))
+
+
+def plan(sessions, *args, now_ms=0, uses_topic_ids=False, **kwargs):
+    return sessions.plan(request(*args, **kwargs), uses_topic_ids=uses_topic_ids, now_ms=now_ms)
+
+
+def offsets(planned):
+    return {key[1]: wanted.fetch_offset for key, wanted in planned.partitions.items()}
+
+
+def test_without_a_session_everything_named_is_fetched_and_nothing_remembered(sessions):
+    planned = plan(sessions, {0: 5, 1: 6})
+    assert offsets(planned) == {0: 5, 1: 6}
+    assert (planned.session_id, planned.is_incremental, len(sessions)) == (0, False, 0)
+
+
+def test_a_full_request_opens_a_session_and_the_next_one_needs_only_the_changes(sessions):
+    opened = plan(sessions, {0: 5, 1: 6}, epoch=0)
+    again = plan(sessions, {1: 7}, session=opened.session_id, epoch=1)
+    assert again.is_incremental
+    assert offsets(again) == {0: 5, 1: 7}
+
+
+def test_forgotten_partitions_are_fetched_no_more(sessions):
+    opened = plan(sessions, {0: 5, 1: 6}, epoch=0)
+    assert offsets(plan(sessions, {}, session=opened.session_id, epoch=1, forgotten=[0])) == {1: 6}
+
+
+def test_a_session_that_forgets_everything_is_closed(sessions):
+    opened = plan(sessions, {0: 5}, epoch=0)
+    assert plan(sessions, {}, session=opened.session_id, epoch=1, forgotten=[0]).session_id == 0
+    assert len(sessions) == 0
+
+
+def test_an_unknown_session_is_refused(sessions):
+    assert plan(sessions, {}, session=99, epoch=1) is ErrorCode.FETCH_SESSION_ID_NOT_FOUND
+
+
+@pytest.mark.parametrize("epoch", [2, 5])
+def test_a_request_out_of_its_turn_is_refused(sessions, epoch):
+    opened = plan(sessions, {0: 5}, epoch=0)
+    refused = plan(sessions, {}, session=opened.session_id, epoch=epoch)
+    assert refused is ErrorCode.INVALID_FETCH_SESSION_EPOCH
+
+
+def test_names_and_ids_do_not_mix_in_one_session(sessions):
+    opened = plan(sessions, {0: 5}, epoch=0)
+    refused = plan(sessions, {}, session=opened.session_id, epoch=1, uses_topic_ids=True)
+    assert refused is ErrorCode.FETCH_SESSION_TOPIC_ID_ERROR
+
+
+def test_the_epoch_wraps_to_one(sessions):
+    opened = plan(sessions, {0: 5}, epoch=0)
+    opened.session.next_epoch = EPOCH_MAX
+    plan(sessions, {}, session=opened.session_id, epoch=EPOCH_MAX)
+    assert opened.session.next_epoch == 1
+
+
+def test_epoch_minus_one_closes_the_session(sessions):
+    opened = plan(sessions, {0: 5}, epoch=0)
+    planned = plan(sessions, {0: 9}, session=opened.session_id, epoch=-1)
+    assert (planned.session_id, len(sessions)) == (0, 0)
+
+
+def test_without_room_the_request_is_served_without_a_session(sessions):
+    for _ in range(2):
+        plan(sessions, {0: 5}, epoch=0)
+    assert plan(sessions, {0: 5}, epoch=0).session_id == 0
+
+
+def test_a_session_idle_for_two_minutes_makes_room(sessions):
+    first = plan(sessions, {0: 5}, epoch=0)
+    plan(sessions, {0: 5}, epoch=0, now_ms=1)
+    planned = plan(sessions, {0: 5}, epoch=0, now_ms=EVICTION_MS_MIN + 1)
+    assert planned.session_id != 0
+    assert plan(sessions, {}, session=first.session_id, epoch=1) is ErrorCode.FETCH_SESSION_ID_NOT_FOUND
+
+
+def test_an_incremental_answer_mentions_a_partition_only_when_there_is_news(sessions):
+    wanted = next(iter(plan(sessions, {0: 5}, epoch=0).partitions.values()))
+    assert wanted.has_news(0, 10, 0, 0, diverges=False)
+    assert not wanted.has_news(0, 10, 0, 0, diverges=False)
+    assert wanted.has_news(0, 10, 0, 1, diverges=False)
+    assert wanted.has_news(0, 11, 0, 0, diverges=False)
+    assert wanted.has_news(3, 11, 0, 0, diverges=False)
+    # That the error is over is news too.
+    assert wanted.has_news(0, 11, 0, 0, diverges=False)
+    assert not wanted.has_news(0, 11, 0, 0, diverges=False)
+
+
+def test_partitions_that_gave_records_are_served_last_the_next_time(sessions):
+    opened = plan(sessions, {0: 1, 1: 1, 2: 1}, epoch=0)
+    opened.session.serve_last([("t", 0)])
+    again = plan(sessions, {}, session=opened.session_id, epoch=1)
+    assert [key[1] for key in again.partitions] == [1, 2, 0]

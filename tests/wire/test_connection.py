@@ -1,0 +1,132 @@
+"""Frames come out as they went in, however the stream is cut; buffers are shared, grown, and never reused too early."""
+
+import random
+
+import pytest
+
+from kbroker.wire.connection import (
+    FIRST_BUFFER_BYTES,
+    KEPT_FRAME_BYTES_MAX,
+    SHARED_BUFFER_BYTES_MAX,
+    FrameSplitter,
+    FrameTooLarge,
+)
+
+
+def framed(*bodies: bytes) -> bytes:
+    return b"".join(len(body).to_bytes(4, "big") + body for body in bodies)
+
+
+def feed(splitter: FrameSplitter, stream: bytes, step: int | None = None) -> list[bytes]:
+    """Push the stream through as a socket would: never more than there is space, at most `step` bytes a read."""
+    frames: list[bytes] = []
+    while stream:
+        space = splitter.space()
+        count = min(len(space), len(stream), step or len(stream))
+        assert count > 0
+        space[:count] = stream[:count]
+        del space
+        splitter.received(count)
+        stream = stream[count:]
+        while True:
+            frame = splitter.next_frame()
+            if frame is None:
+                break
+            frames.append(bytes(frame))
+            del frame
+    return frames
+
+
+BODIES = [
+    b"a",
+    b"bc" * 100,
+    b"x" * FIRST_BUFFER_BYTES,
+    b"y" * 70_000,
+    b"z",
+    b"w" * (SHARED_BUFFER_BYTES_MAX + 5),
+    b"end",
+]
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 5, 7])
+def test_a_stream_of_small_frames_comes_whole_at_every_cut(step):
+    bodies = [b"k" * size for size in (1, 2, 3, 40, 500)]
+    assert feed(FrameSplitter(1000), framed(*bodies), step) == bodies
+
+
+@pytest.mark.parametrize("step", [1021, 4096, 65_536, None])
+def test_frames_of_all_sizes_come_whole_and_in_order(step):
+    assert feed(FrameSplitter(1 << 20), framed(*BODIES, *BODIES), step) == BODIES * 2
+
+
+def test_random_sizes_and_random_reads_give_the_same_frames():
+    seeded = random.Random(7)
+    bodies = [seeded.randbytes(seeded.choice([1, 9, 300, 9_000, 300_000])) for _ in range(60)]
+    stream, splitter, frames = framed(*bodies), FrameSplitter(1 << 20), []
+    while stream:
+        count = seeded.randrange(1, 200_000)
+        frames += feed(splitter, stream[:count])
+        stream = stream[count:]
+    assert frames == bodies
+    assert splitter.is_between_frames
+
+
+@pytest.mark.parametrize("size", [0, -1, -(1 << 31), 1001, (1 << 31) - 1])
+def test_an_impossible_size_is_refused(size):
+    with pytest.raises(FrameTooLarge, match=str(size)):
+        feed(FrameSplitter(1000), size.to_bytes(4, "big", signed=True) + b"rest")
+
+
+def test_a_held_small_frame_is_not_overwritten_by_the_next_read():
+    """An append may wait for the disk while its connection reads on."""
+    splitter = FrameSplitter(1 << 20)
+    space = splitter.space()
+    first = framed(b"held")
+    space[: len(first)] = first
+    del space
+    splitter.received(len(first))
+    held = splitter.next_frame()
+    assert splitter.next_frame() is None
+    assert feed(splitter, framed(b"over")) == [b"over"]
+    assert bytes(held) == b"held"
+
+
+def test_a_held_large_frame_is_not_overwritten_by_the_next_one():
+    size = SHARED_BUFFER_BYTES_MAX + 1
+    splitter = FrameSplitter(1 << 20)
+    stream = framed(b"1" * size)
+    held = None
+    while stream:
+        space = splitter.space()
+        count = min(len(space), len(stream))
+        space[:count] = stream[:count]
+        del space
+        splitter.received(count)
+        stream = stream[count:]
+        held = splitter.next_frame() or held
+    assert held is not None
+    assert feed(splitter, framed(b"2" * size)) == [b"2" * size]
+    assert bytes(held) == b"1" * size
+
+
+def test_a_large_buffer_is_used_again_when_nobody_holds_it():
+    size = SHARED_BUFFER_BYTES_MAX + 1
+    splitter = FrameSplitter(1 << 20)
+    feed(splitter, framed(b"1" * size))
+    buffer = splitter._frame
+    feed(splitter, framed(b"2" * (size - 1)))
+    assert splitter._frame is buffer
+
+
+def test_a_huge_buffer_is_given_back():
+    splitter = FrameSplitter(1 << 24)
+    feed(splitter, framed(b"1" * (KEPT_FRAME_BYTES_MAX + 1)))
+    huge = splitter._frame
+    feed(splitter, framed(b"2" * (SHARED_BUFFER_BYTES_MAX + 1)))
+    assert splitter._frame is not huge
+
+
+def test_an_idle_connection_costs_one_small_buffer():
+    splitter = FrameSplitter(1 << 20)
+    feed(splitter, framed(b"1") * 100)
+    assert len(splitter._buffer) == FIRST_BUFFER_BYTES
