@@ -19,7 +19,7 @@ from kbroker.handlers.answer import CLOSE, Answer
 from kbroker.handlers.context import RequestContext
 from kbroker.handlers.delayed import when_progressed
 from kbroker.handlers.registry import handles
-from kbroker.log.partition_log import Appended, Refused, Stage, Ticket
+from kbroker.log.outcome import Appended, Refused, Stage, Ticket
 from kbroker.names import INTERNAL_TOPICS
 from kbroker.replica.partition import Partition
 from protocol_specs.api.k00_produce import ProduceRequest, ProduceResponse
@@ -123,7 +123,7 @@ def _find(ctx: RequestContext, topic: Any, index: int) -> tuple[Partition | None
     if ctx.api_version >= TOPIC_ID_SINCE:
         partition = ctx.node.partitions.find_by_id(topic.topic_id, index)
         if partition is None:
-            known = ctx.node.image.topics.by_id(topic.topic_id) is not None
+            known = ctx.node.image.topics.get_by_id(topic.topic_id) is not None
             return None, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION if known else ErrorCode.UNKNOWN_TOPIC_ID
         return partition, ErrorCode.NONE
     partition = ctx.node.partitions.find(topic.name, index)

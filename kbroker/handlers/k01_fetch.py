@@ -1,7 +1,7 @@
 """Fetch: slices of partition logs, at once when there is enough, else when there is or `max_wait_ms` is over.
 
-Versions: 4-12 name topics, 13 and later topic ids (KIP-516); from 7 in sessions (KIP-227); 12 tells divergence; 16 tells
-a wrong client who leads (KIP-951). No record bytes are touched: an answer is made of FileSlices.
+Versions: 4-12 name topics, 13 and later topic ids (KIP-516); from 7 in sessions (KIP-227); 12 tells divergence; 16
+tells a wrong client who leads (KIP-951). No record bytes are touched: an answer is made of FileSlices.
 Kafka: KafkaApis.handleFetchRequest, ReplicaManager.fetchMessages, Partition.fetchRecords.
 """
 
@@ -16,7 +16,7 @@ from kbroker.handlers.answer import Answer
 from kbroker.handlers.context import RequestContext
 from kbroker.handlers.delayed import when_progressed
 from kbroker.handlers.registry import handles
-from kbroker.log.partition_log import LogRead
+from kbroker.log.outcome import LogRead
 from kbroker.replica.partition import Partition
 from kbroker.session import FetchedPartition, FetchPlan, Key
 from kbroker.world import FileSlice
@@ -172,7 +172,7 @@ class _Reader:
         if self._version >= TOPIC_ID_SINCE:
             partition = node.partitions.find_by_id(wanted.topic_id, wanted.partition)
             unknown = ErrorCode.UNKNOWN_TOPIC_ID
-            if partition is None and node.image.topics.by_id(wanted.topic_id) is not None:
+            if partition is None and node.image.topics.get_by_id(wanted.topic_id) is not None:
                 unknown = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
         else:
             partition = node.partitions.find(wanted.topic, wanted.partition)

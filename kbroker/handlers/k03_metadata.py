@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from protocol_specs.errors import ErrorCode
 
 from kbroker.auth.operations import NOT_ASKED, ON_CLUSTER, ON_TOPIC
-from kbroker.controller.auto_topics import create_automatically
+from kbroker.controller.auto_topics import create_missing
 from kbroker.handlers.answer import Answer, Pending
 from kbroker.handlers.context import RequestContext
 from kbroker.handlers.registry import handles
@@ -20,6 +20,7 @@ from kbroker.names import INTERNAL_TOPICS, NO_UUID
 from protocol_specs.api.k03_metadata import MetadataRequest, MetadataResponse
 
 if TYPE_CHECKING:
+    from kbroker.controller.decision import Refused
     from kbroker.metadata.image import MetadataImage, PartitionImage, TopicImage
 
 TopicAnswer = MetadataResponse.MetadataResponseTopic
@@ -44,8 +45,8 @@ def metadata(ctx: RequestContext, request: Any) -> Answer:
         return _answer(ctx, request, {})
     pending = Pending()
     ctx.node.metadata.propose(
-        lambda image: create_automatically(image, missing, ctx.node.config, ctx.node.entropy),
-        lambda errors: pending.settle(_answer(ctx, request, errors)),
+        lambda image: create_missing(image, missing, ctx.node.config, ctx.node.entropy),
+        lambda outcomes: pending.settle(_answer(ctx, request, outcomes)),
     )
     return pending
 
@@ -60,19 +61,19 @@ def _to_create(ctx: RequestContext, request: Any) -> list[str]:
     if _wants_all(ctx, request) or not allowed:
         return []
     topics = ctx.node.image.topics
-    missing = [topic.name for topic in request.topics if topic.name is not None and topics.by_name(topic.name) is None]
+    missing = [topic.name for topic in request.topics if topic.name is not None and topics.get(topic.name) is None]
     if not ctx.node.config["auto.create.topics.enable"]:
         missing = [name for name in missing if name in INTERNAL_TOPICS]
     return list(dict.fromkeys(missing))
 
 
-def _answer(ctx: RequestContext, request: Any, errors: dict[str, ErrorCode]) -> Any:
-    """`errors` has the topics that could not be created, with the reason."""
+def _answer(ctx: RequestContext, request: Any, outcomes: dict[str, Refused | None]) -> Any:
+    """`outcomes` says of topics that were to be created why they were not."""
     image = ctx.node.image
     if _wants_all(ctx, request):
-        topics = [_known(ctx, request, image, topic) for topic in image.topics]
+        topics = [_known(ctx, request, image, topic) for topic in image.topics.by_name.values()]
     else:
-        topics = [_asked(ctx, request, image, topic, errors) for topic in request.topics]
+        topics = [_asked(ctx, request, image, topic, outcomes) for topic in request.topics]
     version = ctx.api_version
     asks_cluster = version <= CLUSTER_OPERATIONS_UNTIL and request.include_cluster_authorized_operations
     return MetadataResponse(
@@ -99,17 +100,18 @@ def _broker(ctx: RequestContext, image: MetadataImage, node_id: int) -> Any:
     return BrokerAnswer(node_id=node_id, host=host, port=port, rack=image.brokers[node_id].rack)
 
 
-def _asked(ctx: RequestContext, request: Any, image: MetadataImage, wanted: Any, errors: dict[str, ErrorCode]) -> Any:
+def _asked(ctx: RequestContext, request: Any, image: MetadataImage, wanted: Any, outcomes: dict[str, Refused | None]) -> Any:
     if wanted.topic_id != NO_UUID:
-        topic = image.topics.by_id(wanted.topic_id)
+        topic = image.topics.get_by_id(wanted.topic_id)
         if topic is None:
             return TopicAnswer(error_code=ErrorCode.UNKNOWN_TOPIC_ID, name=None, topic_id=wanted.topic_id)
         return _known(ctx, request, image, topic)
-    topic = image.topics.by_name(wanted.name)
+    topic = image.topics.get(wanted.name)
     if topic is not None:
         return _known(ctx, request, image, topic)
-    error = errors.get(wanted.name, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
-    ctx.note(f"{wanted.name}: {error.name}")
+    refused = outcomes.get(wanted.name)
+    error = refused.error if refused else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    ctx.note(f"{wanted.name}: {refused.reason if refused else 'no such topic'}")
     return TopicAnswer(error_code=error, name=wanted.name, is_internal=wanted.name in INTERNAL_TOPICS)
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from protocol_specs.api.k10_find_coordinator import FindCoordinatorRequest, FindCoordinatorResponse
 from protocol_specs.errors import ErrorCode
 
-from kbroker.controller.auto_topics import create_automatically
+from kbroker.controller.auto_topics import create_missing
 from kbroker.handlers.answer import Answer, Pending
 from kbroker.handlers.context import RequestContext
 from kbroker.handlers.registry import handles
@@ -42,18 +42,18 @@ def find_coordinator(ctx: RequestContext, request: Any) -> Answer:
     if request.key_type != GROUP:
         ctx.note(refusal[1])
         return _answer(ctx, request, lambda key: _refused(key, *refusal))
-    if ctx.node.image.topics.by_name(OFFSETS_TOPIC) is not None:
+    if ctx.node.image.topics.get(OFFSETS_TOPIC) is not None:
         return _answer(ctx, request, lambda key: _found(ctx, key))
     pending = Pending()
     ctx.node.metadata.propose(
-        lambda image: create_automatically(image, [OFFSETS_TOPIC], ctx.node.config, ctx.node.entropy),
+        lambda image: create_missing(image, [OFFSETS_TOPIC], ctx.node.config, ctx.node.entropy),
         lambda _: pending.settle(_answer(ctx, request, lambda key: _found(ctx, key))),
     )
     return pending
 
 
 def _found(ctx: RequestContext, group_id: str) -> Any:
-    topic = ctx.node.image.topics.by_name(OFFSETS_TOPIC)
+    topic = ctx.node.image.topics.get(OFFSETS_TOPIC)
     if topic is None:
         return _refused(group_id, ErrorCode.COORDINATOR_NOT_AVAILABLE, "its topic could not be created")
     leader = topic.partitions[coordinator_partition(group_id, len(topic.partitions))].leader

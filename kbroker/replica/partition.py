@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from protocol_specs.errors import ErrorCode
 
-from kbroker.log.partition_log import Appended, Origin, PartitionLog, Refused, Stage
+from kbroker.log.outcome import Appended, Origin, Refused, Stage
+from kbroker.log.partition_log import PartitionLog
 from kbroker.replica.isr import Committed, Progress, high_watermark
 from kbroker.replica.watches import Watches
 
