@@ -1,0 +1,20 @@
+"""ConsumerGroupTargetAssignmentMember, type 7 of `__consumer_offsets`: what a member shall end up with (KIP-848)."""
+
+from protocol_specs.grammar import Array, GroupId, MemberId, Message, PartitionId, Struct, TopicId
+
+# fmt: off
+ConsumerGroupTargetAssignmentMemberKey = Message(
+    "ConsumerGroupTargetAssignmentMemberKey", key=7, versions="0", flexible="none"
+)(
+    "group_id" / GroupId,    # the group
+    "member_id" / MemberId,  # the member
+)
+
+ConsumerGroupTargetAssignmentMemberValue = Message(
+    "ConsumerGroupTargetAssignmentMemberValue", key=7, versions="0", flexible="0+"
+)(
+    "topic_partitions" / Array(Struct("TopicPartition")(  # partitions by topic
+        "topic_id" / TopicId,               # the topic's uuid (KIP-516)
+        "partitions" / Array(PartitionId),  # the partitions' numbers
+    )),
+)

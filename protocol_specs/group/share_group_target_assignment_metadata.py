@@ -1,0 +1,19 @@
+"""ShareGroupTargetAssignmentMetadata, type 12 of `__consumer_offsets`: which group epoch the target belongs to
+(KIP-932).
+"""
+
+from protocol_specs.grammar import GroupId, Int32, Message, TimestampMs
+
+# fmt: off
+ShareGroupTargetAssignmentMetadataKey = Message(
+    "ShareGroupTargetAssignmentMetadataKey", key=12, versions="0", flexible="none"
+)(
+    "group_id" / GroupId,  # the group
+)
+
+ShareGroupTargetAssignmentMetadataValue = Message(
+    "ShareGroupTargetAssignmentMetadataValue", key=12, versions="0", flexible="0+"
+)(
+    "assignment_epoch" / Int32,                   # the group epoch that the target was computed for
+    "assignment_timestamp" / TimestampMs(tag=0),  # ms since 1970 when the target was computed
+)

@@ -1,0 +1,6 @@
+"""EndTransactionRecord: the records since BeginTransactionRecord take effect (KIP-868)."""
+
+from protocol_specs.grammar import Message
+
+# fmt: off
+EndTransactionRecord = Message("EndTransactionRecord", key=24, versions="0", flexible="0+")()  # no fields

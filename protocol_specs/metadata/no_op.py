@@ -1,0 +1,6 @@
+"""NoOpRecord: nothing; written now and then so that an idle log's end still moves (KIP-835)."""
+
+from protocol_specs.grammar import Message
+
+# fmt: off
+NoOpRecord = Message("NoOpRecord", key=20, versions="0", flexible="0+")()  # no fields
