@@ -21,6 +21,16 @@ class Value:
     fields: ClassVar[tuple[Field, ...]] = ()
     unknown_tags: tuple[tuple[int, bytes], ...]
 
+    def __init__(self, *values: Any, **named: Any) -> None:
+        _generate(type(self))
+        type(self).__init__(self, *values, **named)
+
+    @classmethod
+    def fresh(cls) -> Any:
+        """A value with every field at its default."""
+        _generate(cls)
+        return cls.fresh()
+
     def __eq__(self, other: object) -> bool:
         if other.__class__ is not self.__class__:
             return NotImplemented
@@ -46,38 +56,30 @@ def _shown(value: Any) -> str:
 
 
 def value_class_of(name: str, fields: tuple[Field, ...]) -> type[Any]:
-    """A new class for `fields`, with `__init__(field=default, ...)` and the static method `fresh()`: all defaults.
+    """A new class for `fields`; its `__init__(field=default, ...)` and `fresh()` are generated when first called."""
+    slots = (*(field.name for field in fields), "unknown_tags")
+    return type(name, (Value,), {"__slots__": slots, "__doc__": f"A value of {name}.", "fields": fields})
 
-    Both are generated, as a loop over fields would cost several times as much per value.
-    """
-    scope: dict[str, Any] = {"_UNSET": UNSET, "_new": object.__new__}
+
+def _generate(value_class: type[Any]) -> None:
+    """Give the class its own `__init__` and `fresh`, written out: a loop over fields costs several times as much."""
+    scope: dict[str, Any] = {"_UNSET": UNSET, "_new": object.__new__, "_class": value_class}
     parameters, stores, fresh = ["self"], [], []
-    for number, field in enumerate(fields):
+    for number, field in enumerate(value_class.fields):
         default = field.kind.default_value()
-        if isinstance(default, list):
-            made = "[]"
-        elif isinstance(default, Value):
-            scope[f"_fresh{number}"] = type(default).fresh  # type: ignore[attr-defined]  # generated beside __init__
-            made = f"_fresh{number}()"
+        if isinstance(default, list | Value):
+            made = "[]" if isinstance(default, list) else f"_class{number}.fresh()"
+            scope[f"_class{number}"] = type(default)
+            parameters.append(f"{field.name}=_UNSET")
+            stores.append(f" self.{field.name} = {made} if {field.name} is _UNSET else {field.name}")
         else:
-            scope[f"_default{number}"] = default
-            parameters.append(f"{field.name}=_default{number}")
+            made = f"_default{number}"
+            scope[made] = default
+            parameters.append(f"{field.name}={made}")
             stores.append(f" self.{field.name} = {field.name}")
-            fresh.append(f" self.{field.name} = _default{number}")
-            continue
-        parameters.append(f"{field.name}=_UNSET")
-        stores.append(f" self.{field.name} = {made} if {field.name} is _UNSET else {field.name}")
         fresh.append(f" self.{field.name} = {made}")
     source = [f"def __init__({', '.join(parameters)}, unknown_tags=()):", *stores, " self.unknown_tags = unknown_tags"]
     source += ["def fresh():", " self = _new(_class)", *fresh, " self.unknown_tags = ()", " return self"]
     exec("\n".join(source), scope)
-    body = {
-        "__slots__": (*(field.name for field in fields), "unknown_tags"),
-        "__init__": scope["__init__"],
-        "__doc__": f"A value of {name}.",
-        "fields": fields,
-        "fresh": staticmethod(scope["fresh"]),
-    }
-    made_class = type(name, (Value,), body)
-    scope["_class"] = made_class
-    return made_class
+    value_class.__init__ = scope["__init__"]
+    value_class.fresh = staticmethod(scope["fresh"])
