@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Iterable
 from typing import Final
 
 import trio
@@ -19,6 +18,12 @@ from kbroker.world import Buffer, Chunk, ConnectionLost, FileSlice
 
 SENDFILE_BYTES_MIN: Final = 32 * 1024
 """Smaller slices are cheaper to read and send with their neighbours."""
+
+SENDFILE_BYTES_MAX: Final = 1 << 20
+"""One system call moves no more: while it runs, nobody else is served."""
+
+SEND_TURN_BYTES: Final = 4 << 20
+"""A reader that keeps up could be sent a whole log in one go; after this much others have their turn."""
 
 IOV_MAX: Final = 512
 """Buffers for one sendmsg; Linux takes 1024."""
@@ -162,7 +167,7 @@ class SocketTransport:
             while chunks:
                 first = chunks[0]
                 if isinstance(first, FileSlice) and not _is_small(first) and first.file.view(0, 0) is None:
-                    done = self._send_file(first, more=len(chunks) > 1)
+                    done = self._send_file(first)
                     if done:
                         first.release()
                         del chunks[0]
@@ -214,11 +219,15 @@ class SocketTransport:
             return False
         return _drop_sent(chunks, sent, len(buffers))
 
-    def _send_file(self, chunk: FileSlice, *, more: bool) -> bool:
-        """Send as much of a slice as the socket takes; the slice shrinks by what is gone. True when all is."""
+    def _send_file(self, chunk: FileSlice) -> bool:
+        """Send as much of a slice as the socket takes in one turn; it shrinks by what is gone. True when all is."""
+        turn_ends = chunk.length - SEND_TURN_BYTES
         while chunk.length:
+            if chunk.length <= turn_ends:
+                return False
+            count = min(chunk.length, SENDFILE_BYTES_MAX)
             try:
-                sent = os.sendfile(self._socket.fileno(), chunk.file.fileno(), chunk.position, chunk.length)
+                sent = os.sendfile(self._socket.fileno(), chunk.file.fileno(), chunk.position, count)
             except BlockingIOError:
                 return False
             if sent == 0:
@@ -257,10 +266,12 @@ def _drop_sent(chunks: list[Chunk], sent: int, offered: int) -> bool:
     return True
 
 
-def _release(chunks: Iterable[Chunk]) -> None:
+def _release(chunks: list[Chunk]) -> None:
+    """Give up what was not sent; the list is empty then, so that nothing is released twice."""
     for chunk in chunks:
         if isinstance(chunk, FileSlice):
             chunk.release()
+    chunks.clear()
 
 
 def _plain_host(host: str) -> str:

@@ -1,0 +1,191 @@
+"""Sockets: all that a chunk list describes arrives, in order, whatever it is made of and however slow the peer."""
+
+import socket
+from dataclasses import dataclass
+
+import pytest
+import trio
+
+from kbroker.real import network
+from kbroker.real.network import SENDFILE_BYTES_MIN, PortTaken, SocketTransport
+from kbroker.world import ConnectionLost, FileSlice
+
+
+@dataclass
+class DescriptorFile:
+    """A world.File on an open Python file, as far as sending needs one."""
+
+    handle: object
+    path: str = "a file"
+
+    def view(self, position, length):
+        return None
+
+    def fileno(self):
+        return self.handle.fileno()
+
+    def read_at(self, position, length):
+        self.handle.seek(position)
+        return self.handle.read(length)
+
+
+@dataclass
+class MemoryFile:
+    """A world.File that lives in memory."""
+
+    data: bytes
+    path: str = "memory"
+
+    def view(self, position, length):
+        return memoryview(self.data)[position : position + length]
+
+
+CONTENT = bytes(range(256)) * 8192
+
+
+@pytest.fixture
+def pair():
+    """(our transport, the peer's blocking socket) over loopback, with small socket buffers."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    peer = socket.create_connection(listener.getsockname())
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
+    accepted, _ = listener.accept()
+    accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
+    listener.close()
+    yield SocketTransport(accepted), peer
+    peer.close()
+    accepted.close()
+
+
+def slices(tmp_path, leases):
+    path = tmp_path / "segment"
+    path.write_bytes(CONTENT)
+    handle = path.open("rb", buffering=0)
+
+    def cut(position, length, file=None):
+        leases.append("held")
+        return FileSlice(file or DescriptorFile(handle), position, length, lambda: leases.remove("held"))
+
+    return cut, handle
+
+
+async def receive(peer, count):
+    peer.setblocking(False)
+    parts = []
+    while count:
+        await trio.lowlevel.wait_readable(peer)
+        part = peer.recv(min(count, 10_000))
+        assert part, "the connection ended early"
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
+
+
+async def test_bytes_and_slices_arrive_in_order_and_leases_are_given_back(tmp_path, pair):
+    transport, peer = pair
+    leases = []
+    cut, handle = slices(tmp_path, leases)
+    large, small = SENDFILE_BYTES_MIN * 8, 100
+    chunks = [
+        b"head",
+        cut(3, large),
+        memoryview(b"between"),
+        cut(1000, small),
+        cut(5, 50_000, MemoryFile(CONTENT)),
+        cut(77, large),
+        b"tail",
+    ]
+    expected = (
+        b"head"
+        + CONTENT[3 : 3 + large]
+        + b"between"
+        + CONTENT[1000 : 1000 + small]
+        + CONTENT[5:50_005]
+        + CONTENT[77 : 77 + large]
+        + b"tail"
+    )
+    got = []
+
+    async def read():
+        got.append(await receive(peer, len(expected)))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read)
+        await transport.send(chunks)
+    handle.close()
+    assert got == [expected]
+    assert leases == []
+
+
+async def test_leases_are_given_back_when_the_peer_goes_away(tmp_path, pair):
+    transport, peer = pair
+    leases = []
+    cut, handle = slices(tmp_path, leases)
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    peer.close()
+
+    async def send_until_it_shows():
+        for _ in range(3):
+            await transport.send([b"x" * 100_000, cut(0, 1_000_000), cut(0, 10)])
+
+    with pytest.raises(ConnectionLost):
+        await send_until_it_shows()
+    handle.close()
+    assert leases == []
+
+
+async def test_leases_are_given_back_when_sending_is_cancelled(tmp_path, pair):
+    transport, _ = pair
+    leases = []
+    cut, handle = slices(tmp_path, leases)
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(transport.send, [cut(0, len(CONTENT)), cut(0, len(CONTENT))])
+            await trio.testing.wait_all_tasks_blocked()
+            scope.cancel()
+    handle.close()
+    assert leases == []
+
+
+async def test_what_is_received_lands_in_the_buffer_and_the_end_is_zero(pair):
+    transport, peer = pair
+    peer.sendall(b"hello")
+    buffer = bytearray(100)
+    assert await transport.receive_into(memoryview(buffer)) == 5
+    assert bytes(buffer[:5]) == b"hello"
+    peer.shutdown(socket.SHUT_WR)
+    assert await transport.receive_into(memoryview(buffer)) == 0
+
+
+async def test_the_end_of_a_stream_is_seen_although_a_large_frame_is_expected(pair):
+    """The low-water mark must not keep the last bytes, or the end, from us."""
+    transport, peer = pair
+    peer.sendall(b"only this")
+    buffer = bytearray(10 << 20)
+    peer.shutdown(socket.SHUT_WR)
+    with trio.fail_after(5):
+        assert await transport.receive_into(memoryview(buffer)) == 9
+        assert await transport.receive_into(memoryview(buffer)[9:]) == 0
+
+
+def test_localhost_is_listened_to_on_both_families_with_one_port():
+    opened = network.listen("localhost", 0)
+    try:
+        ports = {listener.getsockname()[1] for listener in opened}
+        assert len(ports) == 1
+        assert opened[0].family == socket.AF_INET
+    finally:
+        for listener in opened:
+            listener.close()
+
+
+def test_a_taken_port_is_named():
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        with pytest.raises(PortTaken, match=f"127.0.0.1:{port}"):
+            network.listen("127.0.0.1", port)
+
+
+def test_an_address_of_another_machine_is_refused():
+    with pytest.raises(PortTaken, match=r"192\.0\.2\.1"):
+        network.listen("192.0.2.1", 0)
