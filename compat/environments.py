@@ -1,0 +1,110 @@
+"""Pinned environments for the drivers, made by the registries' ordinary clients and kept in `.cache/compat/`.
+
+A folder's name carries a digest of what it was made from: a changed pin makes a new one. A file written last marks it
+as whole. Nothing here is asked for twice; delete `.cache/compat` to start over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+PROJECT_ROOT = Path(__file__).resolve().parents[1]
+CACHE = PROJECT_ROOT / ".cache" / "compat"
+DRIVERS = Path(__file__).with_name("drivers")
+#: A cold cache loads some 60 MB; ten minutes allow for a slow line.
+BUILD_TIMEOUT_S = 600.0
+TRY_TIMEOUT_S = 20.0
+
+Command = list[str]
+
+
+class UnavailableError(Exception):
+    """The environment can't be had on this machine; the message is one line that says what is missing."""
+
+
+def python(name: str, script: str, pins: Sequence[str], interpreters: Sequence[str] = ()) -> Command:
+    """A virtual environment with exactly these pins; `interpreters` are tried in order, none means the running one."""
+
+    def build(folder: Path) -> None:
+        chosen = _first_that_starts(interpreters) if interpreters else sys.executable
+        _run([chosen, "-m", "venv", str(folder / "venv")])
+        _run([str(folder / "venv/bin/python"), "-m", "pip", "install", "-q", "--no-deps", *pins])
+
+    made_from = [*pins, *(interpreters or [sys.version])]
+    folder = _kept(name, "\n".join(made_from), build)
+    return [str(folder / "venv/bin/python"), str(DRIVERS / script)]
+
+
+def java(name: str, project: str, main_class: str) -> Command:
+    """The jars of a pom, and our one source file compiled against them."""
+    source, pom = DRIVERS / project / f"{main_class}.java", DRIVERS / project / "pom.xml"
+    for needed in ("java", "javac", "mvn"):
+        if shutil.which(needed) is None:
+            raise UnavailableError(f"{needed} is not on PATH")
+
+    def build(folder: Path) -> None:
+        _run(["mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={folder}/libs"])
+        _run(["javac", "-cp", f"{folder}/libs/*", "-d", f"{folder}/classes", str(source)])
+
+    folder = _kept(name, source.read_text() + pom.read_text(), build)
+    options = ["-Xmx512m", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error"]
+    return ["java", *options, "-cp", f"{folder}/classes:{folder}/libs/*", main_class]
+
+
+def go(name: str, project: str) -> Command:
+    """A Go module built with the versions of its go.mod and go.sum."""
+    if shutil.which("go") is None:
+        raise UnavailableError("go is not on PATH")
+    sources = DRIVERS / project
+
+    def build(folder: Path) -> None:
+        _run(["go", "build", "-mod=readonly", "-o", str(folder / "driver"), "."], cwd=sources)
+
+    made_from = "".join((sources / part).read_text() for part in ("main.go", "go.mod", "go.sum"))
+    return [str(_kept(name, made_from, build) / "driver")]
+
+
+def on_path(program: str, script: str) -> Command:
+    """A program of the machine, driven by a Python script."""
+    if shutil.which(program) is None:
+        raise UnavailableError(f"{program} is not on PATH")
+    return [sys.executable, str(DRIVERS / script)]
+
+
+def _kept(name: str, made_from: str, build: Callable[[Path], None]) -> Path:
+    """The folder of this name and content, built unless it is there and whole."""
+    folder = CACHE / f"{name}-{hashlib.sha256(made_from.encode()).hexdigest()[:12]}"
+    whole = folder / "whole"
+    if not whole.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        build(folder)
+        whole.touch()
+    return folder
+
+
+def _run(command: Sequence[str], cwd: Path | None = None) -> None:
+    try:
+        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=BUILD_TIMEOUT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired) as problem:
+        raise UnavailableError(f"{Path(command[0]).name}: {problem}") from problem
+    if done.returncode != 0:
+        lines = (done.stdout + done.stderr).strip().splitlines()
+        raise UnavailableError(f"{Path(command[0]).name} failed: {lines[-1] if lines else 'without a word'}")
+
+
+def _first_that_starts(interpreters: Sequence[str]) -> str:
+    """A version manager's stand-in may exist and fail: only one that runs counts."""
+    for candidate in interpreters:
+        path = shutil.which(candidate)
+        if path is None:
+            continue
+        tried = subprocess.run([path, "-c", "import venv"], capture_output=True, timeout=TRY_TIMEOUT_S, check=False)
+        if tried.returncode == 0:
+            return path
+    raise UnavailableError(f"none of {', '.join(interpreters)} starts on this machine")

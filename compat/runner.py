@@ -1,0 +1,119 @@
+"""Runs scenarios through clients against one broker and returns the cells' outcomes.
+
+A client's cells share one driver while it is healthy. A fail leaves the next cell a fresh driver and, where the
+broker died over it, a broker that was started again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from compat import wire
+from compat.brokers import Target
+from compat.cell import Cell, CheckFailedError, SkippedError
+from compat.clients import Client
+from compat.driver_process import DriverError, DriverProcess
+from compat.environments import CACHE, Command, UnavailableError
+from compat.scenarios import Scenario
+
+Status = Literal["pass", "fail", "skip"]
+LOGS = CACHE / "logs"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One cell; `reason` is empty for a pass."""
+
+    client: str
+    scenario: str
+    status: Status
+    reason: str
+    seconds: float
+
+
+class ClientSession:
+    """One client against one broker: its driver, started when needed."""
+
+    def __init__(self, name: str, command: Command, target: Target, logs: Path = LOGS) -> None:
+        self._name = name
+        self._command = command
+        self._target = target
+        self._log = logs / f"{name}.log"
+        self._driver: DriverProcess | None = None
+        self.version = ""
+        self.runtime = ""
+
+    def run(self, scenario: Scenario) -> Outcome:
+        """One cell, whatever happens within its deadline."""
+        started = time.monotonic()
+        status, reason = self._judge(scenario)
+        return Outcome(self._name, scenario.name, status, reason, round(time.monotonic() - started, 2))
+
+    def close(self) -> None:
+        """End the driver."""
+        if self._driver is not None:
+            self._driver.close()
+            self._driver = None
+
+    def _judge(self, scenario: Scenario) -> tuple[Status, str]:
+        try:
+            # A client would wait out its whole deadline for a broker that is gone.
+            wire.advertised(self._target.bootstrap)
+            cell = Cell(self._healthy_driver(), self._target, scenario.timeout_s)
+            for feature in scenario.needs:
+                cell.need(feature)
+            scenario.run(cell)
+        except SkippedError as skipped:
+            return "skip", str(skipped)
+        except (CheckFailedError, DriverError, wire.WireError) as problem:
+            return "fail", str(problem) + self._clean_up()
+        return "pass", ""
+
+    def _healthy_driver(self) -> DriverProcess:
+        if self._driver is None or not self._driver.is_alive:
+            self._driver = DriverProcess(self._command, self._target.bootstrap, self._log)
+            self.version = self._driver.hello["version"]
+            self.runtime = self._driver.hello["runtime"]
+        return self._driver
+
+    def _clean_up(self) -> str:
+        """Leave nothing of a failed cell behind; tells what else was found broken."""
+        if self._driver is not None:
+            self._driver.kill()
+            self._driver = None
+        try:
+            wire.advertised(self._target.bootstrap)
+        except wire.WireError as problem:
+            if self._target.why_not_restartable() is None:
+                self._target.kill()
+                self._target.restart()
+            return f" (and the broker is gone: {problem})"
+        return ""
+
+
+def run_client(
+    client: Client, scenarios: Sequence[Scenario], target: Target, tell: Callable[[Outcome], None]
+) -> tuple[str, list[Outcome]]:
+    """All cells of one client, told one by one; returns its version and runtime in words, and the outcomes."""
+    outcomes: list[Outcome] = []
+
+    def add(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        tell(outcome)
+
+    try:
+        session = ClientSession(client.name, client.prepare(), target)
+    except UnavailableError as missing:
+        for scenario in scenarios:
+            add(Outcome(client.name, scenario.name, "skip", str(missing), 0.0))
+        return "not available", outcomes
+    try:
+        for scenario in scenarios:
+            add(session.run(scenario))
+    finally:
+        session.close()
+    return f"{session.version} ({session.runtime})", outcomes
