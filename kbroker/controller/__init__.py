@@ -1,0 +1,1 @@
+"""Decisions about the cluster: (image, request, configuration, entropy) -> records and a response. Pure."""

@@ -1,0 +1,26 @@
+"""What every decision of the controller is: records to commit, and the answer that holds once they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`records` go to the metadata log as one batch, all or none; `response` may be told once they are committed.
+
+    No records: nothing changes, and the response only reports.
+    """
+
+    records: Sequence[Any]
+    response: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A refusal of one part of a request: Kafka's error code and a sentence for the client."""
+
+    error: int
+    reason: str

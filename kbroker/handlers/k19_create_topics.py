@@ -1,0 +1,24 @@
+"""CreateTopics: make topics, or see whether they could be made.
+
+v4 allows -1 for partitions and replication factor (KIP-464); v5 is flexible and answers with partitions, factor and
+configurations (KIP-525); v7 answers with the topic's id (KIP-516).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kbroker.controller.topics import create_topics as decide
+from kbroker.handlers.answer import Answer, Pending
+from kbroker.handlers.context import RequestContext
+from kbroker.handlers.registry import handles
+from protocol_specs.api.k19_create_topics import CreateTopicsRequest, CreateTopicsResponse
+
+
+@handles(CreateTopicsRequest, CreateTopicsResponse, serves="2-7")
+def create_topics(ctx: RequestContext, request: Any) -> Answer:
+    """Decide on every topic at once; answered when the topics are committed and can be served."""
+    node = ctx.node
+    answer = Pending()
+    node.metadata.propose(lambda image: decide(image, request, node.config, node.entropy), answer.settle)
+    return answer

@@ -1,0 +1,1 @@
+"""What the cluster knows about itself: records of the metadata log, replayed into immutable images. Pure."""

@@ -1,0 +1,217 @@
+"""The metadata log at work: decisions in, committed images out.
+
+    propose --decide against the newest image--> records --one batch--> log --sync--> committed
+            --> image published --> the proposer's `then`
+
+Several proposals may be in flight: each is decided against the image that holds all before it, though none of them is
+committed yet. One fsync serves all that wait for it. Whoever is told of a commit finds it in `image`.
+
+A failure of the disk under this log is the end of the broker: nobody can know what is committed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from kbroker.controller.decision import Decision
+from kbroker.controller.producer_ids import ProducerIdBlock, ProducerIdSupply, allocate_block
+from kbroker.controller.registration import Registration, join
+from kbroker.log.outcome import Appended, Origin
+from kbroker.log.partition_log import PartitionLog
+from kbroker.log.settings import LogSettings
+from kbroker.metadata.delta import MetadataDelta
+from kbroker.metadata.image import MetadataImage
+from kbroker.metadata.records import encode_record
+from kbroker.names import METADATA_TOPIC, TopicPartition
+from kbroker.quorum.election import parse_election
+from kbroker.quorum.solo import Append, Commit, Effect, Persist, SoloQuorum, Sync
+from kbroker.record.batch import build_batch
+from kbroker.server.metadata_replay import Replayed, replay_log
+from kbroker.world import Clock, Disk, DiskFailure
+
+METADATA_PARTITION: Final = TopicPartition(METADATA_TOPIC, 0)
+ELECTION_FILE: Final = "quorum-state"
+
+BATCH_BYTES_MAX: Final = 8 << 20
+"""Kafka's KafkaRaftClient.MAX_BATCH_SIZE_BYTES: what any reader of the log must be able to take."""
+
+SETTINGS: Final = LogSettings(max_message_bytes=BATCH_BYTES_MAX, retention_ms=-1, retention_bytes=-1)
+"""Nothing is ever deleted by age or size: the log is the cluster's memory until a snapshot stands for it."""
+
+
+@dataclass(slots=True, eq=False)
+class _InFlight:
+    """Something to publish once the log is committed up to `end`."""
+
+    end: int
+    image: MetadataImage
+    delta: MetadataDelta | None
+    then: Callable[[], None]
+
+
+class MetadataLog:
+    """`__cluster_metadata-0` of a node that is its only voter.
+
+    Use: open the partition log, construct (which replays it), read `image` to open what it names, `start` with the
+    broker's registration, then `propose`. `on_published(delta, image)` runs before the proposers are told;
+    `on_fatal(failure)` runs at most once.
+    """
+
+    def __init__(
+        self,
+        log: PartitionLog,
+        disk: Disk,
+        clock: Clock,
+        *,
+        node_id: int,
+        cluster_id: str,
+        directory_id: bytes,
+        on_fatal: Callable[[DiskFailure], None],
+    ) -> None:
+        self._log = log
+        self._disk = disk
+        self._clock = clock
+        self._on_fatal = on_fatal
+        self._election_path = f"{log.directory}/{ELECTION_FILE}"
+        replayed: Replayed = replay_log(disk, log, MetadataImage(cluster_id=cluster_id))
+        self._node_id = node_id
+        self._quorum = SoloQuorum(node_id, directory_id, kraft_version=replayed.kraft_version)
+        # Alone, whatever our medium holds is what will be committed with the first record of the new epoch.
+        self.image = self._newest = replayed.image
+        self.on_published: Callable[[MetadataDelta, MetadataImage], None] = _ignore
+        self.failure: DiskFailure | None = None
+        self._in_flight: deque[_InFlight] = deque()
+        self._producer_ids = ProducerIdSupply()
+        self._producer_id_waiters: list[Callable[[int], None]] = []
+
+    @property
+    def log(self) -> PartitionLog:
+        """The log itself, to close and to look at; only this class appends to it."""
+        return self._log
+
+    @property
+    def epoch(self) -> int:
+        """The epoch in which this node leads; 0 before `start`."""
+        return self._quorum.epoch
+
+    @property
+    def is_idle(self) -> bool:
+        """Is everything that was proposed committed?"""
+        return not self._in_flight
+
+    def start(self, registration: Registration, then: Callable[[int], None]) -> None:
+        """Lead in a new epoch and register the broker; `then(broker epoch)` once that is committed and published.
+
+        Blocks for one small fsync (the vote). Raises NotSolo, ElectionUnreadable, UnsupportedMetadataVersion.
+        """
+        try:
+            stored = parse_election(self._disk.read(self._election_path))
+        except FileNotFoundError:
+            stored = None
+        self._run(self._quorum.start(stored, self._log.latest_epoch, self._log.log_end))
+        self.propose(lambda image: join(image, registration), then)
+
+    def propose(self, decide: Callable[[MetadataImage], Decision], then: Callable[[Any], None]) -> None:
+        """Decide against the newest image, append the records, `then(response)` once they are committed and published.
+
+        `then` may run before this returns. A decision without records waits for the proposals before it, because what
+        it reports rests on them. After a fatal failure nothing is answered any more.
+        """
+        if self.failure is not None:
+            return
+        decision = decide(self._newest)
+
+        def told() -> None:
+            then(decision.response)
+
+        if decision.records:
+            self._append_records(decision, told)
+        elif self._in_flight:
+            self._in_flight.append(_InFlight(self._in_flight[-1].end, self._newest, None, told))
+        else:
+            told()
+
+    def next_producer_id(self, then: Callable[[int], None]) -> None:
+        """`then(id)` with a producer id that nobody else has, at once or when a new block is committed."""
+        producer_id = self._producer_ids.take()
+        if producer_id is not None:
+            then(producer_id)
+            return
+        self._producer_id_waiters.append(then)
+        if len(self._producer_id_waiters) == 1:
+            self.propose(lambda image: allocate_block(image, self._node_id), self._serve_producer_ids)
+
+    def _serve_producer_ids(self, block: ProducerIdBlock) -> None:
+        self._producer_ids.add(block)
+        waiters, self._producer_id_waiters = self._producer_id_waiters, []
+        for waiter in waiters:
+            self.next_producer_id(waiter)
+
+    def _append_records(self, decision: Decision, told: Callable[[], None]) -> None:
+        delta = MetadataDelta(self._newest)
+        delta.replay_all(decision.records)
+        level = self._newest.metadata_version or delta.apply(0, 0).metadata_version
+        values = [encode_record(record, level) for record in decision.records]
+        end = self._newest.offset + 1 + len(values)
+        self._newest = delta.apply(end - 1, self._quorum.epoch)
+        self._in_flight.append(_InFlight(end, self._newest, delta, told))
+        self._run(self._quorum.append(values))
+
+    def _run(self, effects: Iterable[Effect]) -> None:
+        """Carry effects out in their order."""
+        for effect in effects:
+            if self.failure is not None:
+                return
+            if isinstance(effect, Append):
+                self._append(effect)
+            elif isinstance(effect, Sync):
+                self._sync(effect.end)
+            elif isinstance(effect, Commit):
+                self._publish(effect.end)
+            else:
+                assert isinstance(effect, Persist)
+                self._disk.replace(self._election_path, effect.data)
+
+    def _append(self, effect: Append) -> None:
+        batch = build_batch(effect.entries, timestamp_ms=self._clock.wall_ms(), control=effect.is_control)
+        assert len(batch) <= BATCH_BYTES_MAX, "a decision must fit one batch"
+        outcome = self._log.append_as_leader(memoryview(batch), effect.epoch, origin=Origin.QUORUM)
+        if not isinstance(outcome, Appended):
+            self._fail(self._log.failure or DiskFailure(self._log.directory, outcome.reason))
+            return
+        end = outcome.last_offset + 1
+        if effect.is_control:
+            # The cluster's records say nothing here, but the next one must know its offset.
+            self._newest = replace(self._newest, offset=end - 1, epoch=effect.epoch)
+        else:
+            assert end == self._newest.offset + 1, "the image and the log disagree about offsets"
+        self._run(self._quorum.appended(end))
+
+    def _sync(self, end: int) -> None:
+        def synced(failure: DiskFailure | None) -> None:
+            if failure is not None:
+                self._fail(failure)
+            elif self.failure is None:
+                self._run(self._quorum.synced(end))
+
+        self._log.sync(synced)
+
+    def _publish(self, end: int) -> None:
+        while self._in_flight and self._in_flight[0].end <= end:
+            committed = self._in_flight.popleft()
+            if committed.delta is not None:
+                self.image = committed.image
+                self.on_published(committed.delta, committed.image)
+            committed.then()
+
+    def _fail(self, failure: DiskFailure) -> None:
+        if self.failure is None:
+            self.failure = failure
+            self._on_fatal(failure)
+
+
+def _ignore(delta: MetadataDelta, image: MetadataImage) -> None:
+    """The first start has nobody to tell."""
