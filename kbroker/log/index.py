@@ -1,0 +1,171 @@
+"""`.index` and `.timeindex`: sparse, sorted, fixed-width entries that lead near a batch.
+
+    .index      8 bytes: int32 last offset of a batch - base, int32 position of that batch
+    .timeindex 12 bytes: int64 largest timestamp so far, int32 last offset of the batch that has it - base
+
+The growing index of a log's active segment lives in memory and reaches its file some entries at a time; after a crash
+it is rebuilt from the log. Those of older segments stay on disk: a search reads some 4 KB of them.
+Source: Kafka's OffsetIndex, TimeIndex.
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Final
+
+from kbroker.log.open_files import FileHandle
+
+OFFSET_ENTRY_BYTES: Final = 8
+TIME_ENTRY_BYTES: Final = 12
+UNWRITTEN_ENTRIES_MAX: Final = 64
+"""Entries kept back before they are written together; a crash costs nothing, they are rebuilt."""
+_PAGE_ENTRIES = 512
+
+_OFFSET_ENTRY = struct.Struct(">ii")
+_TIME_ENTRY = struct.Struct(">qi")
+
+
+class SparseIndex:
+    """Two parallel rising columns, (key, value); in memory while growing, searched on disk once sealed."""
+
+    __slots__ = ("_count", "_entry", "_keys", "_values", "_written", "handle", "last")
+
+    def __init__(self, handle: FileHandle, entry: struct.Struct, key_code: str) -> None:
+        self.handle = handle
+        self._entry = entry
+        self._keys: array[int] | None = array(key_code)
+        self._values: array[int] = array("i")
+        self._count = 0
+        self._written = 0
+        self.last: tuple[int, int] | None = None
+
+    def __len__(self) -> int:
+        return self._count
+
+    def append(self, key: int, value: int) -> None:
+        """Add an entry behind the last; the caller keeps the order. May raise DiskFailure."""
+        assert self._keys is not None, "a sealed index doesn't grow"
+        self._keys.append(key)
+        self._values.append(value)
+        self._count += 1
+        self.last = (key, value)
+        if self._count - self._written >= UNWRITTEN_ENTRIES_MAX:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the entries that the file lacks."""
+        if self._keys is None or self._written == self._count:
+            return
+        pack = self._entry.pack
+        data = b"".join(map(pack, self._keys[self._written :], self._values[self._written :]))
+        self.handle.file(create=True).write_at(self._written * self._entry.size, [data])
+        self._written = self._count
+
+    def seal(self) -> None:
+        """Write all and give the memory back: nothing is added any more."""
+        if self._keys is None:
+            return
+        self.flush()
+        self.handle.file(create=True)
+        self._keys = None
+        self._values = array("i")
+
+    def load(self) -> None:
+        """Take a sealed index back into memory, to grow again."""
+        if self._keys is not None:
+            return
+        data = self.handle.file().read_at(0, self._count * self._entry.size)
+        self._keys = array("q" if self._entry is _TIME_ENTRY else "i")
+        for key, value in self._entry.iter_unpack(data):
+            self._keys.append(key)
+            self._values.append(value)
+        self._written = self._count
+
+    def reset(self) -> None:
+        """Forget everything, the file's contents too: it is going to be rebuilt."""
+        self._keys = array("q" if self._entry is _TIME_ENTRY else "i")
+        self._values = array("i")
+        self._count = self._written = 0
+        self.last = None
+        self.handle.file(create=True).truncate(0)
+
+    def adopt(self) -> bool:
+        """Trust the file as it is and stay on disk; False when it is missing or its size or order can't be right."""
+        try:
+            file = self.handle.file()
+        except FileNotFoundError:
+            return False
+        size = file.size()
+        if size % self._entry.size:
+            return False
+        self._count = self._written = size // self._entry.size
+        self._keys = None
+        self._values = array("i")
+        self.last = self._read(self._count - 1) if self._count else None
+        return self.last is None or (self._read(0) <= self.last and min(self.last) >= 0)
+
+    def truncate(self, key_end: int, *, column: int = 0) -> None:
+        """Drop entries whose key (column 0) or value (column 1) is `key_end` or more. Loads a sealed index."""
+        self.load()
+        assert self._keys is not None
+        rows: Sequence[int] = self._keys if column == 0 else self._values
+        keep = bisect_right(rows, key_end - 1)
+        del self._keys[keep:], self._values[keep:]
+        self._count = keep
+        self.last = (self._keys[-1], self._values[-1]) if keep else None
+        if self._written > keep:
+            self._written = keep
+            self.handle.file().truncate(keep * self._entry.size)
+
+    def floor(self, key: int) -> tuple[int, int] | None:
+        """The last entry whose key is at most `key`."""
+        if self._keys is not None:
+            index = bisect_right(self._keys, key) - 1
+            return (self._keys[index], self._values[index]) if index >= 0 else None
+        return self._search(key, 0)
+
+    def floor_by_value(self, value: int) -> tuple[int, int] | None:
+        """The last entry whose value is at most `value`."""
+        if self._keys is not None:
+            index = bisect_right(self._values, value) - 1
+            return (self._keys[index], self._values[index]) if index >= 0 else None
+        return self._search(value, 1)
+
+    def entries(self) -> list[tuple[int, int]]:
+        """All of them, for checks and tools."""
+        if self._keys is not None:
+            return list(zip(self._keys, self._values, strict=True))
+        data = self.handle.file().read_at(0, self._count * self._entry.size)
+        return list(self._entry.iter_unpack(data))
+
+    def _read(self, index: int) -> tuple[int, int]:
+        data = self.handle.file().read_at(index * self._entry.size, self._entry.size)
+        key, value = self._entry.unpack(data)
+        return key, value
+
+    def _search(self, wanted: int, column: int) -> tuple[int, int] | None:
+        """Halve the file until one page of entries is left, then read that page."""
+        low, high = 0, self._count
+        while high - low > _PAGE_ENTRIES:
+            middle = (low + high) // 2
+            if self._read(middle)[column] <= wanted:
+                low = middle
+            else:
+                high = middle
+        size = self._entry.size
+        page = list(self._entry.iter_unpack(self.handle.file().read_at(low * size, (high - low) * size)))
+        index = bisect_right(page, wanted, key=lambda entry: entry[column]) - 1
+        return page[index] if index >= 0 else None
+
+
+def offset_index(handle: FileHandle) -> SparseIndex:
+    """Relative last offset -> position of its batch."""
+    return SparseIndex(handle, _OFFSET_ENTRY, "i")
+
+
+def time_index(handle: FileHandle) -> SparseIndex:
+    """Largest timestamp so far -> relative last offset of the batch that has it."""
+    return SparseIndex(handle, _TIME_ENTRY, "q")

@@ -1,0 +1,92 @@
+"""Files opened when needed and closed when too many are open, the longest unused first, never while in use."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final
+
+from kbroker.world import Disk, File
+
+OPEN_FILES_MAX: Final = 4096
+"""Across all logs of one directory; a process may often have 65,536 descriptors, sometimes only 10,240."""
+
+
+class OpenFiles:
+    """The open files of many logs on one disk, in the order of their last use."""
+
+    __slots__ = ("_disk", "_limit", "_used")
+
+    def __init__(self, disk: Disk, limit: int = OPEN_FILES_MAX) -> None:
+        self._disk = disk
+        self._limit = limit
+        self._used: OrderedDict[FileHandle, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._used)
+
+    def opened(self, handle: FileHandle, *, create: bool) -> File:
+        """Open the file of `handle` and close what is over the limit."""
+        file = self._disk.open(handle.path, create=create)
+        self._used[handle] = None
+        if len(self._used) > self._limit:
+            self._close_unused()
+        return file
+
+    def touch(self, handle: FileHandle) -> None:
+        """It was used just now."""
+        self._used.move_to_end(handle)
+
+    def forget(self, handle: FileHandle) -> None:
+        """Its owner closed it."""
+        self._used.pop(handle, None)
+
+    def _close_unused(self) -> None:
+        newest = next(reversed(self._used))
+        unused = next((handle for handle in self._used if not handle.pins and handle is not newest), None)
+        if unused is not None:
+            unused.close()
+
+
+class FileHandle:
+    """A path and, while open, its file. Pins keep it open: one per leased slice, queued write or sync under way."""
+
+    __slots__ = ("_file", "_files", "_is_retired", "path", "pins")
+
+    def __init__(self, files: OpenFiles, path: str) -> None:
+        self.path = path
+        self.pins = 0
+        self._file: File | None = None
+        self._files = files
+        self._is_retired = False
+
+    def file(self, *, create: bool = False) -> File:
+        """The open file. Raises FileNotFoundError, DiskFailure."""
+        file = self._file
+        if file is not None:
+            self._files.touch(self)
+            return file
+        file = self._file = self._files.opened(self, create=create)
+        return file
+
+    def unpin(self) -> None:
+        """One user less; a retired file closes with the last one."""
+        self.pins -= 1
+        if self._is_retired and not self.pins:
+            self.close()
+
+    def close(self) -> None:
+        """Give the descriptor back; the next use opens it again."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+            self._files.forget(self)
+
+    def retire(self) -> None:
+        """Close it for good, as soon as nobody uses it."""
+        self._is_retired = True
+        if not self.pins:
+            self.close()
+
+    def renewed(self) -> FileHandle:
+        """A handle for whatever has the path's name now."""
+        return FileHandle(self._files, self.path)

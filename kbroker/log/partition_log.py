@@ -1,0 +1,607 @@
+"""One partition's log: batches get offsets, go to segments, are found again, and leave from the front.
+
+    log_start <= flushed_end <= written_end <= log_end      (all but log_start exclusive; flushed_end may lag log_start)
+
+`log_end` moves when an append is accepted, `written_end` when readers may see it, `flushed_end` (the recovery point) when
+it has been fsynced. Small appends are written before `append_as_leader` returns; a queued one calls `on_progress` later.
+A DiskFailure fails the log for good: it refuses everything with KAFKA_STORAGE_ERROR until it is opened again.
+Source: Kafka's UnifiedLog and LocalLog.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from kbroker.log import recovery, removal, syncing
+from kbroker.log.checkpoints import CorruptCheckpoint, format_partition_metadata, parse_partition_metadata
+from kbroker.log.open_files import OpenFiles
+from kbroker.log.outcome import Appended, LogRead, Origin, Progress, Refused, Stage, Ticket
+from kbroker.log.preparation import needs_preparation, prepare
+from kbroker.log.producer_state import StoredBatch
+from kbroker.log.segment import Segment
+from kbroker.log.settings import LogSettings
+from kbroker.log.validation import check_client_batch, read_client_header
+from kbroker.names import NO_UUID, TopicPartition
+from kbroker.record.batch import (
+    HEADER_BYTES,
+    PREFIX_BYTES,
+    BatchHeader,
+    checksum_matches,
+    iterate_batches,
+    iterate_records,
+    read_header,
+    stamp,
+    stamp_log_append_time,
+)
+from kbroker.record.compression import CorruptRecords
+from kbroker.world import Buffer, Clock, Disk, DiskFailure, FileSlice
+from protocol_specs.errors import ErrorCode
+
+__all__ = ["Appended", "InconsistentTopicId", "LogRead", "Origin", "PartitionLog", "Refused", "Stage", "Ticket"]
+
+METADATA_FILE: Final = "partition.metadata"
+NOTHING: Final = b""
+
+
+class InconsistentTopicId(Exception):
+    """The directory belongs to another topic of the same name."""
+
+    def __init__(self, directory: str, found: bytes, wanted: bytes) -> None:
+        super().__init__(f"{directory} belongs to topic id {found.hex()}, not {wanted.hex()}")
+        self.found = found
+
+
+def _no_progress() -> None:
+    """Nobody waits."""
+
+
+class PartitionLog(Progress):
+    """See the module. All calls come from the thread that owns the state."""
+
+    __slots__ = (
+        "_active",
+        "_bases",
+        "_clock",
+        "_disk",
+        "_files",
+        "_on_written",
+        "_pending",
+        "_segments",
+        "_syncing",
+        "directory",
+        "epochs",
+        "is_dirty",
+        "log_start",
+        "on_progress",
+        "producers",
+        "settings",
+        "topic_id",
+        "topic_partition",
+    )
+
+    def __init__(
+        self,
+        disk: Disk,
+        directory: str,
+        topic_partition: TopicPartition,
+        topic_id: bytes,
+        settings: LogSettings,
+        clock: Clock,
+        files: OpenFiles,
+        on_progress: Callable[[], None],
+    ) -> None:
+        super().__init__()
+        self.directory = directory
+        self.topic_partition = topic_partition
+        self.topic_id = topic_id
+        self.settings = settings
+        self.on_progress = on_progress
+        self.log_start = 0
+        self.is_dirty = False
+        self._disk = disk
+        self._clock = clock
+        self._files = files
+        self._segments: list[Segment] = []
+        self._bases: list[int] = []
+        self._pending: deque[tuple[int, Segment, int]] = deque()
+        self._on_written = self._written
+        self._syncing = syncing.Syncing(self, disk)
+
+    @classmethod
+    def open(
+        cls,
+        disk: Disk,
+        directory: str,
+        topic_partition: TopicPartition,
+        topic_id: bytes,
+        settings: LogSettings,
+        clock: Clock,
+        *,
+        recovery_point: int = 0,
+        log_start: int = 0,
+        clean: bool = False,
+        on_progress: Callable[[], None] = _no_progress,
+        files: OpenFiles | None = None,
+    ) -> PartitionLog:
+        """Open or create the log in `directory`; `clean` trusts what is there, otherwise it is recovered.
+
+        Raises DiskFailure, InconsistentTopicId.
+        """
+        log = cls(disk, directory, topic_partition, topic_id, settings, clock, files or OpenFiles(disk), on_progress)
+        log._claim_directory()
+        log._load(recovery_point, log_start, clean=clean)
+        return log
+
+    def _claim_directory(self) -> None:
+        """Create the directory with its topic id, or see that it is ours."""
+        disk, path = self._disk, f"{self.directory}/{METADATA_FILE}"
+        if not disk.is_directory(self.directory):
+            disk.make_directory(self.directory)
+            self.is_dirty = True
+        try:
+            found = parse_partition_metadata(disk.read(path))
+        except (FileNotFoundError, CorruptCheckpoint):
+            if self.topic_id != NO_UUID:
+                # No fsync of its own: a creation is promised by the metadata log, which names the id again.
+                file = disk.open(path, create=True)
+                file.write_at(0, [format_partition_metadata(self.topic_id)])
+                file.close()
+            return
+        if self.topic_id == NO_UUID:
+            self.topic_id = found
+        elif found != self.topic_id:
+            raise InconsistentTopicId(self.directory, found, self.topic_id)
+
+    def _load(self, recovery_point: int, log_start: int, *, clean: bool) -> None:
+        now_ms = self._clock.wall_ms()
+        self.epochs = recovery.load_epochs(self._disk, self.directory)
+        segments = recovery.load_segments(
+            self._disk,
+            self._files,
+            self.directory,
+            clean=clean,
+            recovery_point=recovery_point,
+            interval_bytes=self.settings.index_interval_bytes,
+            epochs=self.epochs,
+            created_ms=now_ms,
+        )
+        if not segments:
+            segments = [Segment(self._files, self.directory, log_start, now_ms)]
+            segments[0].handle.file(create=True)
+            self.is_dirty = True
+        self._segments = segments
+        self._bases = [segment.base_offset for segment in segments]
+        self._active = segments[-1]
+        end = self._active.next_offset
+        self.log_end = self.written_end = end
+        self.flushed_end = end if clean else min(recovery_point, end)
+        self.log_start = min(max(log_start, self._bases[0]), end)
+        self.epochs.truncate_end(end)
+        self.producers = recovery.load_producers(self._disk, self.directory, segments, end)
+        self.is_dirty = self.is_dirty or not clean
+
+    # ---- what it is
+
+    @property
+    def latest_epoch(self) -> int:
+        """The leader epoch of the newest batch, -1 when there is none."""
+        return self.epochs.latest
+
+    @property
+    def size_bytes(self) -> int:
+        """All segments, without indexes."""
+        return sum(segment.size for segment in self._segments)
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """From the oldest to the one that grows."""
+        return tuple(self._segments)
+
+    def last_stable_end(self, high_watermark: int) -> int:
+        """Where read-committed readers stop: before the oldest open transaction; there are none yet."""
+        return high_watermark
+
+    def aborted_transactions(self, start: int, end: int) -> list[tuple[int, int]]:
+        """(producer id, first offset) of aborted transactions that touch [start, end); there are none yet."""
+        return []
+
+    # ---- append
+
+    def append_as_leader(
+        self, records: Buffer, leader_epoch: int, *, origin: Origin = Origin.CLIENT
+    ) -> Appended | Refused:
+        """Append one batch: check, assign offsets, stamp in place, write.
+
+        `records` must not change afterwards until the ticket is WRITTEN; a read-only buffer is stamped in a copy of its
+        header. Batches of our own (origin) are trusted: no checksum, no limits.
+        """
+        if self.failure is not None:
+            return self._storage_error()
+        view = memoryview(records)
+        now_ms = self._clock.wall_ms()
+        if origin is Origin.CLIENT:
+            checked = self._check(view, now_ms)
+            if type(checked) is Refused:
+                return checked
+            view, header = checked
+        else:
+            header = read_header(view)
+        if header.producer_id >= 0:
+            known = self.producers.judge(header)
+            if known is not None:
+                return self._duplicate(known) if type(known) is StoredBatch else Refused(*known)
+        base = self.log_end
+        size = header.batch_length + PREFIX_BYTES
+        if len(view) != size:
+            view = view[:size]
+        is_timed = self.settings.is_log_append_time and origin is not Origin.QUORUM
+        buffers = _stamped(view, header, base, leader_epoch, now_ms if is_timed else None)
+        header = header._replace(
+            base_offset=base,
+            partition_leader_epoch=leader_epoch,
+            max_timestamp=now_ms if is_timed else header.max_timestamp,
+        )
+        return self._commit(header, buffers, now_ms, now_ms if is_timed else -1)
+
+    def _check(self, view: memoryview, now_ms: int) -> tuple[memoryview, BatchHeader] | Refused:
+        """A client's batch, as the topic wants it stored."""
+        settings = self.settings
+        header = read_client_header(view)
+        if type(header) is Refused:
+            return header
+        refused = check_client_batch(view, header, settings, now_ms)
+        if refused is not None:
+            return refused
+        if needs_preparation(header, settings):
+            prepared = prepare(view, header, settings, str(self.topic_partition))
+            if type(prepared) is Refused:
+                return prepared
+            if prepared is not view:
+                view, header = prepared, read_header(prepared)
+        if header.batch_length + PREFIX_BYTES > settings.segment_bytes:
+            return Refused(
+                ErrorCode.RECORD_LIST_TOO_LARGE,
+                f"{header.size} bytes in one append, segment.bytes is {settings.segment_bytes}",
+            )
+        return view, header
+
+    def _commit(
+        self, header: BatchHeader, buffers: list[Buffer], now_ms: int, log_append_time_ms: int
+    ) -> Appended | Refused:
+        """Write a stamped batch behind the end, and account for it."""
+        last = header.base_offset + header.last_offset_delta
+        size = header.batch_length + PREFIX_BYTES
+        segment = self._active
+        settings = self.settings
+        end = last + 1
+        try:
+            if segment.must_roll_before(size, last, header.max_timestamp, now_ms, settings):
+                segment = self.roll()
+            position = segment.size
+            is_written = self._write(segment, position, buffers, end, size)
+            segment.note_batch(header, position, settings.index_interval_bytes)
+        except DiskFailure as failure:
+            self._fail(failure)
+            return self._storage_error()
+        self.log_end = end
+        if is_written:
+            segment.written = position + size
+            self.written_end = end
+        if header.producer_id >= 0:
+            self.producers.update(header)
+        if header.partition_leader_epoch > self.epochs.latest:
+            self.epochs.assign(header.partition_leader_epoch, header.base_offset)
+            self._syncing.save_epochs()
+        self.is_dirty = True
+        if end - self.flushed_end >= settings.flush_messages:
+            self.sync()
+        return Appended(header.base_offset, last, log_append_time_ms, False, Ticket(self, end))
+
+    def _write(self, segment: Segment, position: int, buffers: list[Buffer], end: int, size: int) -> bool:
+        handle = segment.handle
+        if self._disk.write(handle.file(create=True), position, buffers, self._on_written):
+            return True
+        handle.pins += 1
+        self._pending.append((end, segment, position + size))
+        return False
+
+    def _written(self, failure: DiskFailure | None) -> None:
+        """The oldest queued write is over."""
+        end, segment, position = self._pending.popleft()
+        segment.handle.unpin()
+        if failure is not None:
+            self._fail(failure)
+        elif self.failure is None:
+            segment.written = position
+            self.written_end = end
+            if segment is not self._active and segment.written == segment.size:
+                self._syncing.start()
+            self.on_progress()
+
+    def _duplicate(self, stored: StoredBatch) -> Appended:
+        """A batch that came before: its first answer again, with what has become of it since."""
+        return Appended(
+            stored.last_offset - stored.offset_delta,
+            stored.last_offset,
+            stored.timestamp if self.settings.is_log_append_time else -1,
+            True,
+            Ticket(self, stored.last_offset + 1),
+        )
+
+    def append_as_follower(self, records: Buffer) -> Appended | Refused:
+        """Append what a leader sent: whole batches that keep their offsets and epochs; a cut one at the end is left out."""
+        if self.failure is not None:
+            return self._storage_error()
+        first, outcome = self.log_end, None
+        try:
+            for batch in iterate_batches(records):
+                header = read_header(batch)
+                if not checksum_matches(batch, header):
+                    return Refused(
+                        ErrorCode.CORRUPT_MESSAGE, f"the checksum at offset {header.base_offset} doesn't match"
+                    )
+                if header.base_offset < self.log_end:
+                    return Refused(
+                        ErrorCode.OFFSET_OUT_OF_RANGE, f"offset {header.base_offset} behind the end {self.log_end}"
+                    )
+                outcome = self._commit(header, [batch], self._clock.wall_ms(), -1)
+                if type(outcome) is Refused:
+                    return outcome
+        except CorruptRecords as error:
+            return Refused(ErrorCode.CORRUPT_MESSAGE, str(error))
+        return Appended(first, self.log_end - 1, -1, False, Ticket(self, self.log_end))
+
+    # ---- read
+
+    def read(self, offset: int, max_bytes: int, end: int, *, at_least_one: bool = True) -> LogRead | Refused:
+        """Whole batches from the one that holds `offset`, within `max_bytes` and wholly before offset `end`.
+
+        The first batch comes even when it is larger than `max_bytes`, if `at_least_one`. One segment's worth at most.
+        """
+        if self.failure is not None:
+            return self._storage_error()
+        if not self.log_start <= offset <= self.log_end:
+            return Refused(
+                ErrorCode.OFFSET_OUT_OF_RANGE, f"offset {offset} is outside [{self.log_start}, {self.log_end}]"
+            )
+        end = min(end, self.written_end)
+        if offset >= end:
+            return LogRead(NOTHING, offset, 0, 0)
+        try:
+            return self._read(offset, max_bytes, end, at_least_one=at_least_one)
+        except DiskFailure as failure:
+            self._fail(failure)
+            return self._storage_error()
+
+    def _read(self, offset: int, max_bytes: int, end: int, *, at_least_one: bool) -> LogRead:
+        for segment in self._segments_from(offset):
+            found = segment.find(offset)
+            if found is None:
+                continue  # behind its last batch: a gap that compaction left
+            base, start = found
+            stop = segment.cut(start, max_bytes, end, at_least_one=at_least_one)
+            if stop <= start:
+                break
+            handle = segment.handle
+            records = FileSlice(handle.file(), start, stop - start, handle.unpin)
+            handle.pins += 1
+            return LogRead(records, base, start, segment.base_offset)
+        return LogRead(NOTHING, offset, 0, 0)
+
+    def _segments_from(self, offset: int) -> Iterator[Segment]:
+        if offset >= self._active.base_offset:
+            yield self._active
+            return
+        index = max(0, bisect_right(self._bases, offset) - 1)
+        yield from self._segments[index:]
+
+    def offset_for_timestamp(self, timestamp: int) -> tuple[int, int, int] | None:
+        """(offset, timestamp, leader epoch) of the first record at `timestamp` (ms) or later; None when there is none."""
+        for segment in self._segments:
+            if segment.next_offset <= self.log_start or segment.largest_timestamp() < timestamp:
+                continue
+            for position, header in segment.find_time(timestamp, max(self.log_start, segment.base_offset)):
+                found = self._first_record(segment, position, header, timestamp)
+                if found is not None:
+                    return (*found, header.partition_leader_epoch)
+        return None
+
+    def max_timestamp(self) -> tuple[int, int, int] | None:
+        """(offset, timestamp, leader epoch) of the first record with the largest timestamp; None in an empty log."""
+        newest = max((segment.largest_timestamp() for segment in self._segments), default=-1)
+        return self.offset_for_timestamp(newest) if newest >= 0 else None
+
+    def _first_record(
+        self, segment: Segment, position: int, header: BatchHeader, timestamp: int
+    ) -> tuple[int, int] | None:
+        if header.is_log_append_time:
+            return max(header.base_offset, self.log_start), header.max_timestamp
+        try:
+            for record in iterate_records(segment.read_batch(position)):
+                if record.timestamp >= timestamp and record.offset >= self.log_start:
+                    return record.offset, record.timestamp
+        except CorruptRecords:
+            # Accepted by its header alone; no record can be named, so the batch is.
+            return max(header.base_offset, self.log_start), header.max_timestamp
+        return None
+
+    def end_offset_for_epoch(self, epoch: int) -> tuple[int, int]:
+        """The largest known leader epoch up to `epoch`, and the offset where it ends; (-1, -1) unknown (KIP-101)."""
+        return self.epochs.end_of(epoch, self.log_end)
+
+    def epoch_at(self, offset: int) -> int:
+        """The leader epoch that `offset` was or will be written in, -1 unknown."""
+        return self.epochs.epoch_at(offset)
+
+    # ---- grow, shrink
+
+    def roll(self) -> Segment:
+        """Begin a new segment at the end, unless the active one is empty. May raise DiskFailure."""
+        active = self._active
+        if not active.size and active.base_offset == self.log_end:
+            return active
+        active.seal()
+        fresh = Segment(self._files, self.directory, self.log_end, self._clock.wall_ms())
+        fresh.handle.file(create=True)
+        self._segments.append(fresh)
+        self._bases.append(fresh.base_offset)
+        self._active = fresh
+        self._syncing.segment_sealed(active, self.log_end, self.producers.snapshot())
+        return fresh
+
+    def delete_before(self, offset: int) -> int:
+        """Move the log start up to `offset`, dropping segments that end before it; the new log start."""
+        if offset > self.log_start:
+            self.log_start = min(offset, self.log_end)
+            self.is_dirty = True
+            self._drop_front(lambda segment: segment.next_offset <= self.log_start)
+        return self.log_start
+
+    def apply_retention(self, deletable_end: int | None = None) -> int:
+        """Drop segments that are too old or too many bytes; how many. None at or beyond `deletable_end` (high watermark)."""
+        if self.failure is not None:
+            return 0
+        count = removal.expired_segments(
+            self._segments,
+            self.settings,
+            now_ms=self._clock.wall_ms(),
+            log_start=self.log_start,
+            deletable_end=self.written_end if deletable_end is None else deletable_end,
+        )
+        try:
+            if count and count == len(self._segments):
+                self.roll()
+        except DiskFailure as failure:
+            self._fail(failure)
+            return 0
+        doomed = self._segments[:count]
+        return self._drop_front(lambda segment: segment in doomed)
+
+    def _drop_front(self, is_doomed: Callable[[Segment], bool]) -> int:
+        """Take segments off the front while they are doomed; never the active one."""
+        count = 0
+        while count < len(self._segments) - 1 and is_doomed(self._segments[count]):
+            count += 1
+        doomed = self._segments[:count]
+        del self._segments[:count], self._bases[:count]
+        if doomed:
+            self.is_dirty = True
+            self.log_start = max(self.log_start, self._bases[0])
+            self.epochs.truncate_start(self.log_start)
+            try:
+                removal.remove_later(
+                    self._disk, self._clock, self.directory, doomed, self.settings.file_delete_delay_ms
+                )
+            except DiskFailure as failure:
+                self._fail(failure)
+        return count
+
+    def truncate_to(self, offset: int) -> None:
+        """Drop everything from `offset` on (a follower that diverged). All writes must be over. May fail the log."""
+        assert not self._pending, "truncation waits for queued writes"
+        if offset >= self.log_end or self.failure is not None:
+            return
+        if offset <= self._bases[0]:
+            self.truncate_fully_and_start_at(offset)
+            return
+        try:
+            keep = bisect_right(self._bases, offset - 1)
+            removal.remove_now(self._disk, self.directory, self._segments[keep:])
+            del self._segments[keep:], self._bases[keep:]
+            self._active = self._segments[-1]
+            removal.truncate_segment(self._disk, self._active, offset, self.settings.index_interval_bytes)
+            self._truncated(offset)
+        except DiskFailure as failure:
+            self._fail(failure)
+
+    def truncate_fully_and_start_at(self, offset: int) -> None:
+        """Drop everything; the next batch gets `offset`. All writes must be over. May fail the log."""
+        assert not self._pending, "truncation waits for queued writes"
+        try:
+            removal.remove_now(self._disk, self.directory, self._segments)
+            fresh = Segment(self._files, self.directory, offset, self._clock.wall_ms())
+            fresh.handle.file(create=True)
+            self._segments, self._bases, self._active = [fresh], [offset], fresh
+            self.log_start = offset
+            self._truncated(offset)
+        except DiskFailure as failure:
+            self._fail(failure)
+
+    def _truncated(self, offset: int) -> None:
+        self.is_dirty = True
+        self.log_end = self.written_end = offset
+        self.flushed_end = min(self.flushed_end, offset)
+        self.log_start = min(self.log_start, offset)
+        self._active.next_offset = offset
+        self.epochs.truncate_end(offset)
+        self._syncing.save_epochs()
+        self.producers = recovery.load_producers(self._disk, self.directory, self._segments, offset)
+
+    def expire_producers(self) -> int:
+        """Forget producers silent for `producer.id.expiration.ms`; how many."""
+        return self.producers.expire(self._clock.wall_ms(), self.settings.producer_id_expiration_ms)
+
+    # ---- durability and the end
+
+    def sync(self) -> None:
+        """Bring everything written to the medium, in a worker; then flushed_end has moved and on_progress is called.
+
+        One fsync serves all who ask while it is under way.
+        """
+        if self.failure is None:
+            self._syncing.start()
+
+    def close(self, *, clean: bool) -> bool:
+        """Give all files back. `clean`: complete indexes, producer snapshot and epochs first, fsynced (blocks).
+
+        True when the next open may trust the files: `clean`, not failed, and no write was queued.
+        """
+        is_clean = clean and self.failure is None and not self._pending
+        if is_clean and self.is_dirty:
+            try:
+                self._syncing.finish(self.producers.snapshot())
+            except DiskFailure as failure:
+                self._fail(failure)
+                is_clean = False
+        for segment in self._segments:
+            segment.retire()
+        return is_clean
+
+    @property
+    def has_queued_writes(self) -> bool:
+        """Are accepted batches still on their way to the file?"""
+        return bool(self._pending)
+
+    def fail(self, failure: DiskFailure) -> None:
+        """The log directory went offline."""
+        self._fail(failure)
+
+    def _fail(self, failure: DiskFailure) -> None:
+        if self.failure is None:
+            self.failure = failure
+            self.on_progress()
+
+    def _storage_error(self) -> Refused:
+        return Refused(ErrorCode.KAFKA_STORAGE_ERROR, str(self.failure))
+
+
+def _stamped(
+    view: memoryview, header: BatchHeader, base_offset: int, leader_epoch: int, log_append_time_ms: int | None
+) -> list[Buffer]:
+    """The batch ready to be written: stamped in place, or its header in a copy where the buffer can't be written."""
+    if not view.readonly:
+        if log_append_time_ms is not None:
+            stamp_log_append_time(view, header, log_append_time_ms)
+        stamp(view, base_offset, leader_epoch)
+        return [view]
+    if log_append_time_ms is not None:  # its checksum covers the whole batch
+        copy = bytearray(view)
+        stamp_log_append_time(copy, header, log_append_time_ms)
+        stamp(copy, base_offset, leader_epoch)
+        return [copy]
+    front = bytearray(view[:HEADER_BYTES])
+    stamp(front, base_offset, leader_epoch)
+    return [front, view[HEADER_BYTES:]]

@@ -1,0 +1,54 @@
+"""What must happen to a batch before it is appended, where the topic's configuration reaches into the bodies.
+
+Pure: may run in a worker as long as the appends of one connection keep their order.
+"""
+
+from __future__ import annotations
+
+from kbroker.log.outcome import Refused
+from kbroker.log.settings import LogSettings
+from kbroker.log.validation import check_keys
+from kbroker.record.batch import CODEC_MASK, BatchHeader
+from kbroker.record.compression import CODEC_BY_NAME, Codec, CorruptRecords
+from kbroker.record.rebuild import keys, recompressed
+from protocol_specs.errors import ErrorCode
+
+
+def needs_preparation(header: BatchHeader, settings: LogSettings) -> bool:
+    """Is a body to be opened: for its keys (compaction) or for another codec?"""
+    if "compact" in settings.cleanup_policy:
+        return True
+    wanted = settings.compression_type
+    return wanted != "producer" and CODEC_BY_NAME[wanted] != header.attributes & CODEC_MASK
+
+
+def prepare(records: memoryview, header: BatchHeader, settings: LogSettings, where: str) -> memoryview | Refused:
+    """The batch as the topic wants it stored: `records` itself or a rebuilt copy."""
+    try:
+        if settings.is_compacted:
+            refused = check_keys(keys(records[: header.size]), where)
+            if refused is not None:
+                return refused
+        wanted = settings.compression_type
+        if wanted == "producer" or CODEC_BY_NAME[wanted] == header.codec:
+            return records
+        codec = CODEC_BY_NAME[wanted]
+        rebuilt = recompressed(records[: header.size], codec, _level(codec, settings))
+    except CorruptRecords as error:
+        return Refused(ErrorCode.UNKNOWN_SERVER_ERROR, f"the records can't be opened: {error}")
+    if len(rebuilt) > settings.max_message_bytes:
+        return Refused(
+            ErrorCode.MESSAGE_TOO_LARGE,
+            f"{len(rebuilt)} bytes as {wanted}, max.message.bytes is {settings.max_message_bytes}",
+        )
+    return memoryview(rebuilt)
+
+
+def _level(codec: Codec, settings: LogSettings) -> int | None:
+    if codec == Codec.GZIP:
+        return settings.compression_gzip_level
+    if codec == Codec.LZ4:
+        return settings.compression_lz4_level
+    if codec == Codec.ZSTD:
+        return settings.compression_zstd_level
+    return None

@@ -1,0 +1,178 @@
+"""Reading a partition's directory: what is trusted, what is rebuilt, where a torn tail is cut.
+
+After a clean stop sizes and indexes are trusted. After anything else, the segments that reach beyond the recovery point are
+read batch by batch: the log ends before the first batch whose header or checksum is wrong, whatever follows is dropped,
+and indexes, leader epochs and producer state are rebuilt from what was read.
+Source: Kafka's LogLoader, LogSegment.recover, ProducerStateManager.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from kbroker.log.checkpoints import CorruptCheckpoint, parse_epochs
+from kbroker.log.leader_epochs import LeaderEpochs
+from kbroker.log.open_files import OpenFiles
+from kbroker.log.producer_state import CorruptSnapshot, ProducerState
+from kbroker.log.segment import INT32_MAX, Segment, file_name
+from kbroker.record.batch import HEADER_BYTES, MAGIC, BatchHeader, checksum_matches, read_header
+from kbroker.world import Disk, File
+
+EPOCHS_FILE: Final = "leader-epoch-checkpoint"
+LOG_SUFFIX: Final = ".log"
+SNAPSHOT_SUFFIX: Final = ".snapshot"
+_LEFT_OVER = (".deleted", ".cleaned", ".tmp")
+_OF_A_SEGMENT = (".index", ".timeindex", ".txnindex")
+_WINDOW_BYTES = 1 << 20
+
+
+def base_offsets(disk: Disk, directory: str) -> list[int]:
+    """The base offsets of the segments in `directory`, rising; files that no start needs are removed."""
+    names = disk.list(directory)
+    bases = sorted(int(name[:20]) for name in names if name.endswith(LOG_SUFFIX) and name[:-4].isdigit())
+    logs = {file_name(base) for base in bases}
+    for name in names:
+        stem, dot, suffix = name.partition(".")
+        if name.endswith(_LEFT_OVER) or (dot + suffix in _OF_A_SEGMENT and stem not in logs):
+            disk.remove(f"{directory}/{name}")
+    return bases
+
+
+def load_segments(
+    disk: Disk,
+    files: OpenFiles,
+    directory: str,
+    *,
+    clean: bool,
+    recovery_point: int,
+    interval_bytes: int,
+    epochs: LeaderEpochs,
+    created_ms: int,
+) -> list[Segment]:
+    """All segments, the last one ready to grow; an empty list in a new directory."""
+    bases = base_offsets(disk, directory)
+    segments: list[Segment] = []
+    expected = 0
+    for number, base in enumerate(bases):
+        segment = Segment(files, directory, base, created_ms)
+        next_base = bases[number + 1] if number + 1 < len(bases) else None
+        is_trusted = clean or (next_base is not None and next_base <= recovery_point)
+        segments.append(segment)
+        if is_trusted and segment.adopt():
+            segment.next_offset = next_base if next_base is not None else base
+        else:
+            is_whole = recover(segment, max(expected, base), interval_bytes, epochs)
+            if next_base is not None:
+                segment.seal()
+            if not is_whole:
+                for later in bases[number + 1 :]:
+                    remove_segment_files(disk, directory, later)
+                break
+        expected = segment.next_offset
+    if segments:
+        last = segments[-1]
+        if last.size and last.next_offset == last.base_offset:
+            last.adopt_end()
+        last.offsets.load()
+        last.times.load()
+    return segments
+
+
+def recover(segment: Segment, expected: int, interval_bytes: int, epochs: LeaderEpochs) -> bool:
+    """Read the whole segment, rebuild its indexes, cut it before the first bad batch; False when it was cut."""
+    segment.restart()
+    file = segment.handle.file()
+    size = file.size()
+    for position, header, batch in _batches(file, size):
+        if not _is_sound(header, batch, expected, segment.base_offset):
+            break
+        segment.note_batch(header, position, interval_bytes)
+        epochs.assign(header.partition_leader_epoch, header.base_offset)
+        expected = header.last_offset + 1
+    segment.written = segment.size
+    if segment.size < size:
+        file.truncate(segment.size)
+        return False
+    return True
+
+
+def _batches(file: File, size: int) -> Iterator[tuple[int, BatchHeader, memoryview]]:
+    """(position, header, bytes) of each batch that the file is long enough for; nothing of it is judged yet."""
+    position = 0
+    window, start = memoryview(b""), 0
+    while position + HEADER_BYTES <= size:
+        if position + HEADER_BYTES > start + len(window):
+            window, start = memoryview(file.read_at(position, min(_WINDOW_BYTES, size - position))), position
+        header = read_header(window, position - start)
+        if header.magic != MAGIC or header.size < HEADER_BYTES or position + header.size > size:
+            return
+        if position + header.size > start + len(window):
+            length = min(max(_WINDOW_BYTES, header.size), size - position)
+            window, start = memoryview(file.read_at(position, length)), position
+        yield position, header, window[position - start : position - start + header.size]
+        position += header.size
+
+
+def _is_sound(header: BatchHeader, batch: memoryview, expected: int, base: int) -> bool:
+    return (
+        header.base_offset >= expected
+        and 0 <= header.last_offset_delta
+        and header.last_offset - base <= INT32_MAX
+        and checksum_matches(batch, header)
+    )
+
+
+def remove_segment_files(disk: Disk, directory: str, base: int) -> None:
+    """Everything that belongs to the segment at `base`, its producer snapshot included."""
+    for suffix in (LOG_SUFFIX, *_OF_A_SEGMENT, SNAPSHOT_SUFFIX):
+        disk.remove(f"{directory}/{file_name(base)}{suffix}")
+
+
+def load_epochs(disk: Disk, directory: str) -> LeaderEpochs:
+    """The checkpointed epochs; none when the file is missing or damaged (recovery adds what it reads)."""
+    try:
+        return LeaderEpochs(parse_epochs(disk.read(f"{directory}/{EPOCHS_FILE}")))
+    except (FileNotFoundError, CorruptCheckpoint):
+        return LeaderEpochs()
+
+
+def snapshot_offsets(disk: Disk, directory: str) -> list[int]:
+    """The offsets that producer snapshots exist for, rising."""
+    names = disk.list(directory)
+    return sorted(int(name[:20]) for name in names if name.endswith(SNAPSHOT_SUFFIX) and name[:20].isdigit())
+
+
+def load_producers(disk: Disk, directory: str, segments: Sequence[Segment], end: int) -> ProducerState:
+    """The state at offset `end`: the newest good snapshot up to there, then every later batch.
+
+    Snapshots beyond `end` and damaged ones are removed.
+    """
+    state = ProducerState()
+    start = segments[0].base_offset if segments else 0
+    for offset in reversed(snapshot_offsets(disk, directory)):
+        path = f"{directory}/{file_name(offset)}{SNAPSHOT_SUFFIX}"
+        if offset <= end:
+            try:
+                state.restore(disk.read(path))
+            except CorruptSnapshot:
+                pass
+            else:
+                start = max(start, offset)
+                break
+        disk.remove(path)
+    for segment in segments:
+        if segment.next_offset > start and segment.base_offset < end:
+            _replay(segment, start, end, state)
+    return state
+
+
+def _replay(segment: Segment, start: int, end: int, state: ProducerState) -> None:
+    found = segment.find(max(start, segment.base_offset))
+    if found is None:
+        return
+    for _, header in segment.headers(found.position):
+        if header.last_offset >= end:
+            return
+        if header.producer_id >= 0 and header.base_offset >= start:
+            state.update(header)

@@ -1,0 +1,99 @@
+"""Which segments go, and how: out of sight at once, from the disk after `file.delete.delay.ms`, never under a reader."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kbroker.log.recovery import SNAPSHOT_SUFFIX, remove_segment_files
+from kbroker.log.segment import Segment, file_name
+from kbroker.log.settings import LogSettings
+from kbroker.world import Clock, Disk, DiskFailure
+
+_COPY_BYTES = 1 << 20
+DELETED_SUFFIX = ".deleted"
+
+
+def expired_segments(
+    segments: Sequence[Segment], settings: LogSettings, *, now_ms: int, log_start: int, deletable_end: int
+) -> int:
+    """How many segments from the front retention lets go: by log start, by age of the newest record, by bytes."""
+    count = 0
+    excess = sum(segment.size for segment in segments) - settings.retention_bytes
+    by_policy = "delete" in settings.cleanup_policy
+    for segment in segments:
+        newest = segment.largest_timestamp()
+        age_ms = now_ms - (newest if newest >= 0 else segment.created_ms)
+        is_old = by_policy and 0 <= settings.retention_ms < age_ms
+        is_excess = by_policy and settings.retention_bytes >= 0 and excess >= segment.size
+        if not (segment.next_offset <= log_start or is_old or is_excess):
+            break
+        if segment.next_offset > deletable_end or not segment.size:
+            break
+        excess -= segment.size
+        count += 1
+    return count
+
+
+def remove_later(disk: Disk, clock: Clock, directory: str, segments: Sequence[Segment], delay_ms: int) -> None:
+    """Rename the files out of sight, and remove them in a worker after the delay. May raise DiskFailure."""
+    paths = []
+    for segment in segments:
+        segment.retire()
+        for handle in segment.handles():
+            if disk.exists(handle.path):
+                disk.rename(handle.path, handle.path + DELETED_SUFFIX)
+                paths.append(handle.path + DELETED_SUFFIX)
+        paths.append(f"{directory}/{file_name(segment.base_offset)}{SNAPSHOT_SUFFIX}")
+
+    def remove() -> None:
+        for path in paths:
+            disk.remove(path)
+
+    clock.call_at(clock.monotonic_ms() + delay_ms, lambda: disk.in_worker(remove, _ignore))
+
+
+def _ignore(result: DiskFailure | None) -> None:
+    """A file that can't be removed costs space, nothing else; the next start tries again."""
+
+
+def remove_now(disk: Disk, directory: str, segments: Sequence[Segment]) -> None:
+    """Take segments away at once; leased slices of them stay readable until they are released."""
+    for segment in segments:
+        segment.retire()
+        remove_segment_files(disk, directory, segment.base_offset)
+
+
+def truncate_segment(disk: Disk, segment: Segment, offset: int, interval_bytes: int) -> None:
+    """Cut the segment before the batch that holds `offset`; it becomes the growing one. May raise DiskFailure."""
+    found = segment.find(offset)
+    if found is not None:
+        if segment.handle.pins:
+            _replace_under_lease(disk, segment, found.position)
+        else:
+            segment.handle.file().truncate(found.position)
+        segment.size = segment.written = found.position
+    reindex(segment, interval_bytes)
+
+
+def _replace_under_lease(disk: Disk, segment: Segment, size: int) -> None:
+    """Put a copy of the first `size` bytes in the file's place: readers keep the bytes that they lease."""
+    path = segment.handle.path
+    temporary = path + ".cleaned"
+    old = segment.handle.file()
+    copy = disk.open(temporary, create=True)
+    copy.truncate(0)
+    for position in range(0, size, _COPY_BYTES):
+        copy.write_at(position, [old.read_at(position, min(_COPY_BYTES, size - position))])
+    copy.sync()
+    copy.close()
+    disk.rename(temporary, path)
+    segment.renew_handle()
+
+
+def reindex(segment: Segment, interval_bytes: int) -> None:
+    """Read all headers again, so that indexes, times and tail say what the file says."""
+    written = segment.written
+    segment.restart()
+    segment.written = written
+    for position, header in list(segment.headers(0)):
+        segment.note_batch(header, position, interval_bytes)

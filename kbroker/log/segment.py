@@ -1,0 +1,300 @@
+"""One segment: a `.log` file of batches, its two indexes, and where in them an offset or a time is found.
+
+`size` counts what is assigned, `written` what readers may see; they differ while a large write is queued. The last
+batches of the growing segment are remembered (`tail`), so that a reader at the end needs neither index nor file.
+Source: Kafka's LogSegment.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from kbroker.log.index import OFFSET_ENTRY_BYTES, TIME_ENTRY_BYTES, offset_index, time_index
+from kbroker.log.open_files import FileHandle, OpenFiles
+from kbroker.log.settings import LogSettings
+from kbroker.record.batch import HEADER_BYTES, NO_TIMESTAMP, BatchHeader, read_header
+
+INT32_MAX: Final = 0x7FFFFFFF
+TAIL_BATCHES_MAX: Final = 1024
+"""Batches remembered at the end of a growing segment; half of them go when it is full."""
+_WINDOW_BYTES = 16 << 10
+"""Read at once while walking headers: some index intervals of small batches."""
+
+
+class Found(NamedTuple):
+    """A batch in a segment: its base offset, its byte."""
+
+    base_offset: int
+    position: int
+
+
+def file_name(base_offset: int) -> str:
+    """The 20 digits that a segment's files are named by."""
+    return f"{base_offset:020d}"
+
+
+class Segment:
+    """See the module. Positions and sizes in bytes; offsets absolute unless called relative."""
+
+    __slots__ = (
+        "_bytes_since_entry",
+        "_tail_bases",
+        "_tail_lasts",
+        "_tail_positions",
+        "base_offset",
+        "created_ms",
+        "directory",
+        "first_timestamp",
+        "handle",
+        "last_offset_of_max",
+        "max_timestamp",
+        "next_offset",
+        "offsets",
+        "size",
+        "times",
+        "written",
+    )
+
+    def __init__(self, files: OpenFiles, directory: str, base_offset: int, created_ms: int) -> None:
+        self.directory = directory
+        self.base_offset = base_offset
+        stem = f"{directory}/{file_name(base_offset)}"
+        self.handle = FileHandle(files, stem + ".log")
+        self.offsets = offset_index(FileHandle(files, stem + ".index"))
+        self.times = time_index(FileHandle(files, stem + ".timeindex"))
+        self.created_ms = created_ms
+        self.next_offset = base_offset
+        self.size = 0
+        self.written = 0
+        self.first_timestamp = NO_TIMESTAMP
+        self.max_timestamp = NO_TIMESTAMP
+        self.last_offset_of_max = base_offset
+        self._bytes_since_entry = 0
+        self._tail_bases: list[int] = []
+        self._tail_lasts: list[int] = []
+        self._tail_positions: list[int] = []
+
+    # ---- growing
+
+    def note_batch(self, header: BatchHeader, position: int, interval_bytes: int) -> None:
+        """Account for a batch at `position`: index entries, time, tail. The bytes are written by the log."""
+        last = header.base_offset + header.last_offset_delta
+        timestamp = header.max_timestamp
+        if timestamp > self.max_timestamp:
+            self.max_timestamp = timestamp
+            self.last_offset_of_max = last
+        if position == 0:
+            self.first_timestamp = timestamp
+        if self._bytes_since_entry > interval_bytes:
+            self.offsets.append(last - self.base_offset, position)
+            self._note_time()
+            self._bytes_since_entry = 0
+        size = header.batch_length + 12
+        self._bytes_since_entry += size
+        self.size = position + size
+        self.next_offset = last + 1
+        lasts = self._tail_lasts
+        lasts.append(last)
+        self._tail_bases.append(header.base_offset)
+        self._tail_positions.append(position)
+        if len(lasts) > TAIL_BATCHES_MAX:
+            half = TAIL_BATCHES_MAX // 2
+            del lasts[:half], self._tail_bases[:half], self._tail_positions[:half]
+
+    def _note_time(self) -> None:
+        newest = self.times.last
+        if self.max_timestamp > (newest[0] if newest else NO_TIMESTAMP):
+            self.times.append(self.max_timestamp, self.last_offset_of_max - self.base_offset)
+
+    def must_roll_before(
+        self, size: int, last_offset: int, max_timestamp: int, now_ms: int, settings: LogSettings
+    ) -> bool:
+        """Does a batch of `size` bytes belong into a new segment? By bytes, time, full index, or too far an offset."""
+        if not self.size:
+            return last_offset - self.base_offset > INT32_MAX
+        if self.size + size > settings.segment_bytes:
+            return True
+        if self.first_timestamp >= 0 and max_timestamp >= 0:
+            waited_ms = max_timestamp - self.first_timestamp
+        else:
+            waited_ms = now_ms - self.created_ms
+        return (
+            waited_ms > settings.segment_ms - settings.segment_jitter_ms
+            or len(self.offsets) >= settings.segment_index_bytes // OFFSET_ENTRY_BYTES
+            or len(self.times) >= settings.segment_index_bytes // TIME_ENTRY_BYTES - 1
+            or last_offset - self.base_offset > INT32_MAX
+        )
+
+    def seal(self) -> None:
+        """It grows no more: the last time entry is forced, the indexes go to their files."""
+        self.finish_indexes()
+        self.offsets.seal()
+        self.times.seal()
+        self._forget_tail()
+
+    def finish_indexes(self) -> None:
+        """Both index files complete, with the entry of the largest timestamp."""
+        if self.size:
+            self._note_time()
+        self.offsets.flush()
+        self.times.flush()
+
+    def _forget_tail(self) -> None:
+        self._tail_bases.clear()
+        self._tail_lasts.clear()
+        self._tail_positions.clear()
+
+    # ---- finding
+
+    def find(self, offset: int) -> Found | None:
+        """The first written batch whose last offset is at least `offset`, None behind the end."""
+        lasts = self._tail_lasts
+        if lasts and offset >= self._tail_bases[0]:
+            index = bisect_left(lasts, offset)
+            if index == len(lasts) or self._tail_positions[index] >= self.written:
+                return None
+            return Found(self._tail_bases[index], self._tail_positions[index])
+        entry = self.offsets.floor(offset - self.base_offset)
+        for position, header in self.headers(entry[1] if entry else 0):
+            if header.base_offset + header.last_offset_delta >= offset:
+                return Found(header.base_offset, position)
+        return None
+
+    def cut(self, start: int, bytes_max: int, end: int, *, at_least_one: bool) -> int:
+        """Where whole batches from position `start` stop: within `bytes_max`, before the batch that reaches offset `end`.
+
+        The first batch comes whole even when it is larger, if `at_least_one`. `start` itself when there is nothing.
+        """
+        stop = self.written
+        if end < self.next_offset:
+            bound = self.find(end)
+            if bound is not None:
+                stop = bound.position
+        if stop - start <= bytes_max:
+            return max(stop, start)
+        limit = self._boundary(start, start + bytes_max)
+        if limit == start and at_least_one:
+            limit = self._batch_end(start)
+        return limit
+
+    def _boundary(self, start: int, position: int) -> int:
+        """The last beginning of a batch at or before `position`, from `start` on."""
+        tail = self._tail_positions
+        if tail and position >= tail[0]:
+            return max(start, tail[bisect_right(tail, position) - 1])
+        entry = self.offsets.floor_by_value(position)
+        boundary = max(start, entry[1] if entry else 0)
+        for at, header in self.headers(boundary):
+            boundary = at
+            if at + header.size > position:
+                break
+        return boundary
+
+    def _batch_end(self, position: int) -> int:
+        tail = self._tail_positions
+        if tail and position >= tail[0]:
+            index = bisect_right(tail, position)
+            return tail[index] if index < len(tail) else self.size
+        return position + next(self.headers(position))[1].size
+
+    def headers(self, position: int) -> Iterator[tuple[int, BatchHeader]]:
+        """(position, header) of each written batch from `position`, which must be a batch's."""
+        file = self.handle.file()
+        window, start = b"", position
+        while position + HEADER_BYTES <= self.written:
+            inside = position - start
+            if inside + HEADER_BYTES > len(window):
+                window = file.read_at(position, min(_WINDOW_BYTES, self.written - position))
+                start, inside = position, 0
+            header = read_header(window, inside)
+            yield position, header
+            position += header.size
+
+    def read_batch(self, position: int) -> bytes:
+        """The whole batch at `position`."""
+        file = self.handle.file()
+        return file.read_at(position, read_header(file.read_at(position, HEADER_BYTES)).size)
+
+    def largest_timestamp(self) -> int:
+        """The largest timestamp of its records, -1 when none has a time."""
+        return self.max_timestamp
+
+    def find_time(self, timestamp: int, from_offset: int) -> Iterator[tuple[int, BatchHeader]]:
+        """(position, header) of batches whose largest timestamp is at least `timestamp`, from `from_offset` on."""
+        entry = self.times.floor(timestamp - 1)
+        start = max(from_offset, self.base_offset + entry[1] if entry else from_offset)
+        found = self.find(start)
+        if found is None:
+            return
+        for position, header in self.headers(found.position):
+            if header.max_timestamp >= timestamp:
+                yield position, header
+
+    # ---- opening, shrinking, leaving
+
+    def adopt(self) -> bool:
+        """Trust files that were closed cleanly: sizes, indexes, the end behind the last index entry.
+
+        False when an index is missing or can't belong to the log: it must be rebuilt by `recover`.
+        """
+        self.size = self.written = self.handle.file().size()
+        if not (self.offsets.adopt() and self.times.adopt()):
+            return False
+        last = self.offsets.last
+        if last is not None and last[1] >= self.size:
+            return False
+        if self.times.last is not None:
+            self.max_timestamp = self.times.last[0]
+            self.last_offset_of_max = self.base_offset + self.times.last[1]
+        return True
+
+    def adopt_end(self) -> None:
+        """The end of an adopted segment that grows on: walk the batches behind the last index entry."""
+        last = self.offsets.last
+        position = last[1] if last else 0
+        self._bytes_since_entry = 0
+        for position, header in self.headers(position):
+            if position == 0:
+                self.first_timestamp = header.max_timestamp
+            self.next_offset = header.last_offset + 1
+            self._bytes_since_entry += header.size
+            if header.max_timestamp > self.max_timestamp:
+                self.max_timestamp = header.max_timestamp
+                self.last_offset_of_max = header.last_offset
+        if last and self.size:
+            self.first_timestamp = next(self.headers(0))[1].max_timestamp
+        self.offsets.load()
+        self.times.load()
+
+    def restart(self) -> None:
+        """Forget what is known and indexed of the file: `note_batch` will be told again."""
+        self.offsets.reset()
+        self.times.reset()
+        self._forget_tail()
+        self.next_offset = self.base_offset
+        self.size = self.written = 0
+        self.first_timestamp = self.max_timestamp = NO_TIMESTAMP
+        self.last_offset_of_max = self.base_offset
+        self._bytes_since_entry = 0
+
+    def sync(self) -> None:
+        """Log and index files reach the medium. For a worker; pin the handles before."""
+        for handle in self.handles():
+            handle.file(create=True).sync()
+
+    def handles(self) -> tuple[FileHandle, FileHandle, FileHandle]:
+        """The three files."""
+        return self.handle, self.offsets.handle, self.times.handle
+
+    def renew_handle(self) -> None:
+        """Another file has taken the log's name: the old one closes with its last lease."""
+        old = self.handle
+        self.handle = old.renewed()
+        old.retire()
+
+    def retire(self) -> None:
+        """Close the files as soon as no slice of them is leased."""
+        for handle in self.handles():
+            handle.retire()

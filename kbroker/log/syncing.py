@@ -1,0 +1,131 @@
+"""Bringing a log to the medium: fsync in a worker, one for all who wait; checkpoints of epochs and producers beside it.
+
+A sealed segment is synced whole, indexes included, before the recovery point passes it: recovery trusts what lies before
+that point. Of the growing segment only the log matters; its indexes are rebuilt anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from kbroker.log.checkpoints import format_epochs
+from kbroker.log.open_files import FileHandle
+from kbroker.log.recovery import EPOCHS_FILE, SNAPSHOT_SUFFIX
+from kbroker.log.segment import Segment, file_name
+from kbroker.world import Disk, DiskFailure
+
+if TYPE_CHECKING:
+    from kbroker.log.partition_log import PartitionLog
+
+
+class Syncing:
+    """The durability side of one log."""
+
+    __slots__ = ("_disk", "_is_again", "_is_under_way", "_log", "_saves_epochs", "_sealed", "_snapshots")
+
+    def __init__(self, log: PartitionLog, disk: Disk) -> None:
+        self._log = log
+        self._disk = disk
+        self._sealed: list[Segment] = []
+        self._snapshots: list[tuple[int, bytes]] = []
+        self._is_under_way = False
+        self._is_again = False
+        self._saves_epochs = False
+
+    def segment_sealed(self, segment: Segment, end: int, snapshot: bytes) -> None:
+        """The log rolled at offset `end`: sync the old segment soon, keep the producers as they were."""
+        self._sealed.append(segment)
+        self._snapshots.append((end, snapshot))
+        if segment.written == segment.size:
+            self.start()
+
+    def start(self) -> None:
+        """Sync what is written by now; harmless when nothing is."""
+        if self._is_under_way:
+            self._is_again = True
+            return
+        log = self._log
+        end = log.written_end
+        sealed = [segment for segment in self._sealed if segment.written == segment.size]
+        if end <= log.flushed_end and not sealed:
+            return
+        self._sealed = [segment for segment in self._sealed if segment not in sealed]
+        snapshots, self._snapshots = self._snapshots, []
+        handles = [handle for segment in sealed for handle in segment.handles()]
+        active = log.segments[-1]
+        if active.written:
+            handles.append(active.handle)
+        self._is_under_way = True
+        work = self._work(handles, snapshots, sealed)
+        self._disk.in_worker(work, lambda result: self._finished(result, handles, end))
+
+    def _work(
+        self, handles: list[FileHandle], snapshots: list[tuple[int, bytes]], sealed: list[Segment]
+    ) -> Callable[[], None]:
+        files = [handle.file(create=True) for handle in handles]
+        for handle in handles:
+            handle.pins += 1
+        disk, directory = self._disk, self._log.directory
+
+        def work() -> None:
+            for file in files:
+                file.sync()
+            for offset, data in snapshots:
+                disk.replace(f"{directory}/{file_name(offset)}{SNAPSHOT_SUFFIX}", data)
+            if sealed:
+                disk.sync_directory(directory)
+
+        return work
+
+    def _finished(self, result: DiskFailure | None, handles: list[FileHandle], end: int) -> None:
+        for handle in handles:
+            handle.unpin()
+        self._is_under_way = False
+        log = self._log
+        if isinstance(result, DiskFailure):
+            log.fail(result)
+            return
+        log.flushed_end = max(log.flushed_end, min(end, log.log_end))
+        if self._is_again:
+            self._is_again = False
+            self.start()
+        log.on_progress()
+
+    def save_epochs(self) -> None:
+        """Bring the leader epochs to their file, in a worker; recovery reads newer ones from the batches."""
+        if self._saves_epochs:
+            return
+        self._saves_epochs = True
+        self._save_epochs()
+
+    def _save_epochs(self) -> None:
+        epochs = self._log.epochs
+        epochs.is_dirty = False
+        data = format_epochs(epochs.entries())
+        path = f"{self._log.directory}/{EPOCHS_FILE}"
+        self._disk.in_worker(lambda: self._disk.replace(path, data), self._epochs_saved)
+
+    def _epochs_saved(self, result: DiskFailure | None) -> None:
+        self._saves_epochs = False
+        if isinstance(result, DiskFailure):
+            self._log.fail(result)
+        elif self._log.epochs.is_dirty:
+            self.save_epochs()
+
+    def finish(self, snapshot: bytes) -> None:
+        """Everything complete and on the medium, in the calling thread: a clean stop. May raise DiskFailure."""
+        log, disk = self._log, self._disk
+        active = log.segments[-1]
+        active.finish_indexes()
+        dirty = [*self._sealed, active]
+        for segment in dirty:
+            for handle in segment.handles():
+                handle.file(create=True).sync()
+        for offset, data in (*self._snapshots, (log.log_end, snapshot)):
+            disk.replace(f"{log.directory}/{file_name(offset)}{SNAPSHOT_SUFFIX}", data)
+        disk.replace(f"{log.directory}/{EPOCHS_FILE}", format_epochs(log.epochs.entries()))
+        disk.sync_directory(log.directory)
+        self._sealed, self._snapshots = [], []
+        log.flushed_end = log.log_end
+        log.is_dirty = False

@@ -1,0 +1,372 @@
+"""The operating system's files, with one writer thread and a small pool of workers, all started when first needed.
+
+Small writes go out in the calling thread: a page-cache write of some KB costs 3 us. Large ones, and whatever comes behind
+them, go to the writer thread in order, because 1 MB may take 20 ms. What blocks for long (fsync, recovery, removal) runs
+on a worker. Completions travel to the thread that owns the state through `post`.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import struct
+import threading
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+from typing import Any, Final, TypeVar
+
+from kbroker.world import Buffer, DirectoryLocked, DiskFailure
+
+T = TypeVar("T")
+Post = Callable[[Callable[[], None]], None]
+
+INLINE_BYTES_MAX: Final = 128 << 10
+"""Larger writes go to the writer thread."""
+
+WORKERS_MAX: Final = 4
+"""Threads for blocking work; started one by one while work waits."""
+
+BUFFERS_MAX: Final = 512
+"""Buffers for one pwritev; Linux takes 1024."""
+
+
+def _failure(path: str, error: OSError) -> DiskFailure:
+    return DiskFailure(path, error.strerror or str(error))
+
+
+class RealFile:
+    """world.File on a descriptor."""
+
+    __slots__ = ("_descriptor", "path")
+
+    def __init__(self, path: str, descriptor: int) -> None:
+        self.path = path
+        self._descriptor = descriptor
+
+    def size(self) -> int:
+        """See world.File."""
+        try:
+            return os.fstat(self._descriptor).st_size
+        except OSError as error:
+            raise _failure(self.path, error) from error
+
+    def write_at(self, position: int, buffers: Sequence[Buffer]) -> None:
+        """See world.File."""
+        try:
+            if len(buffers) == 1:
+                buffer = buffers[0]
+                written = os.pwrite(self._descriptor, buffer, position)
+                if written != len(buffer):
+                    self._write_rest(position + written, [memoryview(buffer)[written:]])
+            else:
+                self._write_rest(position, list(buffers))
+        except OSError as error:
+            raise _failure(self.path, error) from error
+
+    def _write_rest(self, position: int, left: list[Buffer]) -> None:
+        while left:
+            written = os.pwritev(self._descriptor, left[:BUFFERS_MAX], position)
+            position += written
+            done = 0
+            while done < len(left) and written >= len(left[done]):
+                written -= len(left[done])
+                done += 1
+            del left[:done]
+            if written:
+                left[0] = memoryview(left[0])[written:]
+
+    def read_at(self, position: int, length: int) -> bytes:
+        """See world.File."""
+        try:
+            data = os.pread(self._descriptor, length, position)
+            if len(data) == length or not data:
+                return data
+            parts = [data]
+            got = len(data)
+            while got < length and (data := os.pread(self._descriptor, length - got, position + got)):
+                parts.append(data)
+                got += len(data)
+            return b"".join(parts)
+        except OSError as error:
+            raise _failure(self.path, error) from error
+
+    def truncate(self, size: int) -> None:
+        """See world.File."""
+        try:
+            os.ftruncate(self._descriptor, size)
+        except OSError as error:
+            raise _failure(self.path, error) from error
+
+    def sync(self) -> None:
+        """See world.File."""
+        try:
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise _failure(self.path, error) from error
+
+    def close(self) -> None:
+        """See world.File."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def view(self, position: int, length: int) -> memoryview | None:
+        """See world.File: the bytes lie in the page cache, out of reach."""
+        return None
+
+    def fileno(self) -> int:
+        """See world.File."""
+        return self._descriptor
+
+
+class RealLock:
+    """world.Lock: an open file that the operating system holds locked."""
+
+    __slots__ = ("_descriptor",)
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """See world.Lock."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def _take(descriptor: int) -> None:
+    """Lock the whole file against Java's FileChannel.lock and against another broker in this process.
+
+    Java takes POSIX record locks. Where the system has them, locks of the open file description conflict with those
+    and between two openings in one process; elsewhere flock keeps this process apart and lockf the others.
+    """
+    command = getattr(fcntl, "F_OFD_SETLK", None)
+    if command is not None:
+        fcntl.fcntl(descriptor, command, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+    else:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class RealDisk:
+    """world.Disk on the operating system. `post` hands an action to the state's thread; it may be set until first used."""
+
+    def __init__(
+        self, post: Post | None = None, *, inline_bytes_max: int = INLINE_BYTES_MAX, workers_max: int = WORKERS_MAX
+    ) -> None:
+        self.post = post
+        self.inline_bytes_max = inline_bytes_max
+        self._workers_max = workers_max
+        self._writer: threading.Thread | None = None
+        self._writes: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._writes_queued = 0
+        self._workers: list[threading.Thread] = []
+        self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._work_under_way = 0
+        self._is_closed = False
+
+    def open(self, path: str, *, create: bool = False) -> RealFile:
+        """See world.Disk."""
+        flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
+        try:
+            return RealFile(path, os.open(path, flags, 0o644))
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise _failure(path, error) from error
+
+    def exists(self, path: str) -> bool:
+        """See world.Disk."""
+        return os.path.exists(path)
+
+    def list(self, path: str) -> list[str]:
+        """See world.Disk."""
+        try:
+            return sorted(os.listdir(path))
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise _failure(path, error) from error
+
+    def is_directory(self, path: str) -> bool:
+        """See world.Disk."""
+        return os.path.isdir(path)
+
+    def make_directory(self, path: str) -> None:
+        """See world.Disk."""
+        try:
+            os.makedirs(path, exist_ok=True)
+        except OSError as error:
+            raise _failure(path, error) from error
+
+    def read(self, path: str) -> bytes:
+        """See world.Disk."""
+        try:
+            with open(path, "rb") as file:
+                return file.read()
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise _failure(path, error) from error
+
+    def replace(self, path: str, data: bytes) -> None:
+        """See world.Disk."""
+        temporary = path + ".tmp"
+        try:
+            with open(temporary, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except OSError as error:
+            raise _failure(path, error) from error
+        self.sync_directory(os.path.dirname(path))
+
+    def rename(self, source: str, target: str) -> None:
+        """See world.Disk."""
+        try:
+            os.replace(source, target)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise _failure(source, error) from error
+
+    def remove(self, path: str) -> None:
+        """See world.Disk."""
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise _failure(path, error) from error
+
+    def remove_tree(self, path: str) -> None:
+        """See world.Disk."""
+        try:
+            shutil.rmtree(path)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise _failure(path, error) from error
+
+    def sync_directory(self, path: str) -> None:
+        """See world.Disk."""
+        try:
+            descriptor = os.open(path or ".", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise _failure(path, error) from error
+
+    def lock(self, path: str) -> RealLock:
+        """See world.Disk."""
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise _failure(path, error) from error
+        try:
+            _take(descriptor)
+        except OSError as error:
+            os.close(descriptor)
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                raise DirectoryLocked(f"{path} is locked by another process or broker") from error
+            raise _failure(path, error) from error
+        return RealLock(descriptor)
+
+    def total_bytes(self, path: str) -> int:
+        """See world.Disk."""
+        try:
+            return shutil.disk_usage(path).total
+        except OSError:
+            return -1
+
+    def usable_bytes(self, path: str) -> int:
+        """See world.Disk."""
+        try:
+            return shutil.disk_usage(path).free
+        except OSError:
+            return -1
+
+    def write(
+        self, file: Any, position: int, buffers: Sequence[Buffer], done: Callable[[DiskFailure | None], None]
+    ) -> bool:
+        """See world.Disk."""
+        if not self._writes_queued:
+            size = len(buffers[0]) if len(buffers) == 1 else sum(map(len, buffers))
+            if size <= self.inline_bytes_max:
+                file.write_at(position, buffers)
+                return True
+        if self._writer is None:
+            self._writer = self._start(self._writes, "disk-writer")
+        self._writes_queued += 1
+        self._writes.put(lambda: self._write_queued(file, position, buffers, done))
+        return False
+
+    def _write_queued(
+        self, file: Any, position: int, buffers: Sequence[Buffer], done: Callable[[DiskFailure | None], None]
+    ) -> None:
+        failure = None
+        try:
+            file.write_at(position, buffers)
+        except DiskFailure as error:
+            failure = error
+
+        def finish() -> None:
+            self._writes_queued -= 1
+            done(failure)
+
+        self._hand_over(finish)
+
+    def in_worker(self, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:
+        """See world.Disk."""
+        self._work_under_way += 1
+        if self._work_under_way > len(self._workers) and len(self._workers) < self._workers_max:
+            self._workers.append(self._start(self._work, f"disk-worker-{len(self._workers)}"))
+        self._work.put(lambda: self._run_work(work, done))
+
+    def _run_work(self, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:
+        result: T | DiskFailure
+        try:
+            result = work()
+        except DiskFailure as error:
+            result = error
+
+        def finish() -> None:
+            self._work_under_way -= 1
+            done(result)
+
+        self._hand_over(finish)
+
+    def _hand_over(self, action: Callable[[], None]) -> None:
+        if self.post is None:
+            raise AssertionError("RealDisk needs `post` before it queues anything")
+        self.post(action)
+
+    def _start(self, queue: SimpleQueue[Callable[[], None] | None], name: str) -> threading.Thread:
+        if self._is_closed:
+            raise AssertionError("the disk is closed")
+        thread = threading.Thread(target=_run_queue, args=(queue,), name=f"kbroker-{name}", daemon=True)
+        thread.start()
+        return thread
+
+    def close(self) -> None:
+        """Let the threads finish what is queued, and join them; completions are still posted. Harmless twice."""
+        self._is_closed = True
+        if self._writer is not None:
+            self._writes.put(None)
+            self._writer.join()
+            self._writer = None
+        for _ in self._workers:
+            self._work.put(None)
+        for worker in self._workers:
+            worker.join()
+        self._workers = []
+
+
+def _run_queue(queue: SimpleQueue[Callable[[], None] | None]) -> None:
+    while (action := queue.get()) is not None:
+        action()

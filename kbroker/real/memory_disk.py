@@ -1,0 +1,274 @@
+"""A tree of files in memory: the disk of tests and of brokers that need not remember.
+
+A file is a row of extents that never move: 4 KiB, then each as large as all before it, so that a slice of a gigabyte
+crosses at most one border and a view stays valid while the file grows. Large extents are anonymous maps whose pages cost
+nothing until they are written.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
+
+from kbroker.world import Buffer, DirectoryLocked, DiskFailure, File
+
+T = TypeVar("T")
+
+FIRST_EXTENT_BYTES: Final = 4096
+MAP_BYTES_MIN: Final = 256 << 10
+"""Smaller extents are plain bytes: the number of maps in a process is bounded."""
+
+
+def _extent_of(position: int) -> int:
+    return (position // FIRST_EXTENT_BYTES).bit_length()
+
+
+def _extent_start(index: int) -> int:
+    return FIRST_EXTENT_BYTES << (index - 1) if index else 0
+
+
+def _new_extent(index: int) -> memoryview:
+    size = FIRST_EXTENT_BYTES << (index - 1) if index else FIRST_EXTENT_BYTES
+    if size < MAP_BYTES_MIN:
+        return memoryview(bytearray(size))
+    private = getattr(mmap, "MAP_PRIVATE", None)
+    anonymous = getattr(mmap, "MAP_ANONYMOUS", None)
+    if private is None or anonymous is None:
+        return memoryview(mmap.mmap(-1, size))
+    return memoryview(mmap.mmap(-1, size, flags=private | anonymous))
+
+
+class MemoryFile:
+    """world.File in memory. Every opening of a path is the same object; it lives on after its removal while in use."""
+
+    __slots__ = ("_extents", "_size", "path")
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._extents: list[memoryview] = []
+        self._size = 0
+
+    def size(self) -> int:
+        """See world.File."""
+        return self._size
+
+    def write_at(self, position: int, buffers: Sequence[Buffer]) -> None:
+        """See world.File."""
+        for buffer in buffers:
+            self._write(position, buffer)
+            position += len(buffer)
+
+    def _write(self, position: int, buffer: Buffer) -> None:
+        end = position + len(buffer)
+        self._reserve(end)
+        index = _extent_of(position)
+        extent, start = self._extents[index], _extent_start(index)
+        if end <= start + len(extent):
+            extent[position - start : end - start] = buffer
+        else:
+            rest = memoryview(buffer)
+            while rest:
+                extent, start = self._extents[index], _extent_start(index)
+                step = min(len(rest), start + len(extent) - position)
+                extent[position - start : position - start + step] = rest[:step]
+                rest = rest[step:]
+                position += step
+                index += 1
+        if end > self._size:
+            self._size = end
+
+    def _reserve(self, end: int) -> None:
+        while len(self._extents) <= _extent_of(max(end - 1, 0)):
+            self._extents.append(_new_extent(len(self._extents)))
+
+    def read_at(self, position: int, length: int) -> bytes:
+        """See world.File."""
+        return b"".join(self._parts(position, length))
+
+    def _parts(self, position: int, length: int) -> list[memoryview]:
+        end = min(position + length, self._size)
+        parts = []
+        while position < end:
+            index = _extent_of(position)
+            extent, start = self._extents[index], _extent_start(index)
+            stop = min(end, start + len(extent))
+            parts.append(extent[position - start : stop - start])
+            position = stop
+        return parts
+
+    def truncate(self, size: int) -> None:
+        """See world.File."""
+        if size < self._size:
+            for part in self._parts(size, self._size - size):
+                part[:] = bytes(len(part))
+            del self._extents[_extent_of(max(size - 1, 0)) + 1 :]
+        else:
+            self._reserve(size)
+        self._size = size
+
+    def sync(self) -> None:
+        """See world.File: memory is as far as it goes."""
+
+    def close(self) -> None:
+        """See world.File: there is no descriptor."""
+
+    def view(self, position: int, length: int) -> memoryview | None:
+        """See world.File; a copy where the slice crosses an extent's border."""
+        index = _extent_of(position)
+        if index < len(self._extents):
+            extent, start = self._extents[index], _extent_start(index)
+            end = position + length
+            if end <= start + len(extent) and end <= self._size:
+                return extent[position - start : end - start]
+        return memoryview(self.read_at(position, length))
+
+    def fileno(self) -> int:
+        """See world.File: never asked, because view() always answers."""
+        raise AssertionError("a file in memory has no descriptor")
+
+
+class MemoryLock:
+    """world.Lock: a name in the disk's set."""
+
+    __slots__ = ("_held", "_path")
+
+    def __init__(self, held: set[str], path: str) -> None:
+        self._held = held
+        self._path = path
+
+    def release(self) -> None:
+        """See world.Lock."""
+        self._held.discard(self._path)
+
+
+class MemoryDisk:
+    """world.Disk in memory. Everything is done at once, completions included; no thread is used."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, MemoryFile] = {}
+        self._directories: set[str] = {"", "/", "."}
+        self._locks: set[str] = set()
+
+    def open(self, path: str, *, create: bool = False) -> MemoryFile:
+        """See world.Disk."""
+        file = self._files.get(path)
+        if file is None:
+            if not create:
+                raise FileNotFoundError(path)
+            if _parent(path) not in self._directories:
+                raise DiskFailure(path, "No such directory")
+            file = self._files[path] = MemoryFile(path)
+        return file
+
+    def exists(self, path: str) -> bool:
+        """See world.Disk."""
+        return path in self._files or path.rstrip("/") in self._directories
+
+    def list(self, path: str) -> list[str]:
+        """See world.Disk."""
+        if not self.is_directory(path):
+            raise FileNotFoundError(path)
+        parent = path.rstrip("/")
+        inside = [name for name in (*self._files, *self._directories) if name.strip("/.") and _parent(name) == parent]
+        return sorted(name.rpartition("/")[2] for name in inside)
+
+    def is_directory(self, path: str) -> bool:
+        """See world.Disk."""
+        return path.rstrip("/") in self._directories
+
+    def make_directory(self, path: str) -> None:
+        """See world.Disk."""
+        path = path.rstrip("/")
+        while path not in self._directories:
+            if path in self._files:
+                raise DiskFailure(path, "Not a directory")
+            self._directories.add(path)
+            path = _parent(path)
+
+    def read(self, path: str) -> bytes:
+        """See world.Disk."""
+        file = self.open(path)
+        return file.read_at(0, file.size())
+
+    def replace(self, path: str, data: bytes) -> None:
+        """See world.Disk."""
+        self._files.pop(path, None)
+        self.open(path, create=True).write_at(0, [data] if data else [])
+
+    def rename(self, source: str, target: str) -> None:
+        """See world.Disk."""
+        if source in self._files:
+            file = self._files.pop(source)
+            file.path = target
+            self._files[target] = file
+            return
+        if not self.is_directory(source):
+            raise FileNotFoundError(source)
+        inside = source.rstrip("/") + "/"
+        self._directories = {_moved(name, source, inside, target) for name in self._directories}
+        files = {_moved(name, source, inside, target): file for name, file in self._files.items()}
+        for name, file in files.items():
+            file.path = name
+        self._files = files
+
+    def remove(self, path: str) -> None:
+        """See world.Disk."""
+        self._files.pop(path, None)
+
+    def remove_tree(self, path: str) -> None:
+        """See world.Disk."""
+        inside = path.rstrip("/") + "/"
+        self._files = {name: file for name, file in self._files.items() if not name.startswith(inside)}
+        self._directories = {
+            name for name in self._directories if name != path.rstrip("/") and not name.startswith(inside)
+        }
+
+    def sync_directory(self, path: str) -> None:
+        """See world.Disk: memory is as far as it goes."""
+
+    def lock(self, path: str) -> MemoryLock:
+        """See world.Disk."""
+        if path in self._locks:
+            raise DirectoryLocked(f"{path} is locked by another broker")
+        self.open(path, create=True)
+        self._locks.add(path)
+        return MemoryLock(self._locks, path)
+
+    def total_bytes(self, path: str) -> int:
+        """See world.Disk."""
+        return -1
+
+    def usable_bytes(self, path: str) -> int:
+        """See world.Disk."""
+        return -1
+
+    def write(
+        self, file: File, position: int, buffers: Sequence[Buffer], done: Callable[[DiskFailure | None], None]
+    ) -> bool:
+        """See world.Disk."""
+        file.write_at(position, buffers)
+        return True
+
+    def in_worker(self, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:
+        """See world.Disk: done before this returns."""
+        result: T | DiskFailure
+        try:
+            result = work()
+        except DiskFailure as failure:
+            result = failure
+        done(result)
+
+    def close(self) -> None:
+        """Nothing runs that could be joined; the files stay for the next broker on this disk."""
+
+
+def _parent(path: str) -> str:
+    parent = path.rpartition("/")[0]
+    return parent
+
+
+def _moved(name: str, source: str, inside: str, target: str) -> str:
+    if name == source.rstrip("/"):
+        return target
+    return target + "/" + name[len(inside) :] if name.startswith(inside) else name

@@ -1,0 +1,32 @@
+"""Zig-zag varints as records carry them: 7 bits a byte, least significant first, at most 10 bytes (64 bits)."""
+
+from __future__ import annotations
+
+from kbroker.record.compression import CorruptRecords
+
+
+def write_varint(out: bytearray, value: int) -> None:
+    """Append `value` (a signed 64-bit integer) to `out`."""
+    rest = (value << 1) ^ (value >> 63)
+    while rest > 0x7F:
+        out.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    out.append(rest)
+
+
+def read_varint(data: bytes, position: int) -> tuple[int, int]:
+    """The value at `position` and the position behind it. Raises CorruptRecords when it is cut or overlong."""
+    try:
+        byte = data[position]
+        if byte < 0x80:
+            return (byte >> 1) ^ -(byte & 1), position + 1
+        value = byte & 0x7F
+        for shift in range(7, 70, 7):
+            position += 1
+            byte = data[position]
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return (value >> 1) ^ -(value & 1), position + 1
+    except IndexError as error:
+        raise CorruptRecords("a varint is cut") from error
+    raise CorruptRecords("a varint of more than 10 bytes")
