@@ -1,8 +1,8 @@
 """What the group core wants done, as data. The shell runs the effects of one event in their order.
 
 `Persist` is how a state change becomes durable: the shell appends `records` as one batch; a refused append calls
-`refused` at once, an accepted one calls `appended` at once and `committed(base offset)` when the batch is below the high
-watermark. `refused` is also called when the commit doesn't come in time; `committed` may still follow then.
+`refused` at once, an accepted one calls `appended` at once and `committed(base offset)` when the batch is below the
+high watermark. `refused` is also called when the commit doesn't come in time; `committed` may still follow then.
 Both return further effects. Answers that promise durability are made by `committed` alone.
 """
 

@@ -192,9 +192,7 @@ def _persist_replacement(
             step.answer_join(
                 group,
                 member_id,
-                answer._replace(
-                    error=group_append_error(error), member_id="", leader=before.leader or "", members=()
-                ),
+                answer._replace(error=group_append_error(error), member_id="", leader=before.leader or "", members=()),
             )
             group.update(member, before.protocols, before.rebalance_timeout_ms, before.session_timeout_ms)
             step.end_session(group, member_id)

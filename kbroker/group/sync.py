@@ -115,10 +115,9 @@ def heartbeat(step: Step, group: ClassicGroup, request: Heartbeat) -> ErrorCode:
 def leave(step: Step, group: ClassicGroup, members: list[Leaving]) -> Left:
     """Remove members; those that remain rebalance. One error per member, in order (KIP-345)."""
     errors = tuple(_leave_one(step, group, leaving) for leaving in members)
-    left = [leaving.member_id or leaving.instance_id for leaving, error in zip(members, errors, strict=True) if not error]
-    if left:
+    if ErrorCode.NONE in errors:
         if group.state in (GroupState.STABLE, GroupState.COMPLETING_REBALANCE):
-            rebalance_or_complete_join(step, group, f"{left} left")
+            rebalance_or_complete_join(step, group, "members left")
         else:
             complete_join_if_all_joined(step, group)
     return Left(ErrorCode.NONE, errors)
