@@ -1,0 +1,62 @@
+"""The command: `python -m tests.bench [--only LINE]... [--quick] [--without-kafka] [--json FILE]`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from compat.reference.jars import ReferenceUnavailableError, missing_tool
+from tests.bench import brokers, report
+from tests.bench.lines import LINES
+from tests.bench.measure import run_lines
+
+ROUNDS, QUICK_ROUNDS = 5, 2
+#: The generator and both brokers share these many cores; more would hide what a request costs.
+CORES = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print the table; 1 when the run itself failed, 0 whether the goals are reached or not."""
+    chosen = _parser().parse_args(arguments)
+    lines = [line for line in LINES if not chosen.only or line.name in chosen.only]
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
+    us = brokers.foreign(chosen.against) if chosen.against else brokers.kbroker()
+    kafka = None if chosen.without_kafka else brokers.apache_kafka()
+    if kafka and (problem := missing_tool()):
+        _say(f"{problem}; measuring without Apache Kafka")
+        kafka = None
+    rounds = chosen.rounds or (QUICK_ROUNDS if chosen.quick else ROUNDS)
+    try:
+        samples = run_lines(lines, [us, kafka] if kafka else [us], rounds, chosen.quick, _say)
+    except (RuntimeError, ReferenceUnavailableError) as problem:
+        _say(f"the measurement failed: {problem}")
+        return 1
+    table = report.rows(lines, samples, us.name, kafka.name if kafka else None)
+    print(report.as_text(table))
+    if chosen.json:
+        about = {"us": us.name, "kafka": kafka and kafka.name, "rounds": rounds, "quick": chosen.quick, "cores": CORES}
+        chosen.json.write_text(json.dumps(report.as_json(table, samples, about), indent=1))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tests.bench", description=__doc__)
+    parser.add_argument("--only", action="append", choices=[line.name for line in LINES], help="may be given again")
+    parser.add_argument("--quick", action="store_true", help="an eighth of the load, two rounds: a smoke test")
+    parser.add_argument("--rounds", type=int, help=f"default {ROUNDS}, quick {QUICK_ROUNDS}")
+    parser.add_argument("--without-kafka", action="store_true", help="no comparison, no Java needed")
+    parser.add_argument("--against", metavar="HOST:PORT=PID", help="measure this running broker in kbroker's place")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write rows and single rounds")
+    return parser
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

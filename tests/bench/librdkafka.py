@@ -1,0 +1,93 @@
+"""The loads that need a stock client: lz4 batches as librdkafka makes them, and end-to-end latency through it."""
+
+from __future__ import annotations
+
+import hashlib
+import statistics
+import time
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from tests.bench.loads import Connection, Target, create_topic, delete_topic
+from tests.bench.packets import BrokerRefusedError
+from tests.bench.processes import cpu_seconds
+
+VALUE_BYTES = 1024
+POLL_TIMEOUT_S = 10.0
+WARM_UP_MESSAGES = 50
+
+
+def timed_lz4(target: Target, topic: str, records: int) -> dict[str, float]:
+    """Broker CPU seconds per GB (10^9 bytes, before compression) of 1 KiB values in lz4 batches; MB/s beside."""
+    producer = Producer(
+        {
+            "bootstrap.servers": target.bootstrap,
+            "compression.codec": "lz4",
+            "acks": "1",
+            "linger.ms": 5,
+            "batch.size": 1_000_000,
+            "queue.buffering.max.messages": 2_000_000,
+        }
+    )
+    values = [_half_compressible(number) for number in range(64)]
+    with Connection(target.host, target.port) as connection:
+        create_topic(connection, topic)
+        _produce(producer, topic, values, 1000)
+        cpu, start = cpu_seconds(target.pid), time.perf_counter()
+        _produce(producer, topic, values, records)
+        elapsed, cpu = time.perf_counter() - start, cpu_seconds(target.pid) - cpu
+        delete_topic(connection, topic)
+    sent = records * VALUE_BYTES
+    return {"cpu_s_per_gb": cpu / sent * 1e9, "mb_per_s": sent / elapsed / 1e6}
+
+
+def timed_latency(target: Target, topic: str, messages: int) -> dict[str, float]:
+    """Milliseconds from produce() to the consumer's poll() returning it, one message at a time: p50 and p99."""
+    producer = Producer({"bootstrap.servers": target.bootstrap, "acks": "1", "linger.ms": 0})
+    consumer = Consumer({"bootstrap.servers": target.bootstrap, "group.id": "bench", "enable.auto.commit": False})
+    with Connection(target.host, target.port) as connection:
+        create_topic(connection, topic)
+        consumer.assign([TopicPartition(topic, 0, 0)])
+        for number in range(WARM_UP_MESSAGES):
+            _there_and_back(producer, consumer, topic, number)
+        taken = sorted(_there_and_back(producer, consumer, topic, number) for number in range(messages))
+        consumer.close()
+        delete_topic(connection, topic)
+    return {"p50_ms": statistics.median(taken), "p99_ms": taken[int(len(taken) * 0.99)]}
+
+
+def _there_and_back(producer: Producer, consumer: Consumer, topic: str, number: int) -> float:
+    wanted = b"%d" % number
+    start = time.perf_counter()
+    producer.produce(topic, wanted, partition=0)
+    message = consumer.poll(POLL_TIMEOUT_S)
+    elapsed_ms = (time.perf_counter() - start) * 1000
+    if message is None or message.error() or message.value() != wanted:
+        raise BrokerRefusedError(f"message {number} did not come back: {message and message.error()}")
+    producer.poll(0)
+    return elapsed_ms
+
+
+def _produce(producer: Producer, topic: str, values: list[bytes], count: int) -> None:
+    failures: list[str] = []
+
+    def delivered(error: object, _message: object) -> None:
+        if error is not None:
+            failures.append(str(error))
+
+    send = producer.produce
+    for number in range(count):
+        # One callback in 64 is enough to notice a refusal, and keeps the client's cost out of the measurement.
+        on_delivery = delivered if number & 63 == 0 else None
+        send(topic, values[number & 63], partition=0, on_delivery=on_delivery)
+        if number & 0xFFF == 0:
+            producer.poll(0)
+    left = producer.flush(60)
+    if left or failures:
+        raise BrokerRefusedError(f"{left} of {count} lz4 records unacknowledged; failures: {failures[:1]}")
+
+
+def _half_compressible(number: int) -> bytes:
+    """Half noise, half repetition: lz4 roughly halves it, as it does with JSON-like payloads."""
+    noise = b"".join(hashlib.sha256(b"%d.%d" % (number, part)).digest() for part in range(VALUE_BYTES // 64))
+    return noise + b"a" * (VALUE_BYTES - len(noise))
