@@ -33,6 +33,7 @@ class Connection:
         "_owed",
         "_peer",
         "_reading",
+        "_room",
         "_splitter",
         "_transport",
         "_wake",
@@ -48,6 +49,7 @@ class Connection:
         self._splitter = FrameSplitter(frame_bytes_max)
         self._owed: deque[OwedAnswer] = deque()
         self._wake = trio.Event()
+        self._room = trio.Event()
         self._reading = trio.CancelScope()
         self._whole = trio.CancelScope()
         self._is_draining = False
@@ -77,8 +79,8 @@ class Connection:
         """Read no more; end once what is owed is sent. Answers that may come early do."""
         self._is_draining = True
         self._reading.cancel()
-        for owed in self._owed:
-            if owed.pending is not None:
+        for owed in tuple(self._owed):
+            if owed.pending is not None and owed.pending.hurry is not None:
                 owed.pending.hurry()
         self._wake.set()
 
@@ -138,8 +140,9 @@ class Connection:
 
     async def _give_way(self) -> None:
         await trio.lowlevel.checkpoint()
-        while len(self._owed) >= OWED_MAX:
-            await trio.sleep(TURN_S)
+        if len(self._owed) >= OWED_MAX:
+            self._room = trio.Event()
+            await self._room.wait()
 
     def _owe(self, answer: OwedAnswer) -> None:
         self._owed.append(answer)
@@ -176,6 +179,8 @@ class Connection:
             if first.closes:
                 return False
             owed.popleft()
+            if len(owed) == OWED_MAX // 2:
+                self._room.set()
         return True
 
     def _abandon(self) -> None:

@@ -1,0 +1,282 @@
+"""One connection: answers in the order of their requests, whatever is owed; bad frames close it and nothing else."""
+
+import trio
+
+from kbroker.handlers.answer import CLOSE, Pending
+from kbroker.handlers.registry import handles
+from kbroker.server.connection import OWED_MAX, Connection
+from kbroker.server.gate import Gate, Peer
+from kbroker.world import ConnectionLost
+from protocol_specs.api.k03_metadata import MetadataRequest, MetadataResponse
+from protocol_specs.api.k18_api_versions import ApiVersionsRequest, ApiVersionsResponse
+
+
+class FakeClock:
+    def monotonic_ms(self):
+        return 0
+
+
+class FakeNode:
+    clock = FakeClock()
+
+
+class FakeTransport:
+    """The peer is a pair of queues; at most `step` bytes arrive per read."""
+
+    peer, local_host, local_port = "client", "here", 9092
+
+    def __init__(self, step=1 << 20):
+        self.arriving, self.step = bytearray(), step
+        self.sent, self.closed, self.ended = bytearray(), False, False
+        self.news = trio.Event()
+        self.is_blocked = False
+
+    def push(self, data=b"", *, end=False):
+        self.arriving += data
+        self.ended = end
+        self.news.set()
+
+    async def receive_into(self, buffer):
+        while not self.arriving:
+            if self.ended:
+                return 0
+            self.news = trio.Event()
+            await self.news.wait()
+        count = min(len(buffer), len(self.arriving), self.step)
+        buffer[:count] = self.arriving[:count]
+        del self.arriving[:count]
+        return count
+
+    def send_now(self, chunks):
+        if self.is_blocked:
+            return False
+        if self.closed:
+            raise ConnectionLost("closed")
+        for chunk in chunks:
+            self.sent += chunk
+        chunks.clear()
+        return True
+
+    async def send(self, chunks):
+        while not self.send_now(chunks):
+            await trio.lowlevel.checkpoint()
+
+    async def close(self):
+        self.closed = True
+
+    def correlation_ids(self):
+        """Of the answers sent so far."""
+        ids, rest = [], bytes(self.sent)
+        while rest:
+            size = int.from_bytes(rest[:4], "big")
+            ids.append(int.from_bytes(rest[4:8], "big"))
+            rest = rest[4 + size :]
+        return ids
+
+
+def frame(correlation_id, *, key=3, version=0, body=b"\0\0\0\0"):
+    """A request of a null client id; the body is an empty Metadata v0."""
+    whole = key.to_bytes(2, "big") + version.to_bytes(2, "big") + correlation_id.to_bytes(4, "big") + b"\xff\xff" + body
+    return len(whole).to_bytes(4, "big") + whole
+
+
+class Served:
+    """A connection whose Metadata requests are answered as the test says; records what happened."""
+
+    def __init__(self, answer, step=1 << 20):
+        @handles(MetadataRequest, MetadataResponse, serves="0-13")
+        def metadata(ctx, request):
+            return answer()
+
+        @handles(ApiVersionsRequest, ApiVersionsResponse, serves="0-4")
+        def api_versions(ctx, request):
+            return ApiVersionsResponse()
+
+        handlers = {function.handler.key: function.handler for function in (metadata, api_versions)}
+        self.transport = FakeTransport(step)
+        self.gate = Gate(FakeNode(), handlers)
+        peer = Peer("client", "User:ANONYMOUS", "PLAINTEXT", "here", 9092)
+        self.connection = Connection(self.transport, self.gate, peer, FakeClock(), 1 << 20)
+
+
+async def settle_down():
+    await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_answers_come_in_the_order_of_requests_whatever_is_settled_first(nursery):
+    owed = []
+
+    def answer():
+        owed.append(Pending())
+        return owed[-1]
+
+    served = Served(answer)
+    nursery.start_soon(served.connection.run)
+    served.transport.push(frame(1) + frame(2) + frame(3))
+    await settle_down()
+    owed[2].settle(MetadataResponse())
+    owed[1].settle(MetadataResponse())
+    await settle_down()
+    assert served.transport.correlation_ids() == []
+    owed[0].settle(MetadataResponse())
+    await settle_down()
+    assert served.transport.correlation_ids() == [1, 2, 3]
+    served.transport.push(end=True)
+
+
+async def test_a_settled_answer_waits_behind_an_owed_one(nursery):
+    first = Pending()
+    answers = iter([first, MetadataResponse(), MetadataResponse()])
+    served = Served(lambda: next(answers))
+    nursery.start_soon(served.connection.run)
+    served.transport.push(frame(1) + frame(2))
+    await settle_down()
+    served.transport.push(frame(3))
+    await settle_down()
+    assert served.transport.correlation_ids() == []
+    first.settle(MetadataResponse())
+    await settle_down()
+    assert served.transport.correlation_ids() == [1, 2, 3]
+    served.transport.push(end=True)
+
+
+async def test_an_answer_is_built_when_it_can_be_sent(nursery):
+    built, pendings = [], [Pending(), Pending()]
+    answers = iter(pendings)
+    served = Served(lambda: next(answers))
+    nursery.start_soon(served.connection.run)
+    served.transport.push(frame(1) + frame(2))
+    await settle_down()
+    pendings[1].settle_with(lambda: built.append(2) or MetadataResponse())
+    await settle_down()
+    assert built == []
+    pendings[0].settle(MetadataResponse())
+    await settle_down()
+    assert built == [2]
+    served.transport.push(end=True)
+
+
+async def test_requests_may_come_byte_by_byte(nursery):
+    served = Served(MetadataResponse, step=1)
+    nursery.start_soon(served.connection.run)
+    served.transport.push(b"".join(frame(number) for number in range(20)))
+    await settle_down()
+    assert served.transport.correlation_ids() == list(range(20))
+    served.transport.push(end=True)
+
+
+async def test_no_answer_takes_no_place(nursery):
+    answers = iter([None, MetadataResponse()])
+    served = Served(lambda: next(answers))
+    nursery.start_soon(served.connection.run)
+    served.transport.push(frame(1) + frame(2))
+    await settle_down()
+    assert served.transport.correlation_ids() == [2]
+    served.transport.push(end=True)
+
+
+async def test_close_ends_the_connection_after_what_was_owed_before(nursery):
+    first = Pending()
+    answers = iter([first, CLOSE])
+    served = Served(lambda: next(answers))
+    nursery.start_soon(served.connection.run)
+    served.transport.push(frame(1) + frame(2))
+    await settle_down()
+    assert not served.transport.closed
+    first.settle(MetadataResponse())
+    await settle_down()
+    assert served.transport.correlation_ids() == [1]
+    assert served.transport.closed
+
+
+async def test_pending_answers_of_a_lost_connection_are_abandoned(nursery):
+    pending, abandoned = Pending(), []
+    pending.when_abandoned(lambda: abandoned.append(True))
+    served = Served(lambda: pending)
+    nursery.start_soon(served.connection.run)
+    served.transport.push(frame(1))
+    await settle_down()
+    served.transport.push(end=True)
+    await settle_down()
+    assert abandoned == [True]
+    assert served.transport.closed
+
+
+async def test_a_failure_of_ours_closes_its_connection_and_is_logged(nursery, caplog):
+    def answer():
+        raise ZeroDivisionError("ours")
+
+    served = Served(answer)
+    nursery.start_soon(served.connection.run)
+    served.transport.push(frame(1, version=13, body=b"\0\0\0\0\0") + frame(2))
+    await settle_down()
+    assert served.transport.closed
+    assert "ZeroDivisionError" in caplog.text
+    # Version 13 has an error code for the whole answer, so the client hears it.
+    assert served.transport.correlation_ids() == [1]
+    assert bytes(served.transport.sent).endswith(b"\xff\xff\0")
+
+
+async def test_an_unknown_api_closes_without_an_answer(nursery):
+    served = Served(MetadataResponse)
+    nursery.start_soon(served.connection.run)
+    served.transport.push(frame(1, key=77) + frame(2))
+    await settle_down()
+    assert (served.transport.closed, bytes(served.transport.sent)) == (True, b"")
+
+
+async def test_a_cut_body_closes_and_names_the_field(nursery, caplog):
+    caplog.set_level("INFO")
+    served = Served(MetadataResponse)
+    nursery.start_soon(served.connection.run)
+    served.transport.push(frame(1, body=b"\0\0\0\1\0\5ab"))
+    await settle_down()
+    assert served.transport.closed
+    assert any("topics[0].name" in getattr(record, "reason", "") for record in caplog.records)
+
+
+async def test_an_unknown_version_of_api_versions_is_answered_in_version_0(nursery):
+    served = Served(MetadataResponse)
+    nursery.start_soon(served.connection.run)
+    served.transport.push(frame(7, key=18, version=99, body=b"\0"))
+    await settle_down()
+    # correlation id, error 35, one range: key 18, versions 0 to 4
+    assert bytes(served.transport.sent)[4:] == bytes.fromhex("00000007 0023 00000001 0012 0000 0004")
+    assert not served.transport.closed
+    served.transport.push(end=True)
+
+
+async def test_a_drained_connection_sends_what_it_owes_and_ends(nursery):
+    slow, hurried = Pending(), Pending()
+    hurried.hurry = lambda: hurried.settle(MetadataResponse())
+    answers = iter([slow, hurried])
+    served = Served(lambda: next(answers))
+    nursery.start_soon(served.connection.run)
+    served.transport.push(frame(1) + frame(2))
+    await settle_down()
+    served.connection.drain()
+    await settle_down()
+    assert not served.transport.closed
+    slow.settle(MetadataResponse())
+    await settle_down()
+    assert served.transport.correlation_ids() == [1, 2]
+    assert served.transport.closed
+
+
+async def test_a_flood_of_owed_answers_stops_the_reading(nursery):
+    owed = []
+
+    def answer():
+        owed.append(Pending())
+        return owed[-1]
+
+    served = Served(answer)
+    nursery.start_soon(served.connection.run)
+    served.transport.push(frame(1) * (OWED_MAX + 50))
+    await settle_down()
+    assert len(owed) == OWED_MAX
+    for pending in list(owed):
+        pending.settle(MetadataResponse())
+    await settle_down()
+    assert len(owed) == OWED_MAX + 50
+    served.connection.cut()
