@@ -1,0 +1,71 @@
+"""A broker in this process until a signal ends it. Imported late: everything heavy hangs below.
+
+The first SIGINT or SIGTERM stops in order: owed answers, flush, checkpoints, the clean-shutdown marker. The second one
+aborts: files stay as they are, as after a crash. A third leaves at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import AsyncIterator, Callable
+
+import trio
+
+from kbroker.broker import Broker
+from kbroker.cli.main import EXIT_STARTUP, CommandFailed
+from kbroker.config import BrokerConfig
+from kbroker.real.network import PortTaken
+from kbroker.real.process import leave_at_once
+from kbroker.world import DirectoryLocked, DiskFailure
+
+log = logging.getLogger("kbroker.serve")
+
+
+def run_broker(config: BrokerConfig, announce: Callable[[Broker], None], forced_exit: int) -> int:
+    """Serve until stopped; 0, or `forced_exit` after a second signal. `announce` is called once clients can connect.
+
+    Raises CommandFailed (exit code 3) when the broker can't start.
+    """
+    return trio.run(_serve, Broker(config), announce, forced_exit)
+
+
+async def _serve(broker: Broker, announce: Callable[[Broker], None], forced_exit: int) -> int:
+    obeyed: list[int] = []
+    failures: list[CommandFailed] = []
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_obey, broker, signals, obeyed, forced_exit)
+            await _run(broker, announce, failures)
+            nursery.cancel_scope.cancel()
+    if failures:
+        raise failures[0]
+    return forced_exit if len(obeyed) > 1 else 0
+
+
+async def _run(broker: Broker, announce: Callable[[Broker], None], failures: list[CommandFailed]) -> None:
+    """Run to the end; what kept the broker from starting goes to `failures`, past any exception group."""
+    try:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(broker.run)
+            try:
+                announce(broker)
+            except CommandFailed as failure:
+                failures.append(failure)
+                broker.stop()
+    except* (PortTaken, DirectoryLocked, DiskFailure) as group:
+        failures.append(CommandFailed(str(group.exceptions[0]), EXIT_STARTUP))
+
+
+async def _obey(broker: Broker, signals: AsyncIterator[int], obeyed: list[int], forced_exit: int) -> None:
+    async for number in signals:
+        obeyed.append(number)
+        name = signal.Signals(number).name
+        if len(obeyed) == 1:
+            log.info("stopping", extra={"signal": name})
+            broker.stop()
+        elif len(obeyed) == 2:
+            log.warning("stopping at once: the next start will recover", extra={"signal": name})
+            broker.abort()
+        else:
+            leave_at_once(forced_exit)

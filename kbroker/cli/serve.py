@@ -1,0 +1,137 @@
+"""`kbroker serve`: configuration in, a running broker, and an orderly end.
+
+stdout carries the banner and, last, the line that says ready and where; stderr the log.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+import click
+
+import kbroker
+from kbroker.cli.logs import set_up_logging
+from kbroker.cli.main import EXIT_FAILED, EXIT_STARTUP, CommandFailed
+from kbroker.cli.settings import Flags, load_config, printed_config
+from kbroker.config import BrokerConfig
+from kbroker.config.modes import MODE_SUMMARIES, MODES
+from kbroker.real.files import FileUnreadable, absolute, remove, replace_text
+from kbroker.real.process import process_id
+
+log = logging.getLogger("kbroker.serve")
+
+FORCED_EXIT: Final = EXIT_FAILED
+"""The exit code after a second signal: the data directory was left as after a crash."""
+
+
+@click.command()
+@click.argument("properties", required=False, metavar="[server.properties]")
+@click.option("--listen", metavar="HOST:PORT", help="Where to listen; port 0 is any free one. [localhost:9092]")
+@click.option("--advertise", metavar="HOST:PORT|auto", help="What clients are told; auto: the address they dialled.")
+@click.option("--data-dir", metavar="DIR|memory:", help="Where data is kept. [./kbroker-data]")
+@click.option("--topic", "topics", multiple=True, metavar="NAME:PARTITIONS[:RF]", help="Make a topic; repeatable.")
+@click.option("-o", "--override", "overrides", multiple=True, metavar="KEY=VALUE", help="Set any config; repeatable.")
+@click.option("--ready-file", metavar="FILE", help="Written as JSON once clients can connect.")
+@click.option("--mode", default="dev", metavar="dev|test|strict", help="Presets; `--mode help` prints them.")
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="Form of the log. [text]")
+@click.option("--log-level", default="INFO", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]), help="[INFO]")
+@click.option("--check-config", is_flag=True, help="Only check the configuration.")
+@click.option("--print-config", is_flag=True, help="Only print every config, its value and where it came from.")
+def serve(mode: str, **given: Any) -> int:
+    """Run a broker; without arguments on localhost:9092, with data in ./kbroker-data.
+
+    Values come from flags, then -o, then KBROKER_* variables, then the properties file, then the mode, then Kafka's
+    defaults. A first SIGINT or SIGTERM stops in order, a second one at once.
+    """
+    if mode == "help":
+        click.echo(mode_help())
+        return 0
+    if mode not in MODES:
+        raise click.BadParameter(f"{mode!r} is not one of {', '.join(MODES)}, help", param_hint="'--mode'")
+    flags = Flags(mode, *(given[name] for name in Flags._fields[1:]))
+    config = load_config(flags)
+    if given["print_config"]:
+        click.echo(printed_config(config))
+        return 0
+    if given["check_config"]:
+        _say_remarks(config)
+        click.echo("configuration is valid")
+        return 0
+    set_up_logging(given["log_format"], given["log_level"])
+    for warning in config.remarks.warnings:
+        log.warning(warning)
+    for note in config.remarks.notes:
+        log.info(note)
+    return serve_until_stopped(config, given["ready_file"])
+
+
+def mode_help() -> str:
+    """What each mode presets."""
+    lines = []
+    for mode, presets in MODES.items():
+        lines.append(f"{mode}: {MODE_SUMMARIES[mode]}")
+        lines += [f"  {name}={text}" for name, text in presets.items()]
+    return "\n".join(lines)
+
+
+def serve_until_stopped(config: BrokerConfig, ready_file: str | None) -> int:
+    """Run a broker until a signal stops it; the exit code. Raises CommandFailed when it can't start."""
+    from kbroker.cli.running import run_broker
+
+    if ready_file is not None:
+        _forget(ready_file)
+    try:
+        return run_broker(config, lambda broker: _announce(broker, config, ready_file), FORCED_EXIT)
+    finally:
+        if ready_file is not None:
+            _forget(ready_file)
+
+
+def _forget(ready_file: str) -> None:
+    """A ready file must never outlive the broker it speaks of."""
+    try:
+        remove(ready_file)
+    except FileUnreadable as error:
+        raise CommandFailed(str(error), EXIT_STARTUP) from error
+
+
+def _announce(broker: Any, config: BrokerConfig, ready_file: str | None) -> None:
+    if ready_file is not None:
+        try:
+            replace_text(ready_file, ready_json(broker.bootstrap, config))
+        except FileUnreadable as error:
+            raise CommandFailed(str(error), EXIT_STARTUP) from error
+    for line in banner(broker.bootstrap, config):
+        click.echo(line)
+
+
+def banner(bootstrap: str, config: BrokerConfig) -> list[str]:
+    """At most six lines for a person; the last one is for programs too."""
+    data = "in memory, gone at the end" if config.is_in_memory else absolute(config.data_dir)
+    told = ", ".join(f"{host}:{port}" for host, port in config.advertised.values()) or "the address they dialled"
+    return [
+        f"kbroker {kbroker.__version__}, mode {config.mode}, node {config.node_id}",
+        f"  data     {data}",
+        f"  clients  are told {told}",
+        f"  try      echo hello | kcat -b {bootstrap} -P -t greetings && kcat -b {bootstrap} -C -t greetings -e",
+        f"kbroker ready on {bootstrap}",
+    ]
+
+
+def ready_json(bootstrap: str, config: BrokerConfig) -> str:
+    """What the ready file says: `bootstrap`, `pid`, `data_dir` (null in memory) and `nodes`."""
+    import json
+
+    host, _, port = bootstrap.rpartition(":")
+    node = {"node_id": config.node_id, "host": host.strip("[]"), "port": int(port), "pid": process_id()}
+    data_dir = None if config.is_in_memory else absolute(config.data_dir)
+    ready = {"bootstrap": bootstrap, "pid": process_id(), "data_dir": data_dir, "nodes": [node]}
+    return json.dumps(ready) + "\n"
+
+
+def _say_remarks(config: BrokerConfig) -> None:
+    for warning in config.remarks.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    for note in config.remarks.notes:
+        click.echo(f"note: {note}", err=True)

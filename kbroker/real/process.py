@@ -1,0 +1,87 @@
+"""The process itself: its number, its environment, its end; and other processes that we start."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Final, NoReturn
+
+POLL_S: Final = 0.002
+"""How often a file that another process will write is looked for."""
+
+
+def process_id() -> int:
+    """The number of this process."""
+    return os.getpid()
+
+
+def environment() -> Mapping[str, str]:
+    """The environment variables of this process."""
+    return os.environ
+
+
+def leave_at_once(code: int) -> NoReturn:
+    """End this process without cleaning up anything."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def parent_id() -> int:
+    """The number of the process that started this one."""
+    return os.getppid()
+
+
+class ChildProcess:
+    """A Python process of ours; its output goes to `output`, a file it may fill without anybody reading along."""
+
+    def __init__(self, arguments: Sequence[str], output: str) -> None:
+        with open(output, "ab") as sink:
+            self._process = subprocess.Popen(
+                [sys.executable, *arguments], stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT
+            )
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended (negative: by that signal); None while it runs."""
+        return self._process.poll()
+
+    def terminate(self) -> None:
+        """Ask it to end (SIGTERM); harmless when it has."""
+        if self.exit_code is None:
+            self._process.terminate()
+
+    def kill(self) -> None:
+        """End it now (SIGKILL), and wait until it is gone; harmless when it is."""
+        if self.exit_code is None:
+            self._process.kill()
+        self._process.wait()
+
+    def wait(self, timeout_s: float) -> int | None:
+        """Its exit code once it ended; None when it still runs after `timeout_s`."""
+        try:
+            return self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+
+
+def wait_for_text(path: str, child: ChildProcess, timeout_s: float) -> str | None:
+    """The text of a file that `child` will write atomically; None when the child ended first or time ran out."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        try:
+            with open(path, encoding="utf-8") as file:
+                return file.read()
+        except FileNotFoundError:
+            if child.exit_code is not None:
+                return None
+            time.sleep(POLL_S)
+    return None
