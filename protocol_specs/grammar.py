@@ -218,8 +218,11 @@ class Struct(Kind):
 
     def read(self, window: Window, layout: Layout, path: str) -> Any:
         start = window.position
-        if self.is_nullable(layout.version) and window.take(1, path)[0] > 0x7F:
-            return self._leaf(window, path, None, start)
+        if self.is_nullable(layout.version):
+            # An int8, negative for null; in a tagged field an unsigned varint, 0 for null (MessageDataGenerator).
+            tagged = self.is_tagged(layout.version)
+            if window.uvarint(path) == 0 if tagged else window.take(1, path)[0] > 0x7F:
+                return self._leaf(window, path, None, start)
         value = self.zero()
         for field in self.fields:
             kind = field.kind
@@ -266,7 +269,7 @@ class Struct(Kind):
         nullable_here = self.is_nullable(layout.version)
         if value is None:
             self._null_refused(layout, path)
-            chunks.append(b"\xff")
+            chunks.append(b"\0" if self.is_tagged(layout.version) else b"\xff")
             return
         if not isinstance(value, self.value_class):
             raise Unencodable(path, f"{type(value).__name__} is no {self.name}")

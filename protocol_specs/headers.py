@@ -2,17 +2,17 @@
 
 Request header v1 goes before classic versions of a body, v2 before flexible ones; the client id keeps its two-byte
 length in v2, so that any broker can read the header of any ApiVersions request. (v0, without a client id, was used by
-ControlledShutdown v0 alone and is gone.) Response header v1 goes before flexible versions, but ApiVersions is always
+ControlledShutdown v0 alone.) Response header v1 goes before flexible versions, but ApiVersions is always
 answered with v0: the client may not know yet what the broker speaks.
 """
 
 from protocol_specs.grammar import ClassicString, Int16, Int32, Message, Nullable
 
-RequestHeader = Message("RequestHeader", versions="1-2", flexible="2+")(
+RequestHeader = Message("RequestHeader", versions="0-2", flexible="2+")(
     "request_api_key" / Int16,
     "request_api_version" / Int16,
     "correlation_id" / Int32,  # comes back in the response's header
-    "client_id" / Nullable(ClassicString),
+    "client_id" / Nullable(ClassicString, since=1, ignorable=True),
 )
 
 ResponseHeader = Message("ResponseHeader", versions="0-1", flexible="1+")(

@@ -91,7 +91,7 @@ class _DecoderWriter:
 
     def constant_unpack(self, codes: str) -> str:
         """The global name of the unpack function of a run."""
-        name = f"unpack_{codes}"
+        name = f"unpack_{codes.replace('?', 't')}"  # t is no code of struct's
         if name not in self.source.scope:
             self.source.scope[name] = struct.Struct(">" + codes).unpack_from
         return name
@@ -189,12 +189,13 @@ class _DecoderWriter:
             scaled = name if least == 1 else f"{name} * {least}"
             source.add(f"if {scaled} > end - p: raise Refused")
             if isinstance(element, Fixed):
-                size = f"{name} * {element.packing.size}" if element.packing.size > 1 else name
+                size = element.packing.size
                 small = source.constant("unpackers", unpackers(element.code))
-                unpacked = (
-                    f'{small}[{name}](b, p) if {name} < {SMALL} else unpack_from(f">{{{name}}}{element.code}", b, p)'
-                )
-                source.add(f"{target} = list({unpacked})", f"p += {size}")
+                large = f'unpack_from(f">{{{name}}}{element.code}", b, p)'
+                if element.code == "16s":
+                    large = f'unpack_from(">" + "16s" * {name}, b, p)'
+                unpacked = f"{small}[{name}](b, p) if {name} < {SMALL} else {large}"
+                source.add(f"{target} = list({unpacked})", f"p += {name} * {size}" if size > 1 else f"p += {name}")
                 return
             items, item = source.name("items"), source.name("item")
             source.add(f"{items} = []")
@@ -217,9 +218,13 @@ class _DecoderWriter:
 
         if self.is_nullable(kind):
             marker = self.source.name("n")
-            self.run("b", marker)
-            self.flush()
-            self.unless_null(kind, f"{marker} >= 0", target, write)
+            if kind.is_tagged(self.layout.version):
+                self.variable_int(_UNSIGNED, marker)
+                self.unless_null(kind, marker, target, write)
+            else:
+                self.run("b", marker)
+                self.flush()
+                self.unless_null(kind, f"{marker} >= 0", target, write)
         else:
             write()
 
@@ -279,3 +284,4 @@ class _DecoderWriter:
 
 
 _SIGNED = VariableInt("varint", 32, signed=True)
+_UNSIGNED = VariableInt("uvarint", 32, signed=False)

@@ -79,7 +79,7 @@ class _EncoderWriter:
 
     def packer(self, codes: str) -> str:
         """The global name of the pack function of a run."""
-        name = f"pack_{codes}"
+        name = f"pack_{codes.replace('?', 't')}"  # t is no code of struct's
         if name not in self.source.scope:
             self.source.scope[name] = struct.Struct(">" + codes).pack
         return name
@@ -200,7 +200,8 @@ class _EncoderWriter:
             self.struct(kind, name)
             return
         self.flush()
-        source.add(f"if {name} is None: {self.out}.append(b'\\xff')")
+        null = r"b'\0'" if kind.is_tagged(self.layout.version) else r"b'\xff'"
+        source.add(f"if {name} is None: {self.out}.append({null})")
         with source.block("else:"):
             self.data(r"b'\x01'")
             self.struct(kind, name)

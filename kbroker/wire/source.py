@@ -103,13 +103,13 @@ def element_structs(kind: Kind) -> Struct | None:
 @cache
 def unpackers(code: str) -> tuple[Callable[..., tuple[Any, ...]], ...]:
     """For each count below SMALL: what unpacks as many numbers of a struct code."""
-    return tuple(struct.Struct(f">{count}{code}").unpack_from for count in range(SMALL))
+    return tuple(struct.Struct(">" + code * count).unpack_from for count in range(SMALL))
 
 
 @cache
 def packers(code: str) -> tuple[Callable[..., bytes], ...]:
     """For each count below SMALL: what packs as many numbers of a struct code."""
-    return tuple(struct.Struct(f">{count}{code}").pack for count in range(SMALL))
+    return tuple(struct.Struct(">" + code * count).pack for count in range(SMALL))
 
 
 def more(data: Any, position: int, value: int, bits: int = 32) -> tuple[int, int]:
