@@ -50,14 +50,13 @@ FetchSnapshotResponse = Message("FetchSnapshotResponse", key=59, versions="0-1",
     "topics" / Array(Struct("TopicSnapshot")(  # one entry per topic
         "name" / TopicName,                                # the topic's name
         "partitions" / Array(Struct("PartitionSnapshot")(  # one entry per partition
-            "index" / Int32,                       # the partition's number in its topic
+            "index" / PartitionId,                 # the partition's number in its topic
             "error_code" / ErrorCode,              # 0, or why this was refused (errors.py)
             "snapshot_id" / Struct("SnapshotId")(  # which snapshot
                 "end_offset" / Offset,  # the snapshot holds everything before this offset
                 "epoch" / Int32,        # leader epoch of the last record in it
             ),
-            # who leads now, when the sender guessed wrong (KIP-951)
-            "current_leader" / Struct("LeaderIdAndEpoch", tag=0)(
+            "current_leader" / Struct("LeaderIdAndEpoch", tag=0)(  # who leads now, when the sender guessed wrong
                 "leader_id" / NodeId,          # the leader's node id, -1 for none or unknown
                 "leader_epoch" / LeaderEpoch,  # the leader's term for this partition, -1 unknown
             ),

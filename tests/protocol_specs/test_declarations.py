@@ -29,7 +29,7 @@ from protocol_specs.grammar import Array, Message, Struct
 
 ROOT = pathlib.Path(protocol_specs.__file__).parent
 BATCHES = pathlib.Path(__file__).parent.parent / "golden" / "batches.jsonl.zst"
-FOLDERS = ("api", "disk", "group", "metadata", "raft", "share", "txn")
+FOLDERS = ("api", "disk", "group", "metadata", "raft", "remote", "share", "txn")
 
 # Key: lowest and highest version of Kafka 3.9.1 and 4.3.1 together (share drafts of 3.9 apart), from their jars.
 VERSIONS = """
