@@ -36,7 +36,7 @@ FetchSnapshotRequest = Message("FetchSnapshotRequest", key=59, versions="0-1", f
             "current_leader_epoch" / LeaderEpoch,  # term the sender believes in, -1 skips the check
             "snapshot_id" / Struct("SnapshotId")(  # which snapshot
                 "end_offset" / Offset,  # the snapshot holds everything before this offset
-                "epoch" / Int32,        # leader epoch of the last record in it
+                "epoch" / LeaderEpoch,  # leader epoch of the last record in it
             ),
             "position" / Int64,                                                    # byte position to go on from
             "replica_directory_id" / DirectoryId(since=1, tag=0, ignorable=True),  # the replica's directory (KIP-853)
@@ -54,7 +54,7 @@ FetchSnapshotResponse = Message("FetchSnapshotResponse", key=59, versions="0-1",
             "error_code" / ErrorCode,              # 0, or why this was refused (errors.py)
             "snapshot_id" / Struct("SnapshotId")(  # which snapshot
                 "end_offset" / Offset,  # the snapshot holds everything before this offset
-                "epoch" / Int32,        # leader epoch of the last record in it
+                "epoch" / LeaderEpoch,  # leader epoch of the last record in it
             ),
             "current_leader" / Struct("LeaderIdAndEpoch", tag=0)(  # who leads now, when the sender guessed wrong
                 "leader_id" / NodeId,          # the leader's node id, -1 for none or unknown

@@ -70,7 +70,7 @@ ShareFetchResponse = Message("ShareFetchResponse", key=78, versions="1-2", flexi
             # the reason in words, null when there is none to add
             "error_message" / Nullable(ErrorMessage, default=None),
             "acknowledge_error_code" / ErrorCode,           # 0, or why the acknowledgements were refused
-            "acknowledge_error_message" / Nullable(String, default=None),  # that reason in words, null for none
+            "acknowledge_error_message" / Nullable(ErrorMessage, default=None),  # that reason in words, null for none
             "current_leader" / Struct("LeaderIdAndEpoch")(  # who leads now, when the sender guessed wrong
                 "leader_id" / NodeId,          # the leader's node id, -1 for none or unknown
                 "leader_epoch" / LeaderEpoch,  # the leader's term for this partition, -1 unknown
