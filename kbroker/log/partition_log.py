@@ -2,9 +2,9 @@
 
     log_start <= flushed_end <= written_end <= log_end      (all but log_start exclusive; flushed_end may lag log_start)
 
-`log_end` moves when an append is accepted, `written_end` when readers may see it, `flushed_end` (the recovery point) when
-it has been fsynced. Small appends are written before `append_as_leader` returns; a queued one calls `on_progress` later.
-A DiskFailure fails the log for good: it refuses everything with KAFKA_STORAGE_ERROR until it is opened again.
+`log_end` moves when an append is accepted, `written_end` when readers may see it, `flushed_end` (the recovery point)
+when it has been fsynced. Small appends are written before `append_as_leader` returns; a queued one calls `on_progress`
+later. A DiskFailure fails the log for good: it refuses everything with KAFKA_STORAGE_ERROR until it is opened again.
 Source: Kafka's UnifiedLog and LocalLog.
 """
 
@@ -58,6 +58,10 @@ def _no_progress() -> None:
     """Nobody waits."""
 
 
+def _nobody_told(failure: DiskFailure) -> None:
+    """The log stands alone, in no log directory."""
+
+
 class PartitionLog(Progress):
     """See the module. All calls come from the thread that owns the state."""
 
@@ -74,7 +78,9 @@ class PartitionLog(Progress):
         "directory",
         "epochs",
         "is_dirty",
+        "last_flush_ms",
         "log_start",
+        "on_failure",
         "on_progress",
         "producers",
         "settings",
@@ -99,6 +105,7 @@ class PartitionLog(Progress):
         self.topic_id = topic_id
         self.settings = settings
         self.on_progress = on_progress
+        self.on_failure: Callable[[DiskFailure], None] = _nobody_told
         self.log_start = 0
         self.is_dirty = False
         self._disk = disk
@@ -157,6 +164,7 @@ class PartitionLog(Progress):
 
     def _load(self, recovery_point: int, log_start: int, *, clean: bool) -> None:
         now_ms = self._clock.wall_ms()
+        self.last_flush_ms = self._clock.monotonic_ms()
         self.epochs = recovery.load_epochs(self._disk, self.directory)
         segments = recovery.load_segments(
             self._disk,
@@ -196,6 +204,11 @@ class PartitionLog(Progress):
         return sum(segment.size for segment in self._segments)
 
     @property
+    def has_moved_start(self) -> bool:
+        """Does the log start behind the beginning of its first segment (DeleteRecords)?"""
+        return self.log_start > self._bases[0]
+
+    @property
     def segments(self) -> tuple[Segment, ...]:
         """From the oldest to the one that grows."""
         return tuple(self._segments)
@@ -224,7 +237,7 @@ class PartitionLog(Progress):
         now_ms = self._clock.wall_ms()
         if origin is Origin.CLIENT:
             checked = self._check(view, now_ms)
-            if type(checked) is Refused:
+            if isinstance(checked, Refused):
                 return checked
             view, header = checked
         else:
@@ -232,7 +245,7 @@ class PartitionLog(Progress):
         if header.producer_id >= 0:
             known = self.producers.judge(header)
             if known is not None:
-                return self._duplicate(known) if type(known) is StoredBatch else Refused(*known)
+                return self._duplicate(known) if isinstance(known, StoredBatch) else Refused(*known)
         base = self.log_end
         size = header.batch_length + PREFIX_BYTES
         if len(view) != size:
@@ -250,14 +263,14 @@ class PartitionLog(Progress):
         """A client's batch, as the topic wants it stored."""
         settings = self.settings
         header = read_client_header(view)
-        if type(header) is Refused:
+        if isinstance(header, Refused):
             return header
         refused = check_client_batch(view, header, settings, now_ms)
         if refused is not None:
             return refused
         if needs_preparation(header, settings):
             prepared = prepare(view, header, settings, str(self.topic_partition))
-            if type(prepared) is Refused:
+            if isinstance(prepared, Refused):
                 return prepared
             if prepared is not view:
                 view, header = prepared, read_header(prepared)
@@ -332,7 +345,7 @@ class PartitionLog(Progress):
         )
 
     def append_as_follower(self, records: Buffer) -> Appended | Refused:
-        """Append what a leader sent: whole batches that keep their offsets and epochs; a cut one at the end is left out."""
+        """Append what a leader sent: whole batches with their offsets and epochs; a cut one at the end is left out."""
         if self.failure is not None:
             return self._storage_error()
         first, outcome = self.log_end, None
@@ -348,7 +361,7 @@ class PartitionLog(Progress):
                         ErrorCode.OFFSET_OUT_OF_RANGE, f"offset {header.base_offset} behind the end {self.log_end}"
                     )
                 outcome = self._commit(header, [batch], self._clock.wall_ms(), -1)
-                if type(outcome) is Refused:
+                if isinstance(outcome, Refused):
                     return outcome
         except CorruptRecords as error:
             return Refused(ErrorCode.CORRUPT_MESSAGE, str(error))
@@ -399,7 +412,7 @@ class PartitionLog(Progress):
         yield from self._segments[index:]
 
     def offset_for_timestamp(self, timestamp: int) -> tuple[int, int, int] | None:
-        """(offset, timestamp, leader epoch) of the first record at `timestamp` (ms) or later; None when there is none."""
+        """(offset, timestamp, leader epoch) of the first record at `timestamp` (ms) or later, or None."""
         for segment in self._segments:
             if segment.next_offset <= self.log_start or segment.largest_timestamp() < timestamp:
                 continue
@@ -461,7 +474,10 @@ class PartitionLog(Progress):
         return self.log_start
 
     def apply_retention(self, deletable_end: int | None = None) -> int:
-        """Drop segments that are too old or too many bytes; how many. None at or beyond `deletable_end` (high watermark)."""
+        """Drop segments that are too old or too many bytes; how many.
+
+        None that reaches beyond `deletable_end`, the high watermark.
+        """
         if self.failure is not None:
             return 0
         count = removal.expired_segments(
@@ -554,6 +570,19 @@ class PartitionLog(Progress):
         if self.failure is None:
             self._syncing.start()
 
+    def sync_if_overdue(self) -> None:
+        """Sync what has waited for `flush.ms` since the last sync."""
+        if self.flushed_end < self.written_end:
+            waited_ms = self._clock.monotonic_ms() - self.last_flush_ms
+            if waited_ms >= self.settings.flush_ms:
+                self.sync()
+
+    def synced_to(self, end: int) -> None:
+        """A sync of everything before offset `end` is over (called by Syncing)."""
+        self.flushed_end = max(self.flushed_end, min(end, self.log_end))
+        self.last_flush_ms = self._clock.monotonic_ms()
+        self.on_progress()
+
     def close(self, *, clean: bool) -> bool:
         """Give all files back. `clean`: complete indexes, producer snapshot and epochs first, fsynced (blocks).
 
@@ -582,6 +611,7 @@ class PartitionLog(Progress):
     def _fail(self, failure: DiskFailure) -> None:
         if self.failure is None:
             self.failure = failure
+            self.on_failure(failure)
             self.on_progress()
 
     def _storage_error(self) -> Refused:

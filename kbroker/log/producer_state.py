@@ -1,8 +1,8 @@
 """What idempotent producers last wrote to one partition: how a repeated batch is told from a gap.
 
 Per producer id: its epoch and the last five batches. A batch that equals one of them was stored already; otherwise its
-first sequence must follow the last one (behind 2^31-1 comes 0), and a new epoch must begin at 0. A producer that we know
-nothing of may begin anywhere: its state may have expired.
+first sequence must follow the last one (behind 2^31-1 comes 0), and a new epoch must begin at 0. A producer that we
+know nothing of may begin anywhere: its state may have expired.
 
     .snapshot   int16 version 1, uint32 CRC-32C of what follows, int32 n, n times
                 {id i64, epoch i16, last sequence i32, last offset i64, offset delta i32, timestamp i64,
@@ -90,8 +90,9 @@ class ProducerState:
         if producer is None:
             return None
         if producer.epoch == header.producer_epoch:
+            last_sequence = header.last_sequence
             for stored in producer.batches:
-                if stored.last_sequence == header.last_sequence and stored.first_sequence == header.base_sequence:
+                if stored.last_sequence == last_sequence and stored.first_sequence == header.base_sequence:
                     return stored
             last = producer.batches[-1].last_sequence if producer.batches else NO_SEQUENCE
             expected = (last + 1) & SEQUENCE_MAX

@@ -1,8 +1,8 @@
 """Reading a partition's directory: what is trusted, what is rebuilt, where a torn tail is cut.
 
-After a clean stop sizes and indexes are trusted. After anything else, the segments that reach beyond the recovery point are
-read batch by batch: the log ends before the first batch whose header or checksum is wrong, whatever follows is dropped,
-and indexes, leader epochs and producer state are rebuilt from what was read.
+After a clean stop sizes and indexes are trusted. After anything else, the segments that reach beyond the recovery
+point are read batch by batch: the log ends before the first batch whose header or checksum is wrong, what follows is
+dropped, and indexes, leader epochs and producer state are rebuilt from what was read.
 Source: Kafka's LogLoader, LogSegment.recover, ProducerStateManager.
 """
 
@@ -117,7 +117,7 @@ def _batches(file: File, size: int) -> Iterator[tuple[int, BatchHeader, memoryvi
 def _is_sound(header: BatchHeader, batch: memoryview, expected: int, base: int) -> bool:
     return (
         header.base_offset >= expected
-        and 0 <= header.last_offset_delta
+        and header.last_offset_delta >= 0
         and header.last_offset - base <= INT32_MAX
         and checksum_matches(batch, header)
     )

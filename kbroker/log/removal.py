@@ -1,4 +1,4 @@
-"""Which segments go, and how: out of sight at once, from the disk after `file.delete.delay.ms`, never under a reader."""
+"""Which segments go, and how: out of sight at once, removed after `file.delete.delay.ms`, never under a reader."""
 
 from __future__ import annotations
 

@@ -163,7 +163,7 @@ class Segment:
         return None
 
     def cut(self, start: int, bytes_max: int, end: int, *, at_least_one: bool) -> int:
-        """Where whole batches from position `start` stop: within `bytes_max`, before the batch that reaches offset `end`.
+        """Where whole batches from position `start` stop: within `bytes_max`, before the one that reaches offset `end`.
 
         The first batch comes whole even when it is larger, if `at_least_one`. `start` itself when there is nothing.
         """
@@ -253,9 +253,8 @@ class Segment:
     def adopt_end(self) -> None:
         """The end of an adopted segment that grows on: walk the batches behind the last index entry."""
         last = self.offsets.last
-        position = last[1] if last else 0
         self._bytes_since_entry = 0
-        for position, header in self.headers(position):
+        for position, header in self.headers(last[1] if last else 0):
             if position == 0:
                 self.first_timestamp = header.max_timestamp
             self.next_offset = header.last_offset + 1

@@ -11,7 +11,7 @@ INT64_MAX: Final = (1 << 63) - 1
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
-    """Field names are Kafka's topic configurations with underscores; defaults are Kafka's. Times in ms, sizes in bytes."""
+    """Fields and defaults are Kafka's topic configurations, with underscores. Times in ms, sizes in bytes."""
 
     segment_bytes: int = 1 << 30
     segment_ms: int = 7 * 24 * 3600 * 1000
@@ -43,7 +43,7 @@ class LogSettings:
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> LogSettings:
         """From typed values by Kafka's names ("segment.bytes"); names that the log doesn't read are left alone."""
-        wanted = {}
+        wanted: dict[str, Any] = {}
         for field in fields(cls):
             name = field.name.replace("_", ".")
             if name in values:

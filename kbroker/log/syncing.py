@@ -1,7 +1,7 @@
-"""Bringing a log to the medium: fsync in a worker, one for all who wait; checkpoints of epochs and producers beside it.
+"""Bringing a log to the medium: fsync in a worker, one for all who wait; epochs and producer snapshots beside it.
 
-A sealed segment is synced whole, indexes included, before the recovery point passes it: recovery trusts what lies before
-that point. Of the growing segment only the log matters; its indexes are rebuilt anyway.
+A sealed segment is synced whole, indexes included, before the recovery point passes it: recovery trusts what lies
+before that point. Of the growing segment only the log matters; its indexes are rebuilt anyway.
 """
 
 from __future__ import annotations
@@ -86,11 +86,10 @@ class Syncing:
         if isinstance(result, DiskFailure):
             log.fail(result)
             return
-        log.flushed_end = max(log.flushed_end, min(end, log.log_end))
         if self._is_again:
             self._is_again = False
             self.start()
-        log.on_progress()
+        log.synced_to(end)
 
     def save_epochs(self) -> None:
         """Bring the leader epochs to their file, in a worker; recovery reads newer ones from the batches."""

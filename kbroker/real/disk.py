@@ -1,8 +1,8 @@
 """The operating system's files, with one writer thread and a small pool of workers, all started when first needed.
 
-Small writes go out in the calling thread: a page-cache write of some KB costs 3 us. Large ones, and whatever comes behind
-them, go to the writer thread in order, because 1 MB may take 20 ms. What blocks for long (fsync, recovery, removal) runs
-on a worker. Completions travel to the thread that owns the state through `post`.
+Small writes go out in the calling thread: a page-cache write of some KB costs 3 us. Large ones, and whatever comes
+behind them, go to the writer thread in order, because 1 MB may take 20 ms. What blocks for long (fsync, recovery,
+removal) runs on a worker. Completions travel to the thread that owns the state through `post`.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def _take(descriptor: int) -> None:
 
 
 class RealDisk:
-    """world.Disk on the operating system. `post` hands an action to the state's thread; it may be set until first used."""
+    """world.Disk on the operating system. `post` hands an action to the state's thread; it may be set later."""
 
     def __init__(
         self, post: Post | None = None, *, inline_bytes_max: int = INLINE_BYTES_MAX, workers_max: int = WORKERS_MAX

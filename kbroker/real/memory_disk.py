@@ -1,7 +1,7 @@
 """A tree of files in memory: the disk of tests and of brokers that need not remember.
 
-A file is a row of extents that never move: 4 KiB, then each as large as all before it, so that a slice of a gigabyte
-crosses at most one border and a view stays valid while the file grows. Large extents are anonymous maps whose pages cost
+A file is a row of extents that never move: 4 KiB, then each as large as all before it, so that a slice of a large file
+crosses few borders and a view stays valid while the file grows. Large extents are anonymous maps whose pages cost
 nothing until they are written.
 """
 
@@ -146,32 +146,37 @@ class MemoryDisk:
     """world.Disk in memory. Everything is done at once, completions included; no thread is used."""
 
     def __init__(self) -> None:
-        self._files: dict[str, MemoryFile] = {}
-        self._directories: set[str] = {"", "/", "."}
+        # A directory's names, each with its file, or None where it is a directory itself.
+        self._directories: dict[str, dict[str, MemoryFile | None]] = {"": {}}
         self._locks: set[str] = set()
 
     def open(self, path: str, *, create: bool = False) -> MemoryFile:
         """See world.Disk."""
-        file = self._files.get(path)
+        names, name = self._inside(path)
+        file = names.get(name) if names is not None else None
         if file is None:
             if not create:
                 raise FileNotFoundError(path)
-            if _parent(path) not in self._directories:
-                raise DiskFailure(path, "No such directory")
-            file = self._files[path] = MemoryFile(path)
+            if names is None or name in names:
+                raise DiskFailure(path, "No such directory" if names is None else "Is a directory")
+            file = names[name] = MemoryFile(path)
         return file
+
+    def _inside(self, path: str) -> tuple[dict[str, MemoryFile | None] | None, str]:
+        parent, _, name = path.rpartition("/")
+        return self._directories.get(parent), name
 
     def exists(self, path: str) -> bool:
         """See world.Disk."""
-        return path in self._files or path.rstrip("/") in self._directories
+        names, name = self._inside(path.rstrip("/"))
+        return names is not None and name in names
 
     def list(self, path: str) -> list[str]:
         """See world.Disk."""
-        if not self.is_directory(path):
+        names = self._directories.get(path.rstrip("/"))
+        if names is None:
             raise FileNotFoundError(path)
-        parent = path.rstrip("/")
-        inside = [name for name in (*self._files, *self._directories) if name.strip("/.") and _parent(name) == parent]
-        return sorted(name.rpartition("/")[2] for name in inside)
+        return sorted(names)
 
     def is_directory(self, path: str) -> bool:
         """See world.Disk."""
@@ -180,11 +185,14 @@ class MemoryDisk:
     def make_directory(self, path: str) -> None:
         """See world.Disk."""
         path = path.rstrip("/")
-        while path not in self._directories:
-            if path in self._files:
-                raise DiskFailure(path, "Not a directory")
-            self._directories.add(path)
-            path = _parent(path)
+        if path in self._directories:
+            return
+        parent, _, name = path.rpartition("/")
+        self.make_directory(parent)
+        if name in self._directories[parent]:
+            raise DiskFailure(path, "Not a directory")
+        self._directories[parent][name] = None
+        self._directories[path] = {}
 
     def read(self, path: str) -> bytes:
         """See world.Disk."""
@@ -193,36 +201,51 @@ class MemoryDisk:
 
     def replace(self, path: str, data: bytes) -> None:
         """See world.Disk."""
-        self._files.pop(path, None)
-        self.open(path, create=True).write_at(0, [data] if data else [])
+        self.remove(path)
+        self.open(path, create=True).write_at(0, [data])
 
     def rename(self, source: str, target: str) -> None:
         """See world.Disk."""
-        if source in self._files:
-            file = self._files.pop(source)
-            file.path = target
-            self._files[target] = file
-            return
-        if not self.is_directory(source):
+        names, name = self._inside(source)
+        targets, target_name = self._inside(target)
+        if names is None or name not in names:
             raise FileNotFoundError(source)
-        inside = source.rstrip("/") + "/"
-        self._directories = {_moved(name, source, inside, target) for name in self._directories}
-        files = {_moved(name, source, inside, target): file for name, file in self._files.items()}
-        for name, file in files.items():
-            file.path = name
-        self._files = files
+        if targets is None:
+            raise DiskFailure(target, "No such directory")
+        file = names.pop(name)
+        if file is None:
+            self._rename_directory(source, target)
+        else:
+            file.path = target
+        targets[target_name] = file
+
+    def _rename_directory(self, source: str, target: str) -> None:
+        inside = self._directories.pop(source)
+        self._directories[target] = inside
+        for name, file in inside.items():
+            if file is None:
+                self._rename_directory(f"{source}/{name}", f"{target}/{name}")
+            else:
+                file.path = f"{target}/{name}"
 
     def remove(self, path: str) -> None:
         """See world.Disk."""
-        self._files.pop(path, None)
+        names, name = self._inside(path)
+        if names is not None and names.get(name) is not None:
+            del names[name]
 
     def remove_tree(self, path: str) -> None:
         """See world.Disk."""
-        inside = path.rstrip("/") + "/"
-        self._files = {name: file for name, file in self._files.items() if not name.startswith(inside)}
-        self._directories = {
-            name for name in self._directories if name != path.rstrip("/") and not name.startswith(inside)
-        }
+        path = path.rstrip("/")
+        inside = self._directories.pop(path, None)
+        if inside is None:
+            return
+        for name, file in inside.items():
+            if file is None:
+                self.remove_tree(f"{path}/{name}")
+        names, name = self._inside(path)
+        if names is not None:
+            names.pop(name, None)
 
     def sync_directory(self, path: str) -> None:
         """See world.Disk: memory is as far as it goes."""
@@ -261,14 +284,3 @@ class MemoryDisk:
 
     def close(self) -> None:
         """Nothing runs that could be joined; the files stay for the next broker on this disk."""
-
-
-def _parent(path: str) -> str:
-    parent = path.rpartition("/")[0]
-    return parent
-
-
-def _moved(name: str, source: str, inside: str, target: str) -> str:
-    if name == source.rstrip("/"):
-        return target
-    return target + "/" + name[len(inside) :] if name.startswith(inside) else name

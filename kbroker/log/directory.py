@@ -1,0 +1,264 @@
+"""A log directory: who owns it, the partitions in it, and the checkpoints that they share.
+
+    .lock                               held while a broker uses the directory
+    meta.properties                     cluster, node and directory id
+    .kafka_cleanshutdown                written last by a clean stop, removed first by the next start
+    recovery-point-offset-checkpoint    up to where each log has been fsynced
+    log-start-offset-checkpoint         logs whose start isn't their first segment's
+    replication-offset-checkpoint       high watermarks
+    <topic>-<p>/                        a log;  .<uuid>-delete goes soon,  .<uuid>-stray belongs to no topic
+Source: Kafka's LogManager.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Final
+
+from kbroker.log.checkpoints import CorruptCheckpoint, format_offsets, parse_offsets
+from kbroker.log.meta_properties import FILE_NAME, ForeignDirectory, MetaProperties, parse_meta_properties
+from kbroker.log.open_files import OPEN_FILES_MAX, OpenFiles
+from kbroker.log.partition_log import InconsistentTopicId, PartitionLog
+from kbroker.log.settings import LogSettings
+from kbroker.names import METADATA_TOPIC, TopicPartition
+from kbroker.world import Clock, Disk, DiskFailure, Entropy, Lock
+
+LOCK_FILE: Final = ".lock"
+CLEAN_FILE: Final = ".kafka_cleanshutdown"
+RECOVERY_POINTS_FILE: Final = "recovery-point-offset-checkpoint"
+LOG_STARTS_FILE: Final = "log-start-offset-checkpoint"
+HIGH_WATERMARKS_FILE: Final = "replication-offset-checkpoint"
+DELETE_SUFFIX: Final = "-delete"
+STRAY_SUFFIX: Final = "-stray"
+_NAME_MAX = 255
+"""File systems take no longer names; Kafka shortens the topic's part of a renamed directory."""
+
+
+class LogDirectory:
+    """One directory of `log.dirs`, locked and in use. Logs in it share a bound on open files and one fate."""
+
+    def __init__(
+        self, disk: Disk, path: str, clock: Clock, entropy: Entropy, *, open_files_max: int = OPEN_FILES_MAX
+    ) -> None:
+        """Create if missing, lock, read what the last stop left.
+
+        Raises DirectoryLocked, DiskFailure, ForeignDirectory.
+        """
+        self.disk = disk
+        self.path = path.rstrip("/") if len(path) > 1 else path
+        self.logs: dict[TopicPartition, PartitionLog] = {}
+        self.failure: DiskFailure | None = None
+        self.on_failure: Callable[[DiskFailure], None] = _nobody_told
+        self.files = OpenFiles(disk, open_files_max)
+        self._clock = clock
+        self._entropy = entropy
+        self._is_checkpointing = False
+        disk.make_directory(self.path)
+        self._lock: Lock | None = disk.lock(self._in(LOCK_FILE))
+        try:
+            self.meta = self._read_meta()
+            self.was_clean = disk.exists(self._in(CLEAN_FILE))
+            self.recovery_points = self._read_offsets(RECOVERY_POINTS_FILE)
+            self.log_starts = self._read_offsets(LOG_STARTS_FILE)
+            self.high_watermarks = self._read_offsets(HIGH_WATERMARKS_FILE)
+        except (DiskFailure, ForeignDirectory):
+            self._lock.release()
+            raise
+
+    def _in(self, name: str) -> str:
+        return f"{self.path}/{name}"
+
+    # ---- identity
+
+    def _read_meta(self) -> MetaProperties | None:
+        try:
+            return parse_meta_properties(self.disk.read(self._in(FILE_NAME)), self._in(FILE_NAME))
+        except FileNotFoundError:
+            return None
+
+    @property
+    def is_formatted(self) -> bool:
+        """Does it belong to a cluster already?"""
+        return self.meta is not None
+
+    def format(self, cluster_id: str, node_id: int) -> MetaProperties:
+        """Claim a fresh directory for this node of this cluster."""
+        self.meta = MetaProperties(cluster_id, node_id, self._entropy.uuid())
+        self.disk.replace(self._in(FILE_NAME), self.meta.format())
+        return self.meta
+
+    def check_identity(self, cluster_id: str | None, node_id: int) -> None:
+        """Raises ForeignDirectory when it was formatted for another cluster (None: any) or node."""
+        if self.meta is None:
+            raise ForeignDirectory(f"{self.path} is not formatted")
+        if cluster_id is not None and self.meta.cluster_id != cluster_id:
+            raise ForeignDirectory(f"{self.path} belongs to cluster {self.meta.cluster_id}, not {cluster_id}")
+        if self.meta.node_id != node_id:
+            raise ForeignDirectory(f"{self.path} belongs to node {self.meta.node_id}, not {node_id}")
+
+    # ---- logs
+
+    def started(self) -> None:
+        """From here on a crash counts: remove the marker of the last clean stop."""
+        self.disk.remove(self._in(CLEAN_FILE))
+        for name in self.disk.list(self.path):
+            if name.endswith(DELETE_SUFFIX):
+                self.disk.in_worker(partial(self.disk.remove_tree, self._in(name)), _ignore)
+
+    def partitions(self) -> Iterator[TopicPartition]:
+        """The partitions that have a directory; the metadata log is not one of them."""
+        for name in self.disk.list(self.path):
+            topic, dash, partition = name.rpartition("-")
+            if dash and partition.isdigit() and topic and topic != METADATA_TOPIC:
+                yield TopicPartition(topic, int(partition))
+
+    def create_log(self, topic: str, partition: int, topic_id: bytes, settings: LogSettings) -> PartitionLog:
+        """Open the partition's log, making it when it isn't there. `on_progress` of the log is the caller's to set.
+
+        A directory of another topic with the same name is set aside as stray. Raises DiskFailure.
+        """
+        where = TopicPartition(topic, partition)
+        try:
+            log = self._open(where, topic_id, settings)
+        except InconsistentTopicId:
+            self.set_aside(where)
+            log = self._open(where, topic_id, settings)
+        log.on_failure = self.fail
+        self.logs[where] = log
+        return log
+
+    def _open(self, where: TopicPartition, topic_id: bytes, settings: LogSettings) -> PartitionLog:
+        return PartitionLog.open(
+            self.disk,
+            self._in(str(where)),
+            where,
+            topic_id,
+            settings,
+            self._clock,
+            recovery_point=self.recovery_points.get(where, 0),
+            log_start=self.log_starts.get(where, 0),
+            clean=self.was_clean,
+            files=self.files,
+        )
+
+    def open_logs(
+        self, wanted: Mapping[TopicPartition, tuple[bytes, LogSettings]]
+    ) -> dict[TopicPartition, PartitionLog]:
+        """Open the logs found here that `wanted` (topic id, settings) names, and set all others aside as stray."""
+        for where in list(self.partitions()):
+            if where in wanted:
+                topic_id, settings = wanted[where]
+                self.create_log(where.topic, where.partition, topic_id, settings)
+            else:
+                self.set_aside(where)
+        return dict(self.logs)
+
+    def set_aside(self, where: TopicPartition) -> str:
+        """Rename the directory of a partition that no topic claims; its new path. Nothing is removed."""
+        return self._rename_away(where, STRAY_SUFFIX)
+
+    def delete_log(self, log: PartitionLog) -> None:
+        """Close the log and take it out of sight; its files go after `file.delete.delay.ms`. May raise DiskFailure."""
+        where = log.topic_partition
+        self.logs.pop(where, None)
+        for offsets in (self.recovery_points, self.log_starts, self.high_watermarks):
+            offsets.pop(where, None)
+        log.close(clean=False)
+        path = self._rename_away(where, DELETE_SUFFIX)
+        self._clock.call_at(
+            self._clock.monotonic_ms() + log.settings.file_delete_delay_ms,
+            lambda: self.disk.in_worker(partial(self.disk.remove_tree, path), _ignore),
+        )
+
+    def _rename_away(self, where: TopicPartition, suffix: str) -> str:
+        tail = f"-{where.partition}.{self._entropy.uuid().hex()}{suffix}"
+        path = self._in(where.topic[: _NAME_MAX - len(tail)] + tail)
+        self.disk.rename(self._in(str(where)), path)
+        return path
+
+    # ---- upkeep
+
+    def upkeep(self, high_watermarks: Mapping[TopicPartition, int]) -> None:
+        """Retention, overdue syncs, producers that fell silent; call it every few minutes (`flush.ms`: more often)."""
+        for where, log in self.logs.items():
+            log.apply_retention(high_watermarks.get(where))
+            log.expire_producers()
+            log.sync_if_overdue()
+
+    def checkpoint(self, high_watermarks: Mapping[TopicPartition, int]) -> None:
+        """Bring recovery points, log starts and high watermarks to their files, in a worker."""
+        if self._is_checkpointing or self.failure is not None:
+            return
+        self._is_checkpointing = True
+        self.disk.in_worker(self._checkpoint_work(high_watermarks), self._checkpointed)
+
+    def _checkpoint_work(self, high_watermarks: Mapping[TopicPartition, int]) -> Callable[[], None]:
+        logs = self.logs
+        self.recovery_points = {where: log.flushed_end for where, log in logs.items()}
+        self.log_starts = {where: log.log_start for where, log in logs.items() if log.has_moved_start}
+        self.high_watermarks = {where: high_watermarks.get(where, log.written_end) for where, log in logs.items()}
+        contents = [
+            (self._in(RECOVERY_POINTS_FILE), format_offsets(self.recovery_points)),
+            (self._in(LOG_STARTS_FILE), format_offsets(self.log_starts)),
+            (self._in(HIGH_WATERMARKS_FILE), format_offsets(self.high_watermarks)),
+        ]
+
+        def work() -> None:
+            for path, data in contents:
+                self.disk.replace(path, data)
+
+        return work
+
+    def _checkpointed(self, result: DiskFailure | None) -> None:
+        self._is_checkpointing = False
+        if isinstance(result, DiskFailure):
+            self.fail(result)
+
+    def _read_offsets(self, name: str) -> dict[TopicPartition, int]:
+        """A checkpoint, empty when missing or damaged: recovery then reads more, and loses nothing."""
+        try:
+            return parse_offsets(self.disk.read(self._in(name)))
+        except (FileNotFoundError, CorruptCheckpoint):
+            return {}
+
+    def fail(self, failure: DiskFailure) -> None:
+        """The directory goes offline: every log in it refuses with KAFKA_STORAGE_ERROR."""
+        if self.failure is not None:
+            return
+        self.failure = failure
+        for log in list(self.logs.values()):
+            log.fail(failure)
+        self.on_failure(failure)
+
+    def close(
+        self, *, clean: bool, high_watermarks: Mapping[TopicPartition, int] | None = None, broker_epoch: int = -1
+    ) -> bool:
+        """Close all logs and unlock. `clean`: flush, checkpoint, leave the marker (blocks); was it a clean stop?
+
+        Harmless twice. Queued writes must be over, otherwise the stop isn't clean.
+        """
+        if self._lock is None:
+            return False
+        results = [log.close(clean=clean) for log in self.logs.values()]
+        is_clean = clean and all(results) and self.failure is None
+        try:
+            if is_clean:
+                self._checkpoint_work(high_watermarks or {})()
+                marker = json.dumps({"version": 0, "brokerEpoch": broker_epoch})
+                self.disk.replace(self._in(CLEAN_FILE), marker.encode())
+        except DiskFailure as failure:
+            self.failure = failure
+            is_clean = False
+        self._lock.release()
+        self._lock = None
+        return is_clean
+
+
+def _nobody_told(failure: DiskFailure) -> None:
+    """Nobody listens to the directory's fate."""
+
+
+def _ignore(result: DiskFailure | None) -> None:
+    """What can't be removed costs space and is tried again at the next start."""
