@@ -115,7 +115,7 @@ class GroupShard:
             group = self.groups[request.group_id] = ClassicGroup(request.group_id, now.wall_ms)
         join(step, group, request, waiter, lambda: self._member_id(request))
         if is_new:
-            step.effects.append(self._persist_new(group, waiter))
+            step.effects.append(self._persist_new(group))
         return step.effects
 
     def _member_id(self, request: Join) -> str:
@@ -123,14 +123,12 @@ class GroupShard:
         uuid = f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
         return f"{request.client_id if request.instance_id is None else request.instance_id}-{uuid}"
 
-    def _persist_new(self, group: ClassicGroup, waiter: Waiter) -> Persist:
+    def _persist_new(self, group: ClassicGroup) -> Persist:
         def refused(error: ErrorCode, now: Now) -> list[Effect]:
             step = Step(self.settings, now)
-            answer = group_append_error(error)
-            step.reply(waiter, Joined(answer))
             if self.groups.get(group.group_id) is group and group.generation == 0:
                 del self.groups[group.group_id]
-                rebalance.resign(step, group, answer)
+                rebalance.resign(step, group, group_append_error(error))
             return step.effects
 
         return Persist([new_group_record(group)], no_effects, refused)
