@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     scenarios = _named(parser, "scenario", SCENARIOS, chosen.scenario)
     reports = []
     try:
-        for opened in _targets(chosen.bootstrap, chosen.with_kafka):
+        for opened in _targets(chosen):
             with opened as target:
                 reports.append(_run(target, clients, scenarios))
     except (brokers.BrokerDiedError, ReferenceUnavailableError) as problem:
@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m compat", description="Stock clients by scenarios, as a matrix.")
     parser.add_argument("-b", "--bootstrap", metavar="HOST:PORT", help="a broker that runs; without it ours is started")
     parser.add_argument("--with-kafka", action="store_true", help="Apache Kafka as well, when Java and Maven are there")
+    parser.add_argument("--only-kafka", action="store_true", help="Apache Kafka alone: are the scenarios right?")
     parser.add_argument("--client", action="append", metavar="NAME", help="only this client (may be repeated)")
     parser.add_argument("--scenario", action="append", metavar="NAME", help="only this scenario (may be repeated)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the outcomes there too")
@@ -68,13 +69,16 @@ def _named(
     return [one for name, one in known.items() if wanted is None or name in wanted]
 
 
-def _targets(bootstrap: str | None, with_kafka: bool) -> list[AbstractContextManager[Target]]:
+def _targets(chosen: argparse.Namespace) -> list[AbstractContextManager[Target]]:
     """What to run against, each opened when its turn comes."""
+    if chosen.only_kafka:
+        return [brokers.apache_kafka()]
+    bootstrap = chosen.bootstrap
     targets: list[AbstractContextManager[Target]] = []
     targets.append(nullcontext(brokers.ForeignBroker(bootstrap)) if bootstrap else brokers.kbroker())
-    if with_kafka and (problem := missing_tool()):
+    if chosen.with_kafka and (problem := missing_tool()):
         print(f"Apache Kafka is left out: {problem}")
-    elif with_kafka:
+    elif chosen.with_kafka:
         targets.append(brokers.apache_kafka())
     return targets
 

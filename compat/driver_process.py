@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import queue
+import re
 import subprocess
 import threading
 import time
@@ -15,6 +16,8 @@ from typing import Any
 GRACE_S = 3.0
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 5.0
+#: The line of a traceback that says what happened, in Python and in Java.
+ERROR_LINE = re.compile(r"[\w.]+(Error|Exception)\b|Exception in thread|panic:")
 
 
 class DriverError(Exception):
@@ -104,4 +107,5 @@ class DriverProcess:
     def _last_words(self, what: str) -> str:
         self._process.wait()
         lines = self._log.read_text(errors="replace").strip().splitlines()
-        return f"{what}: {lines[-1]}" if lines else f"{what} with status {self._process.returncode}"
+        errors = [line for line in lines if ERROR_LINE.match(line)]
+        return f"{what}: {(errors or lines)[-1]}" if lines else f"{what} with status {self._process.returncode}"

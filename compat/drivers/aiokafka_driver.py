@@ -34,7 +34,8 @@ class Aiokafka(Driver):
     def hello(self, bootstrap):
         """Take the address; say who answers."""
         self.bootstrap = bootstrap
-        return {"version": aiokafka.__version__, "runtime": f"Python {platform.python_version()}", "cannot": {}}
+        cannot = {"null-record": "aiokafka wants a key or a value"}
+        return {"version": aiokafka.__version__, "runtime": f"Python {platform.python_version()}", "cannot": cannot}
 
     def create_topic(self, topic, partitions):
         """Create a topic with one replica."""

@@ -16,35 +16,38 @@ SESSION_TIMEOUT_MS = 6000
 class Confluent(Driver):
     """One producer per command unless it is named; consumers live for one command, members until they are closed."""
 
-    errors = (KafkaException,)
+    errors = (KafkaException, TimeoutError)
 
     def __init__(self):
         super().__init__()
         self.producers = {}
+        self.admin = None
 
     def hello(self, bootstrap):
         """Take the address; say who answers."""
         self.bootstrap = bootstrap
+        # Kept: its futures fail when the client is collected before they are done.
+        self.admin = AdminClient({"bootstrap.servers": bootstrap})
         runtime = f"librdkafka {confluent_kafka.libversion()[0]}, Python {platform.python_version()}"
         return {"version": confluent_kafka.__version__, "runtime": runtime, "cannot": {}}
 
     def create_topic(self, topic, partitions):
         """Create a topic with one replica."""
-        self._admin().create_topics([NewTopic(topic, partitions, 1)])[topic].result(self.left_s())
+        self.admin.create_topics([NewTopic(topic, partitions, 1)])[topic].result(self.left_s())
         return {}
 
     def delete_topic(self, topic):
         """Delete a topic."""
-        self._admin().delete_topics([topic])[topic].result(self.left_s())
+        self.admin.delete_topics([topic])[topic].result(self.left_s())
         return {}
 
     def list_topics(self):
         """The names of all topics."""
-        return {"topics": list(self._admin().list_topics(timeout=self.left_s()).topics)}
+        return {"topics": list(self.admin.list_topics(timeout=self.left_s()).topics)}
 
     def describe_topic(self, topic):
         """The number of a topic's partitions."""
-        described = self._admin().describe_topics(confluent_kafka.TopicCollection([topic]))
+        described = self.admin.describe_topics(confluent_kafka.TopicCollection([topic]))
         return {"partitions": len(described[topic].result(self.left_s()).partitions)}
 
     def produce(self, topic, records, codec, acks, idempotent, producer=None, pace_ms=0):
@@ -117,7 +120,7 @@ class Confluent(Driver):
     def admin_committed(self, group, topic, partition):
         """What the admin client reads as committed; null when nothing is."""
         asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, partition)])
-        found = self._admin().list_consumer_group_offsets([asked])[group].result(self.left_s())
+        found = self.admin.list_consumer_group_offsets([asked])[group].result(self.left_s())
         offset = found.topic_partitions[0].offset
         return {"offset": offset if offset >= 0 else None}
 
@@ -136,9 +139,6 @@ class Confluent(Driver):
         consumer = self._open_consumer(group, **{"enable.auto.commit": True, "auto.commit.interval.ms": 500})
         consumer.subscribe([topic])
         return ConfluentMember(consumer)
-
-    def _admin(self):
-        return AdminClient({"bootstrap.servers": self.bootstrap})
 
     def _open_producer(self, codec, acks, idempotent):
         options = {"enable.idempotence": True} if idempotent else {"max.in.flight": 1}
