@@ -47,7 +47,8 @@ class UnsupportedVersion(ValueError):
 class Window:
     """A reading position over one buffer; `end` is exclusive.
 
-    `on_field(path, type_name, value, position, size)`, if set, is called after each leaf was read.
+    `on_field(path, type_name, value, position, size)`, if set, is called after each leaf was read, and with the count
+    as its value after the prefix of an array was read.
     """
 
     __slots__ = ("data", "end", "on_field", "position")

@@ -112,6 +112,7 @@ class Array(Prefixed):
         if count * least > window.left:
             reason = f"{count} elements of at least {least} bytes, {window.left} bytes are left"
             raise MalformedFrame(path, start, reason)
+        self._leaf(window, path, count, start)
         read = self.element.read
         return [read(window, layout, f"{path}[{index}]") for index in range(count)]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from construct import Construct
 
@@ -39,12 +39,6 @@ UNSET: Any = _Unset()
 
 FOREVER = 1 << 30
 """An open end of a range of versions."""
-
-
-class Sized(Protocol):
-    """Anything with a size in bytes: what records may be when they are written."""
-
-    def __len__(self) -> int: ...
 
 
 class Layout(NamedTuple):

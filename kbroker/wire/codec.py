@@ -31,6 +31,9 @@ __all__ = [
     "encode_response",
 ]
 
+MEMORY_MULTIPLE = 80
+"""The worst that was found is 62, for arrays of structs whose only field is an empty array; one copy is in it."""
+
 _DECODE_FAILURES = (Refused, struct.error, IndexError)
 
 _request_head = struct.Struct(">hhih").unpack_from

@@ -28,55 +28,43 @@ from protocol_specs.grammar import (
 NOT_ASKED = -(1 << 31)
 """Authorized operations that nobody asked for."""
 
+# fmt: off
 MetadataRequest = Message("MetadataRequest", key=3, versions="0-13", flexible="9+")(
-    "topics"
-    / Array(
-        Struct("MetadataRequestTopic")(
-            "topic_id" / TopicId(since=10, ignorable=True),
-            "name" / TopicName(nullable_since=10),  # null when the topic is asked for by id
-        ),
-        nullable_since=1,
-    ),
-    "allow_auto_topic_creation" / Bool(since=4, default=True),
-    "include_cluster_authorized_operations" / Bool(since=8, until=10),
-    "include_topic_authorized_operations" / Bool(since=8),
+    "topics" / Array(Struct("MetadataRequestTopic")(     # null means all; see above for v0
+        "topic_id" / TopicId(since=10, ignorable=True),  # the topic's uuid, zero when asked for by name
+        "name" / TopicName(nullable_since=10),           # the topic's name, null when asked for by id
+    ), nullable_since=1),
+    "allow_auto_topic_creation" / Bool(since=4, default=True),       # may the broker create what is missing?
+    "include_cluster_authorized_operations" / Bool(since=8, until=10),  # of the cluster (KIP-430)
+    "include_topic_authorized_operations" / Bool(since=8),              # of each topic (KIP-430)
 )
 
 MetadataResponse = Message("MetadataResponse", key=3, versions="0-13", flexible="9+")(
-    "throttle_time_ms" / DurationMs(since=3, ignorable=True),
-    "brokers"
-    / Array(
-        Struct("MetadataResponseBroker")(
-            "node_id" / NodeId,
-            "host" / HostName,
-            "port" / Int32,
-            "rack" / Nullable(String, since=1, default=None, ignorable=True),
-        )
-    ),
-    "cluster_id" / Nullable(String, since=2, default=None, ignorable=True),
-    "controller_id" / NodeId(since=1, default=-1, ignorable=True),  # -1 unknown
-    "topics"
-    / Array(
-        Struct("MetadataResponseTopic")(
-            "error_code" / ErrorCode,
-            "name" / TopicName(nullable_since=12),  # null for an unknown id
-            "topic_id" / TopicId(since=10, ignorable=True),
-            "is_internal" / Bool(since=1, ignorable=True),
-            "partitions"
-            / Array(
-                Struct("MetadataResponsePartition")(
-                    "error_code" / ErrorCode,
-                    "partition_index" / PartitionId,
-                    "leader_id" / NodeId,  # -1 none
-                    "leader_epoch" / LeaderEpoch(since=7, default=-1, ignorable=True),
-                    "replica_nodes" / Array(NodeId),
-                    "isr_nodes" / Array(NodeId),
-                    "offline_replicas" / Array(NodeId, since=5, ignorable=True),
-                )
-            ),
-            "topic_authorized_operations" / Int32(since=8, default=NOT_ASKED),  # bits by AclOperation
-        )
-    ),
-    "cluster_authorized_operations" / Int32(since=8, until=10, default=NOT_ASKED),
-    "error_code" / ErrorCode(since=13, ignorable=True),
+    "throttle_time_ms" / DurationMs(since=3, ignorable=True),  # ms that a quota delays this client
+    "brokers" / Array(Struct("MetadataResponseBroker")(  # every broker that is alive
+        "node_id" / NodeId,  # the broker
+        "host" / HostName,   # where to connect
+        "port" / Int32,      # and on which port
+        "rack" / Nullable(String, since=1, default=None, ignorable=True),  # its rack, null when it has none
+    )),
+    "cluster_id" / Nullable(String, since=2, default=None, ignorable=True),  # which cluster this is (KIP-78)
+    "controller_id" / NodeId(since=1, default=-1, ignorable=True),  # where to send changes, -1 unknown
+    "topics" / Array(Struct("MetadataResponseTopic")(    # one entry per topic
+        "error_code" / ErrorCode,                        # 0, or why nothing is known (errors.py)
+        "name" / TopicName(nullable_since=12),           # the topic's name, null for an unknown id
+        "topic_id" / TopicId(since=10, ignorable=True),  # the topic's uuid, zero for an unknown name (KIP-516)
+        "is_internal" / Bool(since=1, ignorable=True),   # is it one of Kafka's own?
+        "partitions" / Array(Struct("MetadataResponsePartition")(  # one entry per partition
+            "error_code" / ErrorCode,         # 0, or LEADER_NOT_AVAILABLE and the like (errors.py)
+            "partition_index" / PartitionId,  # the partition's number in its topic
+            "leader_id" / NodeId,             # its leader, -1 none
+            "leader_epoch" / LeaderEpoch(since=7, default=-1, ignorable=True),  # the leader's epoch (KIP-320)
+            "replica_nodes" / Array(NodeId),  # every broker that has a replica
+            "isr_nodes" / Array(NodeId),      # those that are in sync
+            "offline_replicas" / Array(NodeId, since=5, ignorable=True),  # those that are not alive (KIP-112)
+        )),
+        "topic_authorized_operations" / Int32(since=8, default=NOT_ASKED),  # bits by AclOperation (KIP-430)
+    )),
+    "cluster_authorized_operations" / Int32(since=8, until=10, default=NOT_ASKED),  # bits by AclOperation
+    "error_code" / ErrorCode(since=13, ignorable=True),  # of the whole answer (errors.py)
 )

@@ -8,45 +8,31 @@ flexible, because the client cannot know yet what the broker speaks.
 
 from protocol_specs.grammar import Array, Bool, DurationMs, ErrorCode, Int16, Int64, Message, String, Struct
 
+# fmt: off
 ApiVersionsRequest = Message("ApiVersionsRequest", key=18, versions="0-4", flexible="3+")(
-    "client_software_name" / String(since=3, ignorable=True),
-    "client_software_version" / String(since=3, ignorable=True),
+    "client_software_name" / String(since=3, ignorable=True),     # letters, digits, "-" and "." (KIP-511)
+    "client_software_version" / String(since=3, ignorable=True),  # likewise
 )
 
 ApiVersionsResponse = Message("ApiVersionsResponse", key=18, versions="0-4", flexible="3+")(
-    "error_code" / ErrorCode,
-    "api_keys"
-    / Array(
-        Struct("ApiVersion")(
-            "api_key" / Int16,
-            "min_version" / Int16,  # inclusive
-            "max_version" / Int16,  # inclusive
-        )
-    ),
-    "throttle_time_ms" / DurationMs(since=1, ignorable=True),
-    "supported_features"
-    / Array(
-        Struct("SupportedFeatureKey")(
-            "name" / String,
-            "min_version" / Int16,
-            "max_version" / Int16,
-        ),
-        since=3,
-        tag=0,
-        ignorable=True,
-    ),
+    "error_code" / ErrorCode,  # 0, or UNSUPPORTED_VERSION in an answer of v0
+    "api_keys" / Array(Struct("ApiVersion")(  # one entry per API
+        "api_key" / Int16,      # its key
+        "min_version" / Int16,  # the lowest version, inclusive
+        "max_version" / Int16,  # the highest version, inclusive
+    )),
+    "throttle_time_ms" / DurationMs(since=1, ignorable=True),  # ms that a quota delays this client
+    "supported_features" / Array(Struct("SupportedFeatureKey")(  # what the broker could do (KIP-584)
+        "name" / String,        # for instance "metadata.version"
+        "min_version" / Int16,  # the lowest level, inclusive
+        "max_version" / Int16,  # the highest level, inclusive
+    ), since=3, tag=0, ignorable=True),
     "finalized_features_epoch" / Int64(since=3, tag=1, default=-1, ignorable=True),  # -1 unknown
-    # Valid only where finalized_features_epoch is not -1.
-    "finalized_features"
-    / Array(
-        Struct("FinalizedFeatureKey")(
-            "name" / String,
-            "max_version_level" / Int16,
-            "min_version_level" / Int16,
-        ),
-        since=3,
-        tag=2,
-        ignorable=True,
-    ),
-    "zk_migration_ready" / Bool(since=3, tag=3, ignorable=True),
+    # what the cluster has decided on; valid only where finalized_features_epoch is not -1
+    "finalized_features" / Array(Struct("FinalizedFeatureKey")(
+        "name" / String,             # as above
+        "max_version_level" / Int16,  # the level
+        "min_version_level" / Int16,  # the lowest level still understood
+    ), since=3, tag=2, ignorable=True),
+    "zk_migration_ready" / Bool(since=3, tag=3, ignorable=True),  # a relic of leaving ZooKeeper (KIP-866)
 )
