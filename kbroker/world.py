@@ -48,6 +48,13 @@ class Clock(Protocol):
         """Run `action` on the state's thread once monotonic_ms() reaches `deadline_ms`; never inside this call."""
 
 
+class RunningClock(Clock, Protocol):
+    """A clock whose timers need a task to fire them."""
+
+    async def run(self) -> None:
+        """Fire timers as they come due; until cancelled."""
+
+
 class Entropy(Protocol):
     """Randomness, so that a seed can replace it."""
 
@@ -142,6 +149,9 @@ class Disk(Protocol):
         unchanged until `done(failure)` is called on the state's thread; queued writes of one disk finish in order.
         """
 
+    def close(self) -> None:
+        """Finish what is queued and join the threads; the disk is not used afterwards."""
+
     def in_worker(self, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:
         """Run blocking `work` (no shared state) on a worker thread, then `done(result)` on the state's thread.
 
@@ -201,7 +211,7 @@ class ConnectionLost(Exception):
 class World:
     """The three things a broker takes from outside, and how to ask for a listener (`network`, see kbroker.real)."""
 
-    clock: Clock
+    clock: RunningClock
     disk: Disk
     entropy: Entropy
     network: Any

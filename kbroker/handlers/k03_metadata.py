@@ -100,7 +100,9 @@ def _broker(ctx: RequestContext, image: MetadataImage, node_id: int) -> Any:
     return BrokerAnswer(node_id=node_id, host=host, port=port, rack=image.brokers[node_id].rack)
 
 
-def _asked(ctx: RequestContext, request: Any, image: MetadataImage, wanted: Any, outcomes: dict[str, Refused | None]) -> Any:
+def _asked(
+    ctx: RequestContext, request: Any, image: MetadataImage, wanted: Any, outcomes: dict[str, Refused | None]
+) -> Any:
     if wanted.topic_id != NO_UUID:
         topic = image.topics.get_by_id(wanted.topic_id)
         if topic is None:

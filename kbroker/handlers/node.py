@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 class Metadata(Protocol):
     """The metadata log as handlers use it."""
 
-    @property
-    def image(self) -> MetadataImage:
-        """The committed and published image."""
+    image: MetadataImage
+    """The committed and published image."""
 
     def propose(self, decide: Callable[[MetadataImage], Decision], then: Callable[[Any], None]) -> None:
         """Decide against the newest image, append the records, and call `then(response)` once they are committed.
@@ -33,19 +32,28 @@ class Metadata(Protocol):
         its partitions can be served.
         """
 
+    def next_producer_id(self, then: Callable[[int], None]) -> None:
+        """`then(id)` with a producer id that nobody else has, at once or when a new block is committed."""
+
 
 class Node(Protocol):
     """What a request may reach."""
 
     config: BrokerConfig
-    clock: Clock
     entropy: Entropy
     node_id: int
     cluster_id: str
-    metadata: Metadata
     partitions: Partitions
     sessions: FetchSessions
     groups: Any
+
+    @property
+    def clock(self) -> Clock:
+        """Protocol time."""
+
+    @property
+    def metadata(self) -> Metadata:
+        """The metadata log."""
 
     @property
     def image(self) -> MetadataImage:

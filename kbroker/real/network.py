@@ -81,7 +81,7 @@ def _resolve(host: str, port: int) -> list[tuple[int, str]]:
     # IPv4 first: its port is the one that is asked for on IPv6 too.
     ordered = sorted(pairs, key=lambda pair: pair[0] != socket.AF_INET)
     if host == "localhost":
-        ordered = [(int(socket.AF_INET), "127.0.0.1"), (int(socket.AF_INET6), "::1")]
+        return [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")]
     return [(int(family), address) for family, address in ordered]
 
 

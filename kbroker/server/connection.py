@@ -114,7 +114,7 @@ class Connection:
             result = gate.process(peer, frame)
             # The splitter may use the buffer again only when no view of it is left.
             frame = None
-            if type(result) is OwedAnswer:
+            if isinstance(result, OwedAnswer):
                 self._owe(result)
             else:
                 chunks, closes = result

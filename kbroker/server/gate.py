@@ -15,14 +15,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from protocol_specs.errors import ErrorCode
-
 from kbroker.handlers.answer import CLOSE, Pending
 from kbroker.handlers.context import RequestContext
 from kbroker.handlers.k18_api_versions import unsupported_version
 from kbroker.handlers.registry import Handler
 from kbroker.wire.codec import decode, decode_request_header, encode_response
 from kbroker.world import Chunk
+from protocol_specs.errors import ErrorCode
 from protocol_specs.grammar import MalformedFrame
 
 if TYPE_CHECKING:
@@ -97,7 +96,7 @@ class Gate:
         self.counts: Counter[tuple[int, int]] = Counter()
         self.recent: deque[PassedRequest] = deque(maxlen=RECENT_REQUESTS)
 
-    def process(self, peer: Peer, frame: memoryview) -> tuple[list[Chunk], bool] | OwedAnswer | Pending:
+    def process(self, peer: Peer, frame: memoryview) -> tuple[list[Chunk], bool] | OwedAnswer:
         """One frame in; chunks to send and whether to close then, or an answer that is owed. Nothing is raised."""
         handler: Handler | None = None
         try:
@@ -129,7 +128,7 @@ class Gate:
             PassedRequest(ctx.received_ms, handler.name, version, ctx.client_id, peer.host, ctx.refusals)
         )
         concluded = self._conclude(handler, version, header.correlation_id, handler.handle, ctx, request)
-        if type(concluded) is Pending:
+        if isinstance(concluded, Pending):
             finish = partial(self._conclude, handler, version, header.correlation_id)
             return OwedAnswer([], False, concluded, finish)
         return concluded

@@ -43,12 +43,23 @@ class Connections:
         self._open: set[Connection] = set()
         self._hosts: Counter[str] = Counter()
         self._emptied = trio.Event()
+        self._accepting = trio.CancelScope()
 
     def __len__(self) -> int:
         return len(self._open)
 
-    async def serve(self, listener: Any, name: str, nursery: trio.Nursery) -> None:
-        """Accept on one listening socket until cancelled; connections run in `nursery`."""
+    async def serve(self, listeners: list[tuple[str, Any]], nursery: trio.Nursery) -> None:
+        """Accept on (name, socket) pairs until stop_accepting(); connections run in `nursery` and outlive this."""
+        with self._accepting:
+            async with trio.open_nursery() as accepting:
+                for name, listener in listeners:
+                    accepting.start_soon(self._accept, listener, name, nursery)
+
+    def stop_accepting(self) -> None:
+        """The listening sockets may be closed after this."""
+        self._accepting.cancel()
+
+    async def _accept(self, listener: Any, name: str, nursery: trio.Nursery) -> None:
         while True:
             transport = await self._network.accept(listener)
             if transport is not None and await self._admits(transport):

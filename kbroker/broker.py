@@ -1,0 +1,265 @@
+"""One broker: everything wired together, from the first bind to the clean-shutdown marker.
+
+    bind listeners -> lock and read the log directory -> replay the metadata log -> register -> open partitions
+    -> load groups -> create wished-for topics -> accept                      (ready)
+    stop: accept no more -> send what is owed -> resign coordinators -> flush, checkpoint, mark clean
+
+All state hangs under the Broker object; two of them in one process share nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+import trio
+
+from kbroker.config import BrokerConfig
+from kbroker.config.endpoints import address_text
+from kbroker.controller.registration import Registration
+from kbroker.controller.wished_topics import create_wished
+from kbroker.group.events import DeletedTopic
+from kbroker.handlers.registry import load_handlers
+from kbroker.log.directory import LogDirectory
+from kbroker.metadata.image import METADATA_VERSION, Endpoint
+from kbroker.metadata.records import METADATA_VERSION_LATEST, METADATA_VERSION_LOWEST
+from kbroker.real.make_world import make_world
+from kbroker.server.coordinators import GroupCoordinators
+from kbroker.server.gate import Gate
+from kbroker.server.hosting import Hosting
+from kbroker.server.housekeeping import Housekeeping
+from kbroker.server.listener import Connections, Limits
+from kbroker.server.metadata_log import MetadataLog
+from kbroker.session import FetchSessions
+from kbroker.world import DiskFailure, World
+
+if TYPE_CHECKING:
+    from kbroker.handlers.context import RequestContext
+    from kbroker.log.settings import LogSettings
+    from kbroker.metadata.delta import MetadataDelta
+    from kbroker.metadata.image import MetadataImage
+
+SECURITY_PROTOCOLS: Final = {"PLAINTEXT": 0, "SSL": 1, "SASL_PLAINTEXT": 2, "SASL_SSL": 3}
+MEMORY_DATA_DIR: Final = "/kbroker"
+
+QUEUED_WRITE_WAITS: Final = 400
+QUEUED_WRITE_WAIT_S: Final = 0.005
+"""A stop waits two seconds at most for writes that the disk has taken but not finished."""
+
+log = logging.getLogger("kbroker.broker")
+
+
+class Broker:
+    """A broker and its whole state. `run` serves once; a new start is a new Broker."""
+
+    def __init__(self, config: BrokerConfig) -> None:
+        self.config = config
+        self.node_id = config.node_id
+        self.cluster_id = ""
+        self._stopping = trio.Event()
+        self._scope = trio.CancelScope()
+        self._failure: DiskFailure | None = None
+        self._listeners: list[tuple[str, Any]] = []
+        self._ports: dict[str, tuple[str, int]] = {}
+
+    # ---- life
+
+    async def run(self, task_status: trio.TaskStatus[Broker] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until stop() or abort(); `task_status.started(self)` once clients can connect.
+
+        Raises PortTaken, DirectoryLocked, DiskFailure, and what the metadata log cannot live with.
+        """
+        token = trio.lowlevel.current_trio_token()
+        world = make_world(token.run_sync_soon, in_memory=self.config.is_in_memory)
+        try:
+            self._bind(world)
+            with self._scope:
+                await self._serve(world, task_status)
+        finally:
+            self._unbind()
+            world.disk.close()
+        if self._failure is not None:
+            raise self._failure
+
+    def stop(self) -> None:
+        """End in order; harmless twice. On the broker's thread, like everything here."""
+        self._stopping.set()
+
+    def abort(self) -> None:
+        """End now, leaving the directory as a crash would."""
+        self._scope.cancel()
+
+    @property
+    def bootstrap(self) -> str:
+        """host:port of the first listener, the real port."""
+        host, port = self._ports[self.config.listeners[0].name]
+        return address_text(host, port)
+
+    async def _serve(self, world: World, task_status: trio.TaskStatus[Broker]) -> None:
+        self.clock, self.entropy = world.clock, world.entropy
+        directory = self._open_directory(world)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(world.clock.run)
+                await self._start(world, directory)
+                connections = self._connections(world)
+                nursery.start_soon(connections.serve, self._listeners, nursery)
+                nursery.start_soon(connections.sweep)
+                task_status.started(self)
+                await self._stopping.wait()
+                connections.stop_accepting()
+                self._unbind()
+                await connections.drain()
+                nursery.cancel_scope.cancel()
+            self._resign()
+            await self._close(directory, clean=self._failure is None)
+        finally:
+            # After a failure or abort(): unlock, and leave the rest to recovery.
+            directory.close(clean=False)
+
+    async def _start(self, world: World, directory: LogDirectory) -> None:
+        """Everything between the lock and the first accepted connection."""
+        self._hosting = Hosting(self.config, directory)
+        self.partitions = self._hosting.partitions
+        self.metadata = MetadataLog(
+            directory.open_metadata_log(),
+            world.disk,
+            world.clock,
+            node_id=self.node_id,
+            cluster_id=self.cluster_id,
+            directory_id=directory.directory_id,
+            on_fatal=self._fail,
+        )
+        registered = trio.Event()
+        self.metadata.start(self._registration(directory.directory_id), lambda _: registered.set())
+        await registered.wait()
+        self._hosting.host_all(self.image)
+        self.metadata.on_published = self._published
+        self.sessions = FetchSessions(self.config["max.incremental.fetch.session.cache.slots"], self.entropy.below)
+        self.groups = GroupCoordinators(self)
+        self.groups.follow_metadata()
+        self._gate = Gate(self, load_handlers())
+        self._housekeeping = Housekeeping(self.config, self.clock, directory, self._hosting)
+        await self._create_wished_topics()
+
+    def _open_directory(self, world: World) -> LogDirectory:
+        """Lock the data directory, claim it when it is new, and see that it is ours."""
+        path = MEMORY_DATA_DIR if self.config.is_in_memory else self.config.data_dir
+        directory = LogDirectory.open(
+            world.disk,
+            path,
+            world.clock,
+            world.entropy,
+            node_id=self.node_id,
+            cluster_id=self.config["kbroker.cluster.id"],
+        )
+        self.cluster_id = directory.cluster_id
+        directory.on_failure = self._offline
+        return directory
+
+    async def _create_wished_topics(self) -> None:
+        wishes = self.config.topics
+        if not wishes:
+            return
+        created = trio.Event()
+
+        def told(refusals: dict[str, Any]) -> None:
+            for name, refused in refusals.items():
+                log.error("a topic cannot be made", extra={"topic": name, "reason": refused.reason})
+            created.set()
+
+        self.metadata.propose(lambda image: create_wished(image, wishes, self.config, self.entropy), told)
+        await created.wait()
+
+    def _resign(self) -> None:
+        self._housekeeping.stop()
+        self.groups.stop()
+
+    async def _close(self, directory: LogDirectory, *, clean: bool) -> None:
+        """Flush and mark, or just let go. Accepted writes that are still queued get a moment to finish."""
+        if clean:
+            for _ in range(QUEUED_WRITE_WAITS):
+                if not directory.has_queued_writes:
+                    break
+                await trio.sleep(QUEUED_WRITE_WAIT_S)
+            epoch = self.image.brokers[self.node_id].epoch
+            directory.close(clean=True, high_watermarks=self._hosting.high_watermarks(), broker_epoch=epoch)
+        else:
+            directory.close(clean=False)
+
+    def _offline(self, failure: DiskFailure) -> None:
+        """Every partition of the directory refuses from now on."""
+        log.error("the log directory is offline", extra={"path": failure.path, "reason": failure.reason})
+        for partition in self.partitions:
+            partition.progressed()
+
+    def _fail(self, failure: DiskFailure) -> None:
+        """The metadata log is broken: nobody can know what is committed any more."""
+        log.error("the metadata log failed: stopping", extra={"path": failure.path, "reason": failure.reason})
+        self._failure = failure
+        self._scope.cancel()
+
+    # ---- listening
+
+    def _bind(self, world: World) -> None:
+        backlog = self.config["socket.listen.backlog.size"]
+        for endpoint in self.config.listeners:
+            sockets = world.network.listen(endpoint.host, endpoint.port, backlog=backlog)
+            self._listeners += [(endpoint.name, listener) for listener in sockets]
+            port: int = sockets[0].getsockname()[1]
+            self._ports[endpoint.name] = (endpoint.host or "localhost", port)
+
+    def _unbind(self) -> None:
+        for _, listener in self._listeners:
+            listener.close()
+
+    def _connections(self, world: World) -> Connections:
+        limits = Limits(
+            frame_bytes_max=self.config["socket.request.max.bytes"],
+            connections_max=self.config["max.connections"],
+            connections_per_host_max=self.config["max.connections.per.ip"],
+            idle_ms=self.config["connections.max.idle.ms"],
+        )
+        return Connections(self._gate, self.clock, world.network, limits)
+
+    def _registration(self, directory_id: bytes) -> Registration:
+        endpoints = [
+            Endpoint(
+                endpoint.name,
+                *self.config.advertised.get(endpoint.name, self._ports[endpoint.name]),
+                SECURITY_PROTOCOLS[endpoint.protocol],
+            )
+            for endpoint in self.config.listeners
+        ]
+        return Registration(self.node_id, self.entropy.uuid(), endpoints, [directory_id], self.config["broker.rack"])
+
+    # ---- what handlers see (handlers.node.Node)
+
+    @property
+    def image(self) -> MetadataImage:
+        """The committed image."""
+        return self.metadata.image
+
+    def topic_settings(self, topic: str) -> LogSettings:
+        """See handlers.node.Node."""
+        return self._hosting.settings(self.image, topic)
+
+    def advertised(self, ctx: RequestContext, node_id: int) -> tuple[str, int]:
+        """Ourselves: as configured, else the address that the client dialled. Others: as they registered."""
+        if node_id == self.node_id:
+            return self.config.advertised.get(ctx.listener_name) or (ctx.local_host, ctx.local_port)
+        endpoint = self.image.brokers[node_id].endpoint(ctx.listener_name)
+        return (endpoint.host, endpoint.port) if endpoint else ("", -1)
+
+    def api_ranges(self) -> list[tuple[int, int, int]]:
+        """See handlers.node.Node."""
+        return self._gate.api_ranges
+
+    def supported_features(self) -> dict[str, tuple[int, int]]:
+        """See handlers.node.Node."""
+        return {METADATA_VERSION: (METADATA_VERSION_LOWEST, METADATA_VERSION_LATEST)}
+
+    def _published(self, delta: MetadataDelta, image: MetadataImage) -> None:
+        """A commit: partitions first, then the coordinators that live on them; the proposer is told after this."""
+        self._hosting.follow(delta, image)
+        self.groups.follow_metadata([DeletedTopic(topic.name, topic.topic_id) for topic in delta.deleted_topics])

@@ -1,0 +1,107 @@
+"""From images to partitions: what this broker hosts follows what the metadata log says, and nothing else.
+
+image published -> new assignments get a log -> leadership, epoch and ISR are taken over -> gone topics are deleted
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from kbroker.config import BrokerConfig
+from kbroker.controller.configs import log_settings
+from kbroker.log.directory import LogDirectory
+from kbroker.log.settings import LogSettings
+from kbroker.metadata.delta import MetadataDelta
+from kbroker.metadata.image import MetadataImage, ResourceType, TopicImage
+from kbroker.names import TopicPartition
+from kbroker.replica.partition import Partition
+from kbroker.replica.partitions import Partitions
+from kbroker.world import DiskFailure
+
+log = logging.getLogger("kbroker.hosting")
+
+
+class Hosting:
+    """Keeps `partitions` in step with the published image; owns the logs of the directory."""
+
+    def __init__(self, config: BrokerConfig, directory: LogDirectory) -> None:
+        self.partitions = Partitions()
+        self._config = config
+        self._directory = directory
+        self._node_id = config.node_id
+
+    def host_all(self, image: MetadataImage) -> None:
+        """At start: open the log of every partition that the image assigns to us; set aside logs of no topic."""
+        claimed = {
+            TopicPartition(topic.name, index)
+            for topic in image.topics.by_name.values()
+            for index, assigned in enumerate(topic.partitions)
+            if self._node_id in assigned.replicas
+        }
+        for stray in self._directory.set_aside_strays(claimed):
+            log.warning("no topic claims this log: set aside", extra={"partition": str(stray)})
+        self._host(image, image.topics.by_name.values())
+
+    def follow(self, delta: MetadataDelta, image: MetadataImage) -> None:
+        """After a commit: host what is new, let go of what is gone, take over changed settings."""
+        for topic in delta.deleted_topics:
+            self._let_go(topic)
+        self._host(image, delta.changed_topics)
+        changed = delta.changed_configs
+        if any(kind == ResourceType.BROKER for kind, _ in changed):
+            self._reconfigure(image, {partition.topic for partition in self.partitions})
+        else:
+            self._reconfigure(image, {name for kind, name in changed if kind == ResourceType.TOPIC})
+
+    def settings(self, image: MetadataImage, topic: str) -> LogSettings:
+        """The resolved settings of a topic's logs."""
+        return log_settings(image, self._config, topic)
+
+    def high_watermarks(self) -> dict[TopicPartition, int]:
+        """Of every hosted partition, for the checkpoint."""
+        return {
+            TopicPartition(partition.topic, partition.index): partition.high_watermark for partition in self.partitions
+        }
+
+    def min_isr(self, image: MetadataImage, topic: str) -> int:
+        """min.insync.replicas of a topic; not capped yet."""
+        override = image.topic_configs(topic).get("min.insync.replicas")
+        return int(override) if override is not None else int(self._config["min.insync.replicas"])
+
+    def _host(self, image: MetadataImage, topics: Iterable[TopicImage]) -> None:
+        for topic in topics:
+            settings = None
+            for index, assigned in enumerate(topic.partitions):
+                if self._node_id not in assigned.replicas:
+                    continue
+                partition = self.partitions.find(topic.name, index)
+                if partition is None:
+                    settings = settings or self.settings(image, topic.name)
+                    partition = self._open(topic, index, settings)
+                if partition is not None:
+                    partition.follow_metadata(assigned, self.min_isr(image, topic.name))
+
+    def _open(self, topic: TopicImage, index: int, settings: LogSettings) -> Partition | None:
+        name = TopicPartition(topic.name, index)
+        try:
+            opened = self._directory.open_log(name, topic.topic_id, settings)
+        except DiskFailure as failure:
+            log.error("a partition cannot be opened", extra={"partition": str(name), "reason": str(failure)})
+            return None
+        partition = Partition(topic.name, topic.topic_id, index, self._node_id, opened)
+        opened.on_progress = partition.progressed
+        self.partitions.add(partition)
+        return partition
+
+    def _let_go(self, topic: TopicImage) -> None:
+        for index in range(len(topic.partitions)):
+            partition = self.partitions.find_by_id(topic.topic_id, index)
+            if partition is not None:
+                self.partitions.remove(partition)
+                self._directory.delete_log(partition.log)
+
+    def _reconfigure(self, image: MetadataImage, topics: set[str]) -> None:
+        for partition in self.partitions:
+            if partition.topic in topics:
+                partition.log.settings = self.settings(image, partition.topic)

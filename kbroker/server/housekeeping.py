@@ -1,0 +1,58 @@
+"""What a broker does by the clock: retention, checkpoints, forgetting silent producers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from kbroker.config import BrokerConfig
+from kbroker.log.directory import LogDirectory
+from kbroker.server.hosting import Hosting
+from kbroker.world import Clock, Timer
+
+log = logging.getLogger("kbroker.housekeeping")
+
+
+class Housekeeping:
+    """Repeats its chores on the world's clock until stopped."""
+
+    def __init__(self, config: BrokerConfig, clock: Clock, directory: LogDirectory, hosting: Hosting) -> None:
+        self._clock = clock
+        self._directory = directory
+        self._hosting = hosting
+        self._timers: dict[str, Timer] = {}
+        self._repeat("retention", config["log.retention.check.interval.ms"], self.apply_retention)
+        self._repeat("checkpoint", config["log.flush.offset.checkpoint.interval.ms"], self.checkpoint)
+        self._repeat("producers", config["producer.id.expiration.check.interval.ms"], self.expire_producers)
+
+    def apply_retention(self) -> None:
+        """Drop segments that are over their time or size, below the high watermark."""
+        for partition in self._hosting.partitions:
+            if "delete" in partition.log.settings.cleanup_policy:
+                dropped = partition.log.apply_retention(partition.high_watermark)
+                if dropped:
+                    log.info("segments over their retention", extra={"partition": str(partition), "count": dropped})
+
+    def checkpoint(self) -> None:
+        """Write down how far each log is flushed and replicated, so that a crash costs little recovery."""
+        self._directory.checkpoint(self._hosting.high_watermarks())
+
+    def expire_producers(self) -> None:
+        """Forget producers that were silent for producer.id.expiration.ms."""
+        for partition in self._hosting.partitions:
+            partition.log.expire_producers()
+
+    def stop(self) -> None:
+        """No more chores."""
+        for timer in self._timers.values():
+            timer.cancel()
+
+    def _repeat(self, name: str, interval_ms: int, chore: Callable[[], object]) -> None:
+        def run() -> None:
+            chore()
+            schedule()
+
+        def schedule() -> None:
+            self._timers[name] = self._clock.call_at(self._clock.monotonic_ms() + max(1, interval_ms), run)
+
+        schedule()
