@@ -13,8 +13,9 @@ Source: Kafka's LogManager.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Final
 
 from kbroker.log.checkpoints import CorruptCheckpoint, format_offsets, parse_offsets
@@ -22,7 +23,7 @@ from kbroker.log.meta_properties import FILE_NAME, ForeignDirectory, MetaPropert
 from kbroker.log.open_files import OPEN_FILES_MAX, OpenFiles
 from kbroker.log.partition_log import InconsistentTopicId, PartitionLog
 from kbroker.log.settings import LogSettings
-from kbroker.names import METADATA_TOPIC, TopicPartition
+from kbroker.names import METADATA_TOPIC, METADATA_TOPIC_ID, TopicPartition, uuid_text
 from kbroker.world import Clock, Disk, DiskFailure, Entropy, Lock
 
 LOCK_FILE: Final = ".lock"
@@ -36,36 +37,61 @@ _NAME_MAX = 255
 """File systems take no longer names; Kafka shortens the topic's part of a renamed directory."""
 
 
+NO_OFFSETS: Final[Mapping[TopicPartition, int]] = MappingProxyType({})
+METADATA_PARTITION: Final = TopicPartition(METADATA_TOPIC, 0)
+METADATA_SETTINGS: Final = LogSettings(max_message_bytes=8 << 20, retention_ms=-1, retention_bytes=-1)
+"""Nothing of the cluster's memory goes by age or size. 8 MiB is the largest batch that Kafka's quorum reads."""
+
+
 class LogDirectory:
     """One directory of `log.dirs`, locked and in use. Logs in it share a bound on open files and one fate."""
 
-    def __init__(
-        self, disk: Disk, path: str, clock: Clock, entropy: Entropy, *, open_files_max: int = OPEN_FILES_MAX
-    ) -> None:
-        """Create if missing, lock, read what the last stop left.
-
-        Raises DirectoryLocked, DiskFailure, ForeignDirectory.
-        """
+    def __init__(self, disk: Disk, path: str, clock: Clock, entropy: Entropy, files: OpenFiles, lock: Lock) -> None:
         self.disk = disk
-        self.path = path.rstrip("/") if len(path) > 1 else path
+        self.path = path
         self.logs: dict[TopicPartition, PartitionLog] = {}
         self.failure: DiskFailure | None = None
         self.on_failure: Callable[[DiskFailure], None] = _nobody_told
-        self.files = OpenFiles(disk, open_files_max)
         self._clock = clock
         self._entropy = entropy
+        self._files = files
+        self._lock: Lock | None = lock
+        self._is_started = False
         self._is_checkpointing = False
-        disk.make_directory(self.path)
-        self._lock: Lock | None = disk.lock(self._in(LOCK_FILE))
+        self.meta = self._read_meta()
+        self.was_clean = disk.exists(self._in(CLEAN_FILE))
+        self.recovery_points = self._read_offsets(RECOVERY_POINTS_FILE)
+        self.log_starts = self._read_offsets(LOG_STARTS_FILE)
+        self.high_watermarks = self._read_offsets(HIGH_WATERMARKS_FILE)
+
+    @classmethod
+    def open(
+        cls,
+        disk: Disk,
+        path: str,
+        clock: Clock,
+        entropy: Entropy,
+        *,
+        node_id: int,
+        cluster_id: str | None = None,
+        open_files_max: int = OPEN_FILES_MAX,
+    ) -> LogDirectory:
+        """Lock the directory, made and formatted if it is new; `cluster_id` None or "" takes what is there.
+
+        Raises DirectoryLocked, ForeignDirectory, DiskFailure.
+        """
+        path = path.rstrip("/") if len(path) > 1 else path
+        disk.make_directory(path)
+        lock = disk.lock(f"{path}/{LOCK_FILE}")
         try:
-            self.meta = self._read_meta()
-            self.was_clean = disk.exists(self._in(CLEAN_FILE))
-            self.recovery_points = self._read_offsets(RECOVERY_POINTS_FILE)
-            self.log_starts = self._read_offsets(LOG_STARTS_FILE)
-            self.high_watermarks = self._read_offsets(HIGH_WATERMARKS_FILE)
+            directory = cls(disk, path, clock, entropy, OpenFiles(disk, open_files_max), lock)
+            if not directory.is_formatted:
+                directory.format(cluster_id or uuid_text(entropy.uuid()), node_id)
+            directory.check_identity(cluster_id, node_id)
         except (DiskFailure, ForeignDirectory):
-            self._lock.release()
+            lock.release()
             raise
+        return directory
 
     def _in(self, name: str) -> str:
         return f"{self.path}/{name}"
@@ -83,25 +109,40 @@ class LogDirectory:
         """Does it belong to a cluster already?"""
         return self.meta is not None
 
-    def format(self, cluster_id: str, node_id: int) -> MetaProperties:
+    @property
+    def cluster_id(self) -> str:
+        """Of the cluster that it was formatted for."""
+        assert self.meta is not None, "open() formats"
+        return self.meta.cluster_id
+
+    @property
+    def directory_id(self) -> bytes:
+        """16 bytes; directories formatted before Kafka 3.7 get theirs when they are opened."""
+        assert self.meta is not None
+        assert self.meta.directory_id is not None, "open() formats"
+        return self.meta.directory_id
+
+    def format(self, cluster_id: str, node_id: int) -> None:
         """Claim a fresh directory for this node of this cluster."""
         self.meta = MetaProperties(cluster_id, node_id, self._entropy.uuid())
         self.disk.replace(self._in(FILE_NAME), self.meta.format())
-        return self.meta
 
     def check_identity(self, cluster_id: str | None, node_id: int) -> None:
-        """Raises ForeignDirectory when it was formatted for another cluster (None: any) or node."""
+        """See that it was formatted for this cluster (None or "": any) and node. Raises ForeignDirectory."""
         if self.meta is None:
             raise ForeignDirectory(f"{self.path} is not formatted")
-        if cluster_id is not None and self.meta.cluster_id != cluster_id:
+        if cluster_id and self.meta.cluster_id != cluster_id:
             raise ForeignDirectory(f"{self.path} belongs to cluster {self.meta.cluster_id}, not {cluster_id}")
         if self.meta.node_id != node_id:
             raise ForeignDirectory(f"{self.path} belongs to node {self.meta.node_id}, not {node_id}")
+        if self.meta.directory_id is None:
+            self.format(self.meta.cluster_id, node_id)
 
     # ---- logs
 
-    def started(self) -> None:
-        """From here on a crash counts: remove the marker of the last clean stop."""
+    def _begin(self) -> None:
+        """From here on a crash counts: remove the marker of the last clean stop, and what was being deleted."""
+        self._is_started = True
         self.disk.remove(self._in(CLEAN_FILE))
         for name in self.disk.list(self.path):
             if name.endswith(DELETE_SUFFIX):
@@ -114,12 +155,17 @@ class LogDirectory:
             if dash and partition.isdigit() and topic and topic != METADATA_TOPIC:
                 yield TopicPartition(topic, int(partition))
 
-    def create_log(self, topic: str, partition: int, topic_id: bytes, settings: LogSettings) -> PartitionLog:
-        """Open the partition's log, making it when it isn't there. `on_progress` of the log is the caller's to set.
+    def open_metadata_log(self) -> PartitionLog:
+        """`__cluster_metadata-0`, made when it isn't there. Raises DiskFailure, InconsistentTopicId."""
+        return self.open_log(METADATA_PARTITION, METADATA_TOPIC_ID, METADATA_SETTINGS)
+
+    def open_log(self, where: TopicPartition, topic_id: bytes, settings: LogSettings) -> PartitionLog:
+        """The partition's log, made when it isn't there; `on_progress` is the caller's to set.
 
         A directory of another topic with the same name is set aside as stray. Raises DiskFailure.
         """
-        where = TopicPartition(topic, partition)
+        if not self._is_started:
+            self._begin()
         try:
             log = self._open(where, topic_id, settings)
         except InconsistentTopicId:
@@ -140,37 +186,43 @@ class LogDirectory:
             recovery_point=self.recovery_points.get(where, 0),
             log_start=self.log_starts.get(where, 0),
             clean=self.was_clean,
-            files=self.files,
+            files=self._files,
         )
 
-    def open_logs(
-        self, wanted: Mapping[TopicPartition, tuple[bytes, LogSettings]]
-    ) -> dict[TopicPartition, PartitionLog]:
-        """Open the logs found here that `wanted` (topic id, settings) names, and set all others aside as stray."""
-        for where in list(self.partitions()):
-            if where in wanted:
-                topic_id, settings = wanted[where]
-                self.create_log(where.topic, where.partition, topic_id, settings)
-            else:
-                self.set_aside(where)
-        return dict(self.logs)
+    def set_aside_strays(self, claimed: Container[TopicPartition]) -> list[TopicPartition]:
+        """Rename the directories of partitions that nobody claims; which they were."""
+        strays = [where for where in self.partitions() if where not in claimed]
+        for where in strays:
+            self.set_aside(where)
+        return strays
 
     def set_aside(self, where: TopicPartition) -> str:
         """Rename the directory of a partition that no topic claims; its new path. Nothing is removed."""
+        self._forget_checkpoints(where)
         return self._rename_away(where, STRAY_SUFFIX)
 
     def delete_log(self, log: PartitionLog) -> None:
-        """Close the log and take it out of sight; its files go after `file.delete.delay.ms`. May raise DiskFailure."""
+        """Close the log and take it out of sight; its files go after `file.delete.delay.ms`.
+
+        A disk that refuses takes the directory offline.
+        """
         where = log.topic_partition
         self.logs.pop(where, None)
-        for offsets in (self.recovery_points, self.log_starts, self.high_watermarks):
-            offsets.pop(where, None)
+        self._forget_checkpoints(where)
         log.close(clean=False)
-        path = self._rename_away(where, DELETE_SUFFIX)
+        try:
+            path = self._rename_away(where, DELETE_SUFFIX)
+        except DiskFailure as failure:
+            self.fail(failure)
+            return
         self._clock.call_at(
             self._clock.monotonic_ms() + log.settings.file_delete_delay_ms,
             lambda: self.disk.in_worker(partial(self.disk.remove_tree, path), _ignore),
         )
+
+    def _forget_checkpoints(self, where: TopicPartition) -> None:
+        for offsets in (self.recovery_points, self.log_starts, self.high_watermarks):
+            offsets.pop(where, None)
 
     def _rename_away(self, where: TopicPartition, suffix: str) -> str:
         tail = f"-{where.partition}.{self._entropy.uuid().hex()}{suffix}"
@@ -180,22 +232,26 @@ class LogDirectory:
 
     # ---- upkeep
 
-    def upkeep(self, high_watermarks: Mapping[TopicPartition, int]) -> None:
-        """Retention, overdue syncs, producers that fell silent; call it every few minutes (`flush.ms`: more often)."""
-        for where, log in self.logs.items():
-            log.apply_retention(high_watermarks.get(where))
-            log.expire_producers()
+    def sync_overdue(self) -> None:
+        """Sync the logs that have waited for `flush.ms`."""
+        for log in self.logs.values():
             log.sync_if_overdue()
 
-    def checkpoint(self, high_watermarks: Mapping[TopicPartition, int]) -> None:
-        """Bring recovery points, log starts and high watermarks to their files, in a worker."""
+    @property
+    def has_queued_writes(self) -> bool:
+        """Are accepted batches still on their way to their files? A clean close waits until not."""
+        return any(log.has_queued_writes for log in self.logs.values())
+
+    def checkpoint(self, high_watermarks: Mapping[TopicPartition, int] = NO_OFFSETS) -> None:
+        """Bring recovery points, log starts and high watermarks (else: what is written) to their files, in a worker."""
         if self._is_checkpointing or self.failure is not None:
             return
         self._is_checkpointing = True
         self.disk.in_worker(self._checkpoint_work(high_watermarks), self._checkpointed)
 
     def _checkpoint_work(self, high_watermarks: Mapping[TopicPartition, int]) -> Callable[[], None]:
-        logs = self.logs
+        # The metadata log has no place in these files: Kafka recovers it whole and keeps its state in the quorum's.
+        logs = {where: log for where, log in self.logs.items() if where != METADATA_PARTITION}
         self.recovery_points = {where: log.flushed_end for where, log in logs.items()}
         self.log_starts = {where: log.log_start for where, log in logs.items() if log.has_moved_start}
         self.high_watermarks = {where: high_watermarks.get(where, log.written_end) for where, log in logs.items()}
@@ -233,7 +289,7 @@ class LogDirectory:
         self.on_failure(failure)
 
     def close(
-        self, *, clean: bool, high_watermarks: Mapping[TopicPartition, int] | None = None, broker_epoch: int = -1
+        self, *, clean: bool, high_watermarks: Mapping[TopicPartition, int] = NO_OFFSETS, broker_epoch: int = -1
     ) -> bool:
         """Close all logs and unlock. `clean`: flush, checkpoint, leave the marker (blocks); was it a clean stop?
 
@@ -245,7 +301,7 @@ class LogDirectory:
         is_clean = clean and all(results) and self.failure is None
         try:
             if is_clean:
-                self._checkpoint_work(high_watermarks or {})()
+                self._checkpoint_work(high_watermarks)()
                 marker = json.dumps({"version": 0, "brokerEpoch": broker_epoch})
                 self.disk.replace(self._in(CLEAN_FILE), marker.encode())
         except DiskFailure as failure:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import itertools
 import os
 import shutil
 import struct
 import threading
 from collections.abc import Callable, Sequence
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
 from kbroker.world import Buffer, DirectoryLocked, DiskFailure
@@ -165,6 +166,8 @@ class RealDisk:
         self._workers: list[threading.Thread] = []
         self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._work_under_way = 0
+        self._completions: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._temporary_names = itertools.count()
         self._is_closed = False
 
     def open(self, path: str, *, create: bool = False) -> RealFile:
@@ -213,7 +216,7 @@ class RealDisk:
 
     def replace(self, path: str, data: bytes) -> None:
         """See world.Disk."""
-        temporary = path + ".tmp"
+        temporary = f"{path}.{next(self._temporary_names)}.tmp"
         try:
             with open(temporary, "wb") as file:
                 file.write(data)
@@ -344,7 +347,20 @@ class RealDisk:
     def _hand_over(self, action: Callable[[], None]) -> None:
         if self.post is None:
             raise AssertionError("RealDisk needs `post` before it queues anything")
-        self.post(action)
+        self._completions.put(action)
+        self.post(self._complete_one)
+
+    def _complete_one(self) -> None:
+        try:
+            action = self._completions.get_nowait()
+        except Empty:
+            return  # drain() was faster
+        action()
+
+    def drain(self) -> None:
+        """Wait in this thread, the state's, until everything queued is done, and run the completions here."""
+        while self._writes_queued or self._work_under_way:
+            self._completions.get()()
 
     def _start(self, queue: SimpleQueue[Callable[[], None] | None], name: str) -> threading.Thread:
         if self._is_closed:

@@ -282,5 +282,8 @@ class MemoryDisk:
             result = failure
         done(result)
 
+    def drain(self) -> None:
+        """Nothing is ever queued."""
+
     def close(self) -> None:
         """Nothing runs that could be joined; the files stay for the next broker on this disk."""
