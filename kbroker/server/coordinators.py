@@ -7,9 +7,10 @@ with a waiter; where no shard can take one, the waiter gets the answer that Kafk
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
-from kbroker.group.effects import Waiter
+from kbroker.group.effects import Effect, Waiter
 from kbroker.group.events import (
     Commit,
     DeletedTopic,
@@ -88,7 +89,7 @@ class GroupCoordinators:
     def _remove_offsets_of(self, topics: list[DeletedTopic]) -> None:
         if topics:
             for runner in self.active():
-                _when_committed(runner, lambda runner=runner: runner.run(runner.shard.topics_deleted(topics)))
+                _when_committed(runner, partial(runner.shard.topics_deleted, topics))
 
     def _schedule_expiry(self) -> None:
         due_ms = self._node.clock.monotonic_ms() + self._settings.retention_check_interval_ms
@@ -99,9 +100,12 @@ class GroupCoordinators:
         if self._expiry is not None:
             self._expiry.cancel()
         for runner in self.active():
-            _when_committed(runner, lambda runner=runner: runner.run(runner.shard.expire(runner.now())))
+            _when_committed(runner, partial(self._expired, runner))
         if not self._is_stopped:
             self._schedule_expiry()
+
+    def _expired(self, runner: ShardRunner) -> list[Effect]:
+        return runner.shard.expire(runner.now())
 
     def stop(self) -> None:
         """Give every group up: all who wait are answered NOT_COORDINATOR, all timers are gone."""
@@ -201,11 +205,11 @@ class GroupCoordinators:
             answer()
 
 
-def _when_committed(runner: ShardRunner, action: Callable[[], Any]) -> None:
-    """Run `action` behind what is under way, unless the shard has ended by then."""
+def _when_committed(runner: ShardRunner, decide: Callable[[], list[Effect]]) -> None:
+    """Decide and run behind what is under way, unless the shard has ended by then."""
 
     def act() -> None:
         if runner.state is RunnerState.ACTIVE:
-            action()
+            runner.run(decide())
 
     runner.when_committed(act)

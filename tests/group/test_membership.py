@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from protocol_specs.errors import ErrorCode
-from tests.group.virtual_shard import VirtualShard, is_joined, is_synced
 
 from kbroker.group.events import Join, Joined, Synced
 from kbroker.group.join import join_refusal
 from kbroker.group.settings import GroupSettings
+from protocol_specs.errors import ErrorCode
+from tests.group.virtual_shard import VirtualShard, is_joined, is_synced
 
 NONE = ErrorCode.NONE
 UNKNOWN = ErrorCode.UNKNOWN_MEMBER_ID

@@ -5,13 +5,13 @@ from __future__ import annotations
 import struct
 
 import pytest
-from protocol_specs.errors import ErrorCode
-from tests.group.virtual_shard import TOPIC_ID, WALL_MS, VirtualShard
 
 from kbroker.group.events import FetchedOffset, FetchedTopic, TopicToFetch
 from kbroker.group.offsets import OffsetKey, Offsets
 from kbroker.group.records import CommittedOffset
 from kbroker.names import NO_UUID
+from protocol_specs.errors import ErrorCode
+from tests.group.virtual_shard import TOPIC_ID, WALL_MS, VirtualShard
 
 NONE = ErrorCode.NONE
 WEEK_MS = 7 * 24 * 3600 * 1000
@@ -43,7 +43,9 @@ def test_a_commit_counts_when_its_record_is_committed():
     assert world.committed() == 5
 
 
-@pytest.mark.parametrize(("is_new", "error"), [(True, ErrorCode.GROUP_ID_NOT_FOUND), (False, ErrorCode.ILLEGAL_GENERATION)])
+@pytest.mark.parametrize(
+    ("is_new", "error"), [(True, ErrorCode.GROUP_ID_NOT_FOUND), (False, ErrorCode.ILLEGAL_GENERATION)]
+)
 def test_a_generation_of_an_unknown_group_is_refused_as_the_version_says(is_new, error):
     world = VirtualShard()
     assert world.commit(5, "m", 3, says_unknown_group=is_new).answer == [error]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from protocol_specs.errors import ErrorCode
-from tests.group.virtual_shard import VirtualShard
 
 from kbroker.group.events import Joined, JoinedMember, Synced
+from protocol_specs.errors import ErrorCode
+from tests.group.virtual_shard import VirtualShard
 
 NONE = ErrorCode.NONE
 FENCED = ErrorCode.FENCED_INSTANCE_ID

@@ -1,0 +1,80 @@
+"""OffsetCommit: a group's offsets are written to `__consumer_offsets`.
+
+v2-4 carry a retention time; v5 drops it (KIP-211); v6 adds leader epochs (KIP-320); v7 static members; v9 says
+GROUP_ID_NOT_FOUND for an unknown group with a generation (KIP-848); v10 names topics by id (KIP-516).
+Partitions that don't exist are refused one by one. Kafka: KafkaApis.handleOffsetCommitRequest.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from kbroker.group.events import Commit, OffsetToCommit
+from kbroker.handlers.answer import Answer, Pending
+from kbroker.handlers.context import RequestContext
+from kbroker.handlers.registry import handles
+from protocol_specs.api.k08_offset_commit import OffsetCommitRequest, OffsetCommitResponse
+from protocol_specs.errors import ErrorCode
+
+if TYPE_CHECKING:
+    from kbroker.metadata.image import TopicImage
+
+UNKNOWN_GROUP_SINCE: Final = 9
+TOPIC_ID_SINCE: Final = 10
+
+TopicAnswer = OffsetCommitResponse.OffsetCommitResponseTopic
+PartitionAnswer = OffsetCommitResponse.OffsetCommitResponsePartition
+
+
+@handles(OffsetCommitRequest, OffsetCommitResponse, serves="2-10")
+def offset_commit(ctx: RequestContext, request: Any) -> Answer:
+    """Commit what names an existing partition; answered when it is durable."""
+    offsets: list[OffsetToCommit] = []
+    waiting: list[Any] = []
+    topics = [_sort(ctx, topic, offsets, waiting) for topic in request.topics]
+    response = OffsetCommitResponse(topics=topics)
+    if not offsets:
+        return response
+    pending = Pending()
+
+    def answer(errors: list[ErrorCode]) -> None:
+        for partition, error in zip(waiting, errors, strict=True):
+            partition.error_code = error
+        pending.settle(response)
+
+    ctx.node.groups.commit(_commit(ctx, request, offsets), answer)
+    return pending
+
+
+def _commit(ctx: RequestContext, request: Any, offsets: list[OffsetToCommit]) -> Commit:
+    return Commit(
+        request.group_id,
+        request.member_id,
+        request.group_instance_id,
+        request.generation_id_or_member_epoch,
+        offsets,
+        request.retention_time_ms,
+        ctx.api_version >= UNKNOWN_GROUP_SINCE,
+    )
+
+
+def _sort(ctx: RequestContext, topic: Any, offsets: list[OffsetToCommit], waiting: list[Any]) -> Any:
+    """The answer for one topic; those of its partitions that go to the coordinator wait for their error."""
+    topics = ctx.node.image.topics
+    by_id = ctx.api_version >= TOPIC_ID_SINCE
+    known: TopicImage | None = topics.get_by_id(topic.topic_id) if by_id else topics.get(topic.name)
+    answers = []
+    for wanted in topic.partitions:
+        index = wanted.partition_index
+        answer = PartitionAnswer(partition_index=index)
+        answers.append(answer)
+        if known is None:
+            answer.error_code = ErrorCode.UNKNOWN_TOPIC_ID if by_id else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+        elif not 0 <= index < len(known.partitions):
+            answer.error_code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+        else:
+            waiting.append(answer)
+            metadata = wanted.committed_metadata or ""
+            offset, epoch = wanted.committed_offset, wanted.committed_leader_epoch
+            offsets.append(OffsetToCommit(known.name, known.topic_id, index, offset, epoch, metadata))
+    return TopicAnswer(name=topic.name, topic_id=topic.topic_id, partitions=answers)
