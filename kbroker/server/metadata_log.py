@@ -19,13 +19,14 @@ from typing import Any, Final
 from kbroker.controller.decision import Decision
 from kbroker.controller.producer_ids import ProducerIdBlock, ProducerIdSupply, allocate_block
 from kbroker.controller.registration import Registration, join
+from kbroker.log.open_files import OpenFiles
 from kbroker.log.outcome import Appended, Origin
 from kbroker.log.partition_log import PartitionLog
 from kbroker.log.settings import LogSettings
 from kbroker.metadata.delta import MetadataDelta
 from kbroker.metadata.image import MetadataImage
 from kbroker.metadata.records import encode_record
-from kbroker.names import METADATA_TOPIC, TopicPartition
+from kbroker.names import METADATA_TOPIC, METADATA_TOPIC_ID, TopicPartition
 from kbroker.quorum.election import parse_election
 from kbroker.quorum.solo import Append, Commit, Effect, Persist, SoloQuorum, Sync
 from kbroker.record.batch import build_batch
@@ -83,9 +84,24 @@ class MetadataLog:
         self.image = self._newest = replayed.image
         self.on_published: Callable[[MetadataDelta, MetadataImage], None] = _ignore
         self.failure: DiskFailure | None = None
+        self._sync_end: int | None = None
         self._in_flight: deque[_InFlight] = deque()
         self._producer_ids = ProducerIdSupply()
         self._producer_id_waiters: list[Callable[[int], None]] = []
+        log.on_progress = self._progressed
+
+    @staticmethod
+    def open_log(
+        disk: Disk, data_dir: str, clock: Clock, *, clean: bool = False, files: OpenFiles | None = None
+    ) -> PartitionLog:
+        """Open or create the partition log in `data_dir` that a MetadataLog works on; `clean` trusts what is there.
+
+        Raises DiskFailure, InconsistentTopicId.
+        """
+        directory = f"{data_dir}/{METADATA_PARTITION}"
+        return PartitionLog.open(
+            disk, directory, METADATA_PARTITION, METADATA_TOPIC_ID, SETTINGS, clock, clean=clean, files=files
+        )
 
     @property
     def log(self) -> PartitionLog:
@@ -111,7 +127,7 @@ class MetadataLog:
             stored = parse_election(self._disk.read(self._election_path))
         except FileNotFoundError:
             stored = None
-        self._run(self._quorum.start(stored, self._log.latest_epoch, self._log.log_end))
+        self._run(self._quorum.start(stored, max(self._log.latest_epoch, 0), self._log.log_end))
         self.propose(lambda image: join(image, registration), then)
 
     def propose(self, decide: Callable[[MetadataImage], Decision], then: Callable[[Any], None]) -> None:
@@ -191,13 +207,21 @@ class MetadataLog:
         self._run(self._quorum.appended(end))
 
     def _sync(self, end: int) -> None:
-        def synced(failure: DiskFailure | None) -> None:
-            if failure is not None:
-                self._fail(failure)
-            elif self.failure is None:
-                self._run(self._quorum.synced(end))
+        self._sync_end = end
+        self._log.sync()
 
-        self._log.sync(synced)
+    def _progressed(self) -> None:
+        """The log wrote, synced or failed."""
+        log = self._log
+        if log.failure is not None:
+            self._fail(log.failure)
+        elif self._sync_end is not None:
+            if log.flushed_end >= self._sync_end:
+                self._sync_end = None
+                self._run(self._quorum.synced(log.flushed_end))
+            elif log.written_end > log.flushed_end:
+                # The sync began while the batch was still queued for the writer.
+                log.sync()
 
     def _publish(self, end: int) -> None:
         while self._in_flight and self._in_flight[0].end <= end:

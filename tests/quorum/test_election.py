@@ -1,0 +1,55 @@
+"""The quorum-state file."""
+
+import pytest
+
+from kbroker.names import NO_UUID, uuid_text
+from kbroker.quorum.election import Election, ElectionUnreadable, format_election, parse_election
+
+DIRECTORY = bytes(range(16))
+
+
+def test_version_0_is_written_as_kafka_writes_it() -> None:
+    stored = format_election(Election(1, 5, 1, voters=(1,)), 0)
+    assert stored == (
+        b'{"clusterId":"","leaderId":1,"leaderEpoch":5,"votedId":1,"appliedOffset":0,'
+        b'"currentVoters":[{"voterId":1}],"data_version":0}'
+    )
+
+
+def test_version_1_is_written_as_kafka_writes_it() -> None:
+    stored = format_election(Election(1, 5, 1, DIRECTORY), 1)
+    voted = uuid_text(DIRECTORY)
+    assert stored.decode() == (
+        f'{{"leaderId":1,"leaderEpoch":5,"votedId":1,"votedDirectoryId":"{voted}","data_version":1}}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("kraft_version", "election"),
+    [(0, Election(3, 9, -1, NO_UUID, (1, 2, 3))), (1, Election(-1, 9, 2, DIRECTORY))],
+)
+def test_what_was_written_is_read(kraft_version: int, election: Election) -> None:
+    assert parse_election(format_election(election, kraft_version)) == election
+
+
+def test_voters_may_be_null() -> None:
+    data = b'{"clusterId":"","leaderId":-1,"leaderEpoch":0,"votedId":-1,"appliedOffset":0,"currentVoters":null,"data_version":0}'
+    assert parse_election(data).voters == ()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"leaderId":1,"leaderEpoch":1,"votedId":1,"data_version":2}',
+        b'{"leaderId":"x","leaderEpoch":1,"votedId":1,"data_version":0}',
+        b'{"leaderId":1,"leaderEpoch":1,"votedId":1,"votedDirectoryId":"short","data_version":1}',
+        b'{"leaderId":1,"leaderEpoch":1,"votedId":1,"currentVoters":[1],"data_version":0}',
+        b"\xff",
+    ],
+)
+def test_a_file_that_cannot_be_understood_stops_the_start(data: bytes) -> None:
+    with pytest.raises(ElectionUnreadable):
+        parse_election(data)
