@@ -26,6 +26,9 @@ CODEC = "codec"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the table; 1 when the run itself failed, 0 whether the goals are reached or not."""
     chosen = _parser().parse_args(arguments)
+    if not sys.platform.startswith("linux"):
+        _say("the measurements read /proc and pin cores: they need Linux")
+        return 1
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     lines = [line for line in LINES if not chosen.only or line.name in chosen.only]
     found: dict[str, Any] = {}
