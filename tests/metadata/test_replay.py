@@ -43,7 +43,10 @@ OTHER = bytes(15) + b"\x08"
 D1, D2, D3 = (bytes(14) + b"d" + bytes([n]) for n in (1, 2, 3))
 
 
-def after(*records, base: MetadataImage = MetadataImage()) -> MetadataImage:
+EMPTY = MetadataImage()
+
+
+def after(*records, base: MetadataImage = EMPTY) -> MetadataImage:
     delta = MetadataDelta(base)
     delta.replay_all(records)
     return delta.apply(base.offset + len(records), 1)

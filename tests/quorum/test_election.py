@@ -33,7 +33,7 @@ def test_what_was_written_is_read(kraft_version: int, election: Election) -> Non
 
 
 def test_voters_may_be_null() -> None:
-    data = b'{"clusterId":"","leaderId":-1,"leaderEpoch":0,"votedId":-1,"appliedOffset":0,"currentVoters":null,"data_version":0}'
+    data = b'{"leaderId":-1,"leaderEpoch":0,"votedId":-1,"appliedOffset":0,"currentVoters":null,"data_version":0}'
     assert parse_election(data).voters == ()
 
 
