@@ -24,6 +24,7 @@ OPTIONS = {"log.segment.delete.delay.ms": "100", "log.retention.check.interval.m
 #: What a started broker still does by itself (timers, checkpoints) has settled by then.
 IDLE_S = 2.0
 STOP_TIMEOUT_S = 20.0
+TAIL_LINES = 25
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,10 @@ def _process(command: list[str], output: Path) -> Iterator[subprocess.Popen[byte
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
         yield process
+    except RuntimeError as problem:
+        if process.poll() is None:
+            raise
+        raise RuntimeError(f"{problem}; the broker had exited with {process.returncode}:\n{_tail(output)}") from problem
     finally:
         process.terminate()
         try:
@@ -139,8 +144,12 @@ def _wait_until(is_ready: Callable[[], bool], process: subprocess.Popen[bytes], 
     deadline = time.monotonic() + START_TIMEOUT_S
     while not is_ready():
         if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"the broker did not become ready: {output.read_text(errors='replace')[-2000:]}")
+            raise RuntimeError(f"the broker did not become ready:\n{_tail(output)}")
         time.sleep(POLL_S)
+
+
+def _tail(output: Path) -> str:
+    return "\n".join(output.read_text(errors="replace").splitlines()[-TAIL_LINES:])
 
 
 def _free_port() -> int:
