@@ -190,8 +190,11 @@ class Transport(Protocol):
     local_host: str
     local_port: int
 
-    async def receive_into(self, buffer: memoryview) -> int:
-        """Wait for bytes; how many arrived, 0 at the end of the stream."""
+    async def receive_into(self, buffer: memoryview, expected: int = 1) -> int:
+        """Wait for bytes; how many arrived, 0 at the end of the stream.
+
+        `expected` bytes are known to be on their way: a transport may wait for some of them to gather.
+        """
 
     def send_now(self, chunks: list[Chunk]) -> bool:
         """Try to send everything without waiting; True when all is gone. What was sent is removed from `chunks`."""

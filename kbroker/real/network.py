@@ -141,10 +141,13 @@ class SocketTransport:
         self.local_host = _plain_host(local[0])
         self.local_port = int(local[1])
 
-    async def receive_into(self, buffer: memoryview) -> int:
+    async def receive_into(self, buffer: memoryview, expected: int = 1) -> int:
         """See world.Transport. Waits first: the caller comes back only when the last read left room."""
         try:
-            self._expect(len(buffer))
+            wanted = min(expected, RECEIVE_LOW_WATER_MAX)
+            if wanted != self._low_water:
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, wanted)
+                self._low_water = wanted
             await trio.lowlevel.wait_readable(self._socket)
             while True:
                 try:
@@ -153,13 +156,6 @@ class SocketTransport:
                     await trio.lowlevel.wait_readable(self._socket)
         except (OSError, trio.ClosedResourceError) as error:
             raise ConnectionLost(str(error)) from error
-
-    def _expect(self, length: int) -> None:
-        """Large spaces are only handed in for the rest of a large frame: let the kernel gather some of it first."""
-        wanted = 1 if length <= RECEIVE_LOW_WATER_MAX else RECEIVE_LOW_WATER_MAX
-        if wanted != self._low_water:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, wanted)
-            self._low_water = wanted
 
     def send_now(self, chunks: list[Chunk]) -> bool:
         """See world.Transport."""

@@ -92,7 +92,7 @@ class Connection:
         splitter, transport = self._splitter, self._transport
         try:
             while True:
-                received = await transport.receive_into(splitter.space())
+                received = await transport.receive_into(splitter.space(), splitter.expected)
                 if received == 0:
                     return
                 splitter.received(received)

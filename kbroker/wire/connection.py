@@ -65,6 +65,11 @@ class FrameSplitter:
             self._end += count
 
     @property
+    def expected(self) -> int:
+        """How many bytes are sure to come, because a large frame announced them; at least 1."""
+        return self._frame_size - self._frame_end if self._frame_size else 1
+
+    @property
     def is_between_frames(self) -> bool:
         """Has the stream no part of a frame waiting?"""
         return not self._frame_size and self._start == self._end

@@ -164,8 +164,19 @@ async def test_the_end_of_a_stream_is_seen_although_a_large_frame_is_expected(pa
     buffer = bytearray(10 << 20)
     peer.shutdown(socket.SHUT_WR)
     with trio.fail_after(5):
-        assert await transport.receive_into(memoryview(buffer)) == 9
-        assert await transport.receive_into(memoryview(buffer)[9:]) == 0
+        assert await transport.receive_into(memoryview(buffer), 10 << 20) == 9
+        assert await transport.receive_into(memoryview(buffer)[9:], (10 << 20) - 9) == 0
+
+
+async def test_a_small_request_after_a_large_one_is_not_waited_for_in_bulk(pair):
+    """The mark of a large frame used to stay set while the buffer for small ones had grown."""
+    transport, peer = pair
+    buffer = bytearray(1 << 20)
+    peer.sendall(b"x" * 10)
+    with trio.fail_after(5):
+        assert await transport.receive_into(memoryview(buffer), 10) == 10
+        peer.sendall(b"y")
+        assert await transport.receive_into(memoryview(buffer)) == 1
 
 
 def test_localhost_is_listened_to_on_both_families_with_one_port():

@@ -36,7 +36,7 @@ class FakeTransport:
         self.ended = end
         self.news.set()
 
-    async def receive_into(self, buffer):
+    async def receive_into(self, buffer, expected=1):
         while not self.arriving:
             if self.ended:
                 return 0
