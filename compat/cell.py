@@ -120,6 +120,10 @@ class Cell:
         wanted = [record.to_json() for record in records]
         self._driver.send("produce", self.left_s(), topic=topic, records=wanted, **arguments)
 
+    def is_answered(self) -> bool:
+        """Whether the answer to what was sent waits already."""
+        return self._driver.is_answered
+
     def receive(self) -> dict[str, Any]:
         """The answer to what was sent."""
         return self._driver.receive(self.left_s())

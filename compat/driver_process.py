@@ -49,6 +49,11 @@ class DriverProcess:
         """Whether the process still runs and owes no answer."""
         return self._process.poll() is None and self._answered == self._sent
 
+    @property
+    def is_answered(self) -> bool:
+        """Whether an answer waits to be received."""
+        return not self._answers.empty()
+
     def call(self, do: str, timeout_s: float, **arguments: Any) -> dict[str, Any]:
         """Ask and wait; raises DriverError for the client's errors, DriverLostError when the driver is no more."""
         self.send(do, timeout_s, **arguments)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import time
-
+from compat import wire
 from compat.cell import Cell, expect, expect_contents
 from compat.record import Record
 from compat.scenarios.registry import scenario
 
-#: 400 records at 3 ms each: sending lasts well over a second, and the kill falls into its middle.
+#: 400 records at 3 ms each: sending lasts well over a second, and the kill falls into it.
+FIRST_RECORDS = 20
 STREAM_RECORDS = 400
 PACE_MS = 3
-KILL_AFTER_S = 0.5
+KILL_AT_RECORDS = 60
 
 
 @scenario("commit-kill-resume", restarts=True)
@@ -33,14 +33,19 @@ def idempotent_kill(cell: Cell) -> None:
     """An idempotent producer sends through a kill: no record is lost, doubled or out of order."""
     cell.need_restart()
     topic = cell.topic()
-    records = [Record(b"%d" % number, key=b"k") for number in range(20 + STREAM_RECORDS)]
+    records = [Record(b"%d" % number, key=b"k") for number in range(FIRST_RECORDS + STREAM_RECORDS)]
     options = {"idempotent": True, "producer": cell.name("producer")}
-    cell.produce(topic, records[:20], **options)
-    cell.send_produce(topic, records[20:], pace_ms=PACE_MS, **options)
-    time.sleep(KILL_AFTER_S)
+    cell.produce(topic, records[:FIRST_RECORDS], **options)
+    cell.send_produce(topic, records[FIRST_RECORDS:], pace_ms=PACE_MS, **options)
+    cell.until(lambda: _stored_records(cell, topic) >= KILL_AT_RECORDS, lambda: "too few records were stored")
     cell.target.kill()
+    expect(cell.is_answered(), False, "everything was sent before the kill")
     cell.target.restart()
     cell.receive()
     cell.do("close_producer", producer=options["producer"])
     expect_contents(cell.consume(topic, len(records)), records)
     expect(cell.end_offset(topic), len(records), "end offset")
+
+
+def _stored_records(cell: Cell, topic: str) -> int:
+    return sum(batch.record_count for batch in wire.stored_batches(cell.target.bootstrap, topic))
