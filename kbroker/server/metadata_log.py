@@ -19,28 +19,21 @@ from typing import Any, Final
 from kbroker.controller.decision import Decision
 from kbroker.controller.producer_ids import ProducerIdBlock, ProducerIdSupply, allocate_block
 from kbroker.controller.registration import Registration, join
-from kbroker.log.open_files import OpenFiles
 from kbroker.log.outcome import Appended, Origin
 from kbroker.log.partition_log import PartitionLog
-from kbroker.log.settings import LogSettings
 from kbroker.metadata.delta import MetadataDelta
 from kbroker.metadata.image import MetadataImage
 from kbroker.metadata.records import encode_record
-from kbroker.names import METADATA_TOPIC, METADATA_TOPIC_ID, TopicPartition
 from kbroker.quorum.election import parse_election
 from kbroker.quorum.solo import Append, Commit, Effect, Persist, SoloQuorum, Sync
 from kbroker.record.batch import build_batch
 from kbroker.server.metadata_replay import Replayed, replay_log
 from kbroker.world import Clock, Disk, DiskFailure
 
-METADATA_PARTITION: Final = TopicPartition(METADATA_TOPIC, 0)
 ELECTION_FILE: Final = "quorum-state"
 
 BATCH_BYTES_MAX: Final = 8 << 20
 """Kafka's KafkaRaftClient.MAX_BATCH_SIZE_BYTES: what any reader of the log must be able to take."""
-
-SETTINGS: Final = LogSettings(max_message_bytes=BATCH_BYTES_MAX, retention_ms=-1, retention_bytes=-1)
-"""Nothing is ever deleted by age or size: the log is the cluster's memory until a snapshot stands for it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -89,19 +82,6 @@ class MetadataLog:
         self._producer_ids = ProducerIdSupply()
         self._producer_id_waiters: list[Callable[[int], None]] = []
         log.on_progress = self._progressed
-
-    @staticmethod
-    def open_log(
-        disk: Disk, data_dir: str, clock: Clock, *, clean: bool = False, files: OpenFiles | None = None
-    ) -> PartitionLog:
-        """Open or create the partition log in `data_dir` that a MetadataLog works on; `clean` trusts what is there.
-
-        Raises DiskFailure, InconsistentTopicId.
-        """
-        directory = f"{data_dir}/{METADATA_PARTITION}"
-        return PartitionLog.open(
-            disk, directory, METADATA_PARTITION, METADATA_TOPIC_ID, SETTINGS, clock, clean=clean, files=files
-        )
 
     @property
     def log(self) -> PartitionLog:

@@ -8,9 +8,12 @@ import pytest
 from kbroker.controller.decision import Decision
 from kbroker.controller.registration import Registration
 from kbroker.log.outcome import Origin
+from kbroker.log.partition_log import PartitionLog
+from kbroker.log.settings import LogSettings
 from kbroker.metadata.image import Endpoint, MetadataImage
 from kbroker.metadata.records import UnknownRecord, encode_record
 from kbroker.metadata.snapshot import snapshot
+from kbroker.names import METADATA_TOPIC, METADATA_TOPIC_ID, TopicPartition
 from kbroker.quorum.election import parse_election
 from kbroker.quorum.solo import NotSolo
 from kbroker.real.memory_disk import MemoryDisk
@@ -71,7 +74,8 @@ class World:
         self.published: list[MetadataImage] = []
 
     def open(self, node_id: int = 1) -> MetadataLog:
-        log = MetadataLog.open_log(self.disk, "data", Standing())
+        where = TopicPartition(METADATA_TOPIC, 0)
+        log = PartitionLog.open(self.disk, DIRECTORY, where, METADATA_TOPIC_ID, LogSettings(), Standing())
         metadata = MetadataLog(
             log,
             self.disk,
