@@ -31,6 +31,7 @@ from protocol_specs.kinds import (
     RecordsKind,
     Text,
     VariableInt,
+    context_version,
     min_size_of,
     nullable,
 )
@@ -362,7 +363,7 @@ class Message(Struct):
         return Layout(version, self.is_flexible(version))
 
     def _layout(self, context: Any) -> Layout:
-        return self.layout(context["version"])
+        return self.layout(context_version(context))
 
     def parse_version(self, version: int, buffer: Buffer) -> Any:
         """The value that `buffer` begins with; more bytes are ignored. Raises MalformedFrame, UnsupportedVersion."""

@@ -64,6 +64,14 @@ class Options(NamedTuple):
 K = TypeVar("K", bound="Kind")
 
 
+def context_version(context: Any) -> int:
+    """The `version` of a construct context or of one that encloses it. Raises KeyError when nobody gave one."""
+    while "version" not in context and "_" in context:
+        context = context["_"]
+    version: int = context["version"]
+    return version
+
+
 class Node(Construct):  # type: ignore[misc]  # construct has no types
     """A construct object whose parsing and building are our `read` and `write`."""
 
@@ -76,7 +84,7 @@ class Node(Construct):  # type: ignore[misc]  # construct has no types
         raise NotImplementedError
 
     def _layout(self, context: Any) -> Layout:
-        return Layout(context["version"], bool(context.get("flexible", False)))
+        return Layout(context_version(context), bool(context.get("flexible", False)))
 
     def _parse(self, stream: Any, context: Any, path: str) -> Any:
         start = stream.tell()
@@ -173,6 +181,9 @@ class Field(Node):
         super().__init__()
         self.name = name
         self.kind = kind
+
+    def _layout(self, context: Any) -> Layout:
+        return self.kind._layout(context)
 
     def read(self, window: Window, layout: Layout, path: str) -> Any:
         return self.kind.read(window, layout, f"{path}.{self.name}" if path else self.name)

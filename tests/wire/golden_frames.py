@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import pkgutil
 from collections.abc import Iterator
 from functools import cache
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 import zstandard
 
 import protocol_specs
-from protocol_specs.grammar import Array, Kind, Message, Struct, UnsupportedVersion
+from protocol_specs.grammar import Array, Kind, Message, Struct, UnsupportedVersion, Value
 
 FRAMES = Path(__file__).resolve().parent.parent / "golden" / "frames.jsonl.zst"
 
@@ -116,3 +117,14 @@ class _Reader:
 
 def _plain(name: str) -> str:
     return name.replace("_", "").lower()
+
+
+def same(left: Any, right: Any) -> bool:
+    """Equality of values in which NaN equals NaN."""
+    if isinstance(left, list):
+        return isinstance(right, list) and len(left) == len(right) and all(map(same, left, right))
+    if isinstance(left, Value):
+        return type(left) is type(right) and all(same(getattr(left, n), getattr(right, n)) for n in left.__slots__)
+    if isinstance(left, float):
+        return isinstance(right, float) and (left == right or (math.isnan(left) and math.isnan(right)))
+    return bool(left == right)
