@@ -177,8 +177,9 @@ def broker_configs(image: MetadataImage, config: BrokerConfig) -> list[ConfigEnt
 def _broker_entry(image: MetadataImage, config: BrokerConfig, definition: ConfigDef) -> ConfigEntry:
     name = definition.name
     synonyms = tuple(_broker_synonyms(image, config, _ALIASES.get(name, (name,))))
-    own = [each for each in synonyms if each.name == name]
-    value = own[0].value if own else format_value(definition, config[name])
+    # What stands in the file may have been made to fit other values: the resolved one is in force.
+    dynamic = next(_dynamic_values(image, config, name), None)
+    value = format_value(definition, config[name]) if dynamic is None else dynamic.value
     return ConfigEntry(
         name=name,
         value=_shown(definition, value),

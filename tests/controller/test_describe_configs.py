@@ -133,6 +133,12 @@ def test_a_broker_value_says_whether_it_was_set(settings, value: str, source: in
     assert (found.value, found.config_source) == (value, source)
 
 
+def test_a_broker_value_that_was_made_to_fit_is_shown_as_it_is_in_force() -> None:
+    """broker.id follows node.id; the default of -1 used to be shown."""
+    assert entry(BROKER, "1", "broker.id").value == "1"
+    assert entry(BROKER, "1", "offsets.topic.replication.factor").value == "1"
+
+
 def test_a_dynamic_broker_value_is_in_force() -> None:
     image = image_with({(BROKER, ""): {"log.segment.bytes": "2000000"}})
     found = entry(BROKER, "1", "log.segment.bytes", image=image)
