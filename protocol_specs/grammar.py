@@ -98,13 +98,16 @@ class Array(Prefixed):
             self.options = self.options._replace(**options)
 
     def zero(self) -> Any:
+        """See Kind."""
         return []
 
     @property
     def label(self) -> str:
+        """See Kind."""
         return f"[]{self.element.label}"
 
     def read(self, window: Window, layout: Layout, path: str) -> Any:
+        """See Node."""
         start = window.position
         count = self._read_length(window, layout, path)
         if count < 0:
@@ -118,6 +121,7 @@ class Array(Prefixed):
         return [read(window, layout, f"{path}[{index}]") for index in range(count)]
 
     def write(self, chunks: list[Any], value: Any, layout: Layout, path: str) -> None:
+        """See Node."""
         if value is None:
             self._null_refused(layout, path)
             self._write_length(chunks, -1, layout, path)
@@ -208,17 +212,21 @@ class Struct(Kind):
 
     @property
     def label(self) -> str:
+        """See Kind."""
         return self.name
 
     def zero(self) -> Any:
+        """See Kind."""
         return self.value_class.fresh()
 
     def min_size(self, layout: Layout) -> int:
+        """See Kind."""
         if self.is_nullable(layout.version):
             return 1
         return min_size_of((field.kind for field in self.fields), layout) + layout.flexible
 
     def read(self, window: Window, layout: Layout, path: str) -> Any:
+        """See Node."""
         start = window.position
         if self.is_nullable(layout.version):
             # An int8, negative for null; in a tagged field an unsigned varint, 0 for null (MessageDataGenerator).
@@ -268,6 +276,7 @@ class Struct(Kind):
         return tagged
 
     def write(self, chunks: list[Any], value: Any, layout: Layout, path: str) -> None:
+        """See Node."""
         nullable_here = self.is_nullable(layout.version)
         if value is None:
             self._null_refused(layout, path)

@@ -8,6 +8,7 @@ objects instead.
 from __future__ import annotations
 
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any, NamedTuple, TypeVar
 
@@ -72,16 +73,16 @@ def context_version(context: Any) -> int:
     return version
 
 
-class Node(Construct):  # type: ignore[misc]  # construct has no types
+class Node(Construct, ABC):  # type: ignore[misc]  # construct has no types
     """A construct object whose parsing and building are our `read` and `write`."""
 
+    @abstractmethod
     def read(self, window: Window, layout: Layout, path: str) -> Any:
         """The value at the window's position. Raises MalformedFrame."""
-        raise NotImplementedError
 
+    @abstractmethod
     def write(self, chunks: list[Any], value: Any, layout: Layout, path: str) -> None:
         """Append the bytes of `value`; records are appended as the object they are. Raises Unencodable."""
-        raise NotImplementedError
 
     def _layout(self, context: Any) -> Layout:
         return Layout(context_version(context), bool(context.get("flexible", False)))
@@ -147,17 +148,17 @@ class Kind(Node):
         since = self.options.nullable_since
         return since is not None and since <= version <= self.options.nullable_until
 
+    @abstractmethod
     def zero(self) -> Any:
         """Kafka's default of the type, a fresh object where it is mutable."""
-        raise NotImplementedError
 
     def default_value(self) -> Any:
         """What the field is when nobody sets it; fresh where it is mutable."""
         return self.zero() if self.options.default is UNSET else self.options.default
 
+    @abstractmethod
     def min_size(self, layout: Layout) -> int:
         """The fewest bytes that a value can take in the layout."""
-        raise NotImplementedError
 
     def _leaf(self, window: Window, path: str, value: Any, start: int) -> Any:
         if window.on_field is not None:
@@ -186,9 +187,11 @@ class Field(Node):
         return self.kind._layout(context)
 
     def read(self, window: Window, layout: Layout, path: str) -> Any:
+        """See Node."""
         return self.kind.read(window, layout, f"{path}.{self.name}" if path else self.name)
 
     def write(self, chunks: list[Any], value: Any, layout: Layout, path: str) -> None:
+        """See Node."""
         self.kind.write(chunks, value, layout, f"{path}.{self.name}" if path else self.name)
 
 
@@ -203,17 +206,21 @@ class Fixed(Kind):
         self._zero = zero
 
     def zero(self) -> Any:
+        """See Kind."""
         return self._zero
 
     def min_size(self, layout: Layout) -> int:
+        """See Kind."""
         return self.packing.size
 
     def read(self, window: Window, layout: Layout, path: str) -> Any:
+        """See Node."""
         start = window.position
         (value,) = self.packing.unpack(window.take(self.packing.size, path))
         return self._leaf(window, path, value, start)
 
     def write(self, chunks: list[Any], value: Any, layout: Layout, path: str) -> None:
+        """See Node."""
         if self.code == "16s" and len(value) != 16:
             raise Unencodable(path, f"a uuid has 16 bytes, not {len(value)}")
         try:
@@ -232,17 +239,21 @@ class VariableInt(Kind):
         self.signed = signed
 
     def zero(self) -> Any:
+        """See Kind."""
         return 0
 
     def min_size(self, layout: Layout) -> int:
+        """See Kind."""
         return 1
 
     def read(self, window: Window, layout: Layout, path: str) -> Any:
+        """See Node."""
         start = window.position
         value = window.varint(path, self.bits) if self.signed else window.uvarint(path, self.bits)
         return self._leaf(window, path, value, start)
 
     def write(self, chunks: list[Any], value: Any, layout: Layout, path: str) -> None:
+        """See Node."""
         lowest = -(1 << (self.bits - 1)) if self.signed else 0
         if not isinstance(value, int) or not lowest <= value < lowest + (1 << self.bits):
             raise Unencodable(path, f"{value!r} is no {self.type_name}")
@@ -270,6 +281,7 @@ class Prefixed(Kind):
         return "compact" if layout.flexible and not self.is_fixed_prefix else self.prefix
 
     def min_size(self, layout: Layout) -> int:
+        """See Kind."""
         return {"int16": 2, "int32": 4, "varint": 1, "compact": 1}[self.prefix_in(layout)]
 
     def _read_length(self, window: Window, layout: Layout, path: str) -> int:
@@ -299,9 +311,11 @@ class Text(Prefixed):
     type_name = "string"
 
     def zero(self) -> Any:
+        """See Kind."""
         return ""
 
     def read(self, window: Window, layout: Layout, path: str) -> Any:
+        """See Node."""
         start = window.position
         length = self._read_length(window, layout, path)
         if length < 0:
@@ -311,6 +325,7 @@ class Text(Prefixed):
         return self._leaf(window, path, str(window.take(length, path), "utf-8", "replace"), start)
 
     def write(self, chunks: list[Any], value: Any, layout: Layout, path: str) -> None:
+        """See Node."""
         if value is None:
             self._null_refused(layout, path)
             self._write_length(chunks, -1, layout, path)
@@ -333,12 +348,14 @@ class Blob(Prefixed):
     type_name = "bytes"
 
     def zero(self) -> Any:
+        """See Kind."""
         return b""
 
     def _taken(self, view: memoryview) -> Any:
         return bytes(view)
 
     def read(self, window: Window, layout: Layout, path: str) -> Any:
+        """See Node."""
         start = window.position
         length = self._read_length(window, layout, path)
         if length < 0:
@@ -346,6 +363,7 @@ class Blob(Prefixed):
         return self._leaf(window, path, self._taken(window.take(length, path)), start)
 
     def write(self, chunks: list[Any], value: Any, layout: Layout, path: str) -> None:
+        """See Node."""
         if value is None:
             self._null_refused(layout, path)
             self._write_length(chunks, -1, layout, path)
@@ -362,12 +380,14 @@ class RecordsKind(Blob):
     type_name = "records"
 
     def zero(self) -> Any:
+        """See Kind."""
         return None
 
     def _taken(self, view: memoryview) -> Any:
         return view
 
     def write(self, chunks: list[Any], value: Any, layout: Layout, path: str) -> None:
+        """See Node."""
         if value is None:
             self._null_refused(layout, path)
             self._write_length(chunks, -1, layout, path)
