@@ -137,7 +137,9 @@ class PartitionLog(Progress):
 
         Raises DiskFailure, InconsistentTopicId.
         """
-        log = cls(disk, directory, topic_partition, topic_id, settings, clock, files or OpenFiles(disk), on_progress)
+        if files is None:
+            files = OpenFiles(disk)
+        log = cls(disk, directory, topic_partition, topic_id, settings, clock, files, on_progress)
         log._claim_directory()
         log._load(recovery_point, log_start, clean=clean)
         return log

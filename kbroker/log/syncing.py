@@ -22,7 +22,16 @@ if TYPE_CHECKING:
 class Syncing:
     """The durability side of one log."""
 
-    __slots__ = ("_disk", "_is_again", "_is_under_way", "_log", "_saves_epochs", "_sealed", "_snapshots")
+    __slots__ = (
+        "_disk",
+        "_has_new_names",
+        "_is_again",
+        "_is_under_way",
+        "_log",
+        "_saves_epochs",
+        "_sealed",
+        "_snapshots",
+    )
 
     def __init__(self, log: PartitionLog, disk: Disk) -> None:
         self._log = log
@@ -32,9 +41,12 @@ class Syncing:
         self._is_under_way = False
         self._is_again = False
         self._saves_epochs = False
+        # A file's name may be unsynced though its bytes are; true at the start, since nobody knows.
+        self._has_new_names = True
 
     def segment_sealed(self, segment: Segment, end: int, snapshot: bytes) -> None:
         """The log rolled at offset `end`: sync the old segment soon, keep the producers as they were."""
+        self._has_new_names = True
         self._sealed.append(segment)
         self._snapshots.append((end, snapshot))
         if segment.written == segment.size:
@@ -57,24 +69,24 @@ class Syncing:
         if active.written:
             handles.append(active.handle)
         self._is_under_way = True
-        work = self._work(handles, snapshots, sealed)
+        work = self._work(handles, snapshots)
         self._disk.in_worker(work, lambda result: self._finished(result, handles, end))
 
-    def _work(
-        self, handles: list[FileHandle], snapshots: list[tuple[int, bytes]], sealed: list[Segment]
-    ) -> Callable[[], None]:
+    def _work(self, handles: list[FileHandle], snapshots: list[tuple[int, bytes]]) -> Callable[[], None]:
         files = [handle.file(create=True) for handle in handles]
         for handle in handles:
             handle.pins += 1
         disk, directory = self._disk, self._log.directory
+        has_new_names, self._has_new_names = self._has_new_names, False
 
         def work() -> None:
             for file in files:
                 file.sync()
             for offset, data in snapshots:
                 disk.replace(f"{directory}/{file_name(offset)}{SNAPSHOT_SUFFIX}", data)
-            if sealed:
+            if has_new_names:
                 disk.sync_directory(directory)
+                disk.sync_directory(directory.rpartition("/")[0])
 
         return work
 

@@ -1,1 +1,1 @@
-"""Record batches as bytes: header view, checksum, stamping in place, building, compression. Knows no disk and no log."""
+"""Record batches as bytes: header view, checksum, stamping in place, building, compression. Knows no disk, no log."""

@@ -125,7 +125,7 @@ def read_header(buffer: Buffer, position: int = 0) -> BatchHeader:
 
 
 def checksum_matches(batch: Buffer, header: BatchHeader) -> bool:
-    """Does the CRC-32C over everything from the attributes on agree with the header? `batch` starts at its base offset."""
+    """Does the CRC-32C from the attributes to the end agree with the header? `batch` starts at its base offset."""
     return (
         header.batch_length >= HEADER_BYTES - PREFIX_BYTES
         and crc32c(memoryview(batch)[_CHECKED_POSITION : header.size]) == header.crc

@@ -192,9 +192,8 @@ class SimulatedDisk:
         path = path.rstrip("/")
         if path not in self._directories:
             raise FileNotFoundError(path)
-        return sorted(
-            name.rpartition("/")[2] for name in (*self._files, *self._directories - {""}) if _parent(name) == path
-        )
+        names = (*self._files, *self._directories - {""})
+        return sorted(name.rpartition("/")[2] for name in names if _parent(name) == path)
 
     def is_directory(self, path: str) -> bool:
         """See world.Disk."""

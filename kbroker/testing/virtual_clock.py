@@ -44,7 +44,7 @@ class VirtualClock:
         return timer
 
     def advance(self, duration_ms: int) -> int:
-        """Let `duration_ms` pass; timers fire in the order of their deadlines, each at its own moment; how many fired."""
+        """Let `duration_ms` pass, firing timers in the order of their deadlines, each at its moment; how many fired."""
         end_ms = self._now_ms + duration_ms
         fired = 0
         while self._heap and self._heap[0][0] <= end_ms:

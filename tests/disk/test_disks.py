@@ -1,0 +1,286 @@
+"""What every world.Disk must do: one suite over the real, the memory and the simulated one."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kbroker.real.disk import RealDisk
+from kbroker.real.memory_disk import MemoryDisk
+from kbroker.testing.simulated_disk import SimulatedDisk
+from kbroker.world import DirectoryLocked, DiskFailure
+
+
+class Bench:
+    """A disk, a folder of its own, and the state's thread: run() does what was posted to it."""
+
+    def __init__(self, disk: Any, folder: str, posted: queue.SimpleQueue[Callable[[], None]]) -> None:
+        self.disk = disk
+        self.folder = folder
+        self._posted = posted
+
+    def path(self, name: str) -> str:
+        return f"{self.folder}/{name}"
+
+    def file(self, name: str, data: bytes = b"") -> Any:
+        file = self.disk.open(self.path(name), create=True)
+        if data:
+            file.write_at(0, [data])
+        return file
+
+    def wait(self, is_over: Callable[[], bool]) -> None:
+        while not is_over():
+            self._posted.get(timeout=5)()
+
+
+@pytest.fixture(params=["real", "memory", "simulated"])
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    posted: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+    if request.param == "real":
+        disk: Any = RealDisk(posted.put)
+        folder = str(tmp_path)
+    else:
+        disk = MemoryDisk() if request.param == "memory" else SimulatedDisk()
+        folder = "/data"
+        disk.make_directory(folder)
+    yield Bench(disk, folder, posted)
+    disk.close()
+
+
+def test_a_missing_file_is_only_made_when_asked(bench: Bench) -> None:
+    with pytest.raises(FileNotFoundError):
+        bench.disk.open(bench.path("a"))
+    bench.file("a", b"x").close()
+    assert bench.disk.open(bench.path("a")).size() == 1
+    assert bench.disk.exists(bench.path("a"))
+
+
+def test_a_file_in_a_missing_directory_cannot_be_made(bench: Bench) -> None:
+    with pytest.raises((DiskFailure, FileNotFoundError)):
+        bench.disk.open(bench.path("none/a"), create=True)
+
+
+def test_buffers_are_written_one_after_the_other(bench: Bench) -> None:
+    file = bench.file("a")
+    file.write_at(2, [b"one", bytearray(b"two"), memoryview(b"three")])
+    assert file.read_at(0, 100) == b"\0\0onetwothree"
+    assert file.size() == 13
+
+
+def test_many_buffers_are_all_written(bench: Bench) -> None:
+    file = bench.file("a")
+    file.write_at(0, [b"%04d" % number for number in range(1500)])
+    assert file.read_at(4 * 1499, 10) == b"1499"
+    assert file.size() == 6000
+
+
+def test_reads_are_short_only_at_the_end(bench: Bench) -> None:
+    file = bench.file("a", b"0123456789")
+    assert file.read_at(4, 3) == b"456"
+    assert file.read_at(8, 5) == b"89"
+    assert file.read_at(10, 5) == b""
+    assert file.read_at(99, 5) == b""
+
+
+@pytest.mark.parametrize("size", [1, 4095, 4096, 4097, 8192, 70_000, 600_000])
+def test_what_is_written_across_any_border_is_read_back(bench: Bench, size: int) -> None:
+    file = bench.file("a")
+    data = bytes(number % 251 for number in range(size))
+    file.write_at(3000, [data])
+    assert file.read_at(3000, size) == data
+    view = file.view(3000, size)
+    assert view is None or view == data
+
+
+def test_holes_and_extensions_read_as_zeros(bench: Bench) -> None:
+    file = bench.file("a", b"x" * 10)
+    file.truncate(4)
+    file.truncate(8)
+    assert file.read_at(0, 99) == b"xxxx\0\0\0\0"
+    file.write_at(10, [b"y"])
+    assert file.read_at(0, 99) == b"xxxx\0\0\0\0\0\0y"
+
+
+def test_a_large_file_shrinks_and_grows_again_with_zeros(bench: Bench) -> None:
+    file = bench.file("a", b"z" * 20_000)
+    file.truncate(0)
+    assert file.size() == 0
+    file.truncate(9000)
+    assert file.read_at(0, 20_000) == bytes(9000)
+
+
+def test_a_view_stays_while_the_file_grows(bench: Bench) -> None:
+    file = bench.file("a", b"first")
+    view = file.view(0, 5)
+    for number in range(50):
+        file.write_at(5 + number * 1000, [b"n" * 1000])
+    assert view is None or view == b"first"
+
+
+def test_directories_are_made_with_their_parents_and_listed_in_order(bench: Bench) -> None:
+    bench.disk.make_directory(bench.path("b/c"))
+    bench.disk.make_directory(bench.path("b/c"))
+    bench.file("a")
+    assert bench.disk.list(bench.folder) == ["a", "b"]
+    assert bench.disk.list(bench.path("b")) == ["c"]
+    assert bench.disk.is_directory(bench.path("b"))
+    assert not bench.disk.is_directory(bench.path("a"))
+    assert not bench.disk.is_directory(bench.path("none"))
+    with pytest.raises(FileNotFoundError):
+        bench.disk.list(bench.path("none"))
+
+
+def test_replace_makes_or_changes_a_whole_file(bench: Bench) -> None:
+    for data in (b"long contents", b"short", b""):
+        bench.disk.replace(bench.path("a"), data)
+        assert bench.disk.read(bench.path("a")) == data
+    assert bench.disk.list(bench.folder) == ["a"]
+    with pytest.raises(FileNotFoundError):
+        bench.disk.read(bench.path("none"))
+
+
+def test_rename_replaces_a_file_and_keeps_open_ones_usable(bench: Bench) -> None:
+    old = bench.file("old", b"kept")
+    bench.file("new", b"moved")
+    bench.disk.rename(bench.path("new"), bench.path("old"))
+    assert bench.disk.read(bench.path("old")) == b"moved"
+    assert old.read_at(0, 9) == b"kept"
+    with pytest.raises(FileNotFoundError):
+        bench.disk.rename(bench.path("new"), bench.path("other"))
+
+
+def test_a_directory_is_renamed_with_all_it_holds(bench: Bench) -> None:
+    bench.disk.make_directory(bench.path("d/sub"))
+    bench.file("d/sub/a", b"x")
+    bench.file("dx", b"y")
+    bench.disk.rename(bench.path("d"), bench.path("e"))
+    assert bench.disk.list(bench.folder) == ["dx", "e"]
+    assert bench.disk.read(bench.path("e/sub/a")) == b"x"
+    assert not bench.disk.exists(bench.path("d"))
+
+
+def test_removal_is_harmless_when_nothing_is_there_and_spares_open_files(bench: Bench) -> None:
+    file = bench.file("a", b"kept")
+    bench.disk.remove(bench.path("a"))
+    bench.disk.remove(bench.path("a"))
+    assert not bench.disk.exists(bench.path("a"))
+    assert file.read_at(0, 9) == b"kept"
+    bench.disk.make_directory(bench.path("d/sub"))
+    bench.file("d/sub/a")
+    bench.disk.remove_tree(bench.path("d"))
+    bench.disk.remove_tree(bench.path("d"))
+    assert bench.disk.list(bench.folder) == []
+
+
+def test_a_lock_has_one_owner(bench: Bench) -> None:
+    lock = bench.disk.lock(bench.path(".lock"))
+    for _ in range(2):  # the failed attempt must not free it either
+        with pytest.raises(DirectoryLocked):
+            bench.disk.lock(bench.path(".lock"))
+    lock.release()
+    lock.release()
+    bench.disk.lock(bench.path(".lock")).release()
+
+
+def test_sync_and_volume_sizes_can_be_asked_for(bench: Bench) -> None:
+    bench.file("a", b"x").sync()
+    bench.disk.sync_directory(bench.folder)
+    assert bench.disk.total_bytes(bench.folder) >= bench.disk.usable_bytes(bench.folder) >= -1
+
+
+def test_a_small_write_is_done_at_once(bench: Bench) -> None:
+    file = bench.file("a")
+    done: list[DiskFailure | None] = []
+    assert bench.disk.write(file, 0, [b"x"], done.append)
+    assert file.read_at(0, 9) == b"x"
+    assert done == []
+
+
+def test_work_comes_back_with_its_result_or_its_failure(bench: Bench) -> None:
+    def broken() -> int:
+        raise DiskFailure("a", "broken")
+
+    results: list[Any] = []
+    bench.disk.in_worker(lambda: 7, results.append)
+    bench.wait(lambda: len(results) == 1)
+    bench.disk.in_worker(broken, results.append)
+    bench.wait(lambda: len(results) == 2)
+    assert results[0] == 7
+    assert isinstance(results[1], DiskFailure)
+
+
+# ---- the real disk alone
+
+
+def test_a_large_write_and_what_comes_behind_it_finish_in_order(tmp_path: Path) -> None:
+    posted: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+    disk = RealDisk(posted.put, inline_bytes_max=10)
+    file = disk.open(str(tmp_path / "a"), create=True)
+    order: list[int] = []
+    for number in range(5):
+        data = b"%d" % number * (100 if number == 0 else 1)
+        assert not disk.write(file, 100 * number, [data], lambda failure, number=number: order.append(number))  # type: ignore[misc]
+    disk.drain()
+    assert order == [0, 1, 2, 3, 4]
+    assert file.read_at(0, 101) == b"0" * 100 + b"1"
+    assert disk.write(file, 0, [b"x"], lambda failure: None)
+    disk.close()
+
+
+def test_a_failed_write_says_so_wherever_it_is_done(tmp_path: Path) -> None:
+    posted: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+    disk = RealDisk(posted.put, inline_bytes_max=10)
+    file = disk.open(str(tmp_path / "a"), create=True)
+    file.close()
+    with pytest.raises(DiskFailure, match="a: Bad file descriptor"):
+        disk.write(file, 0, [b"x"], lambda failure: None)
+    failures: list[DiskFailure | None] = []
+    assert not disk.write(file, 0, [b"x" * 11], failures.append)
+    disk.drain()
+    assert isinstance(failures[0], DiskFailure)
+    disk.close()
+
+
+def test_threads_are_started_when_needed_and_joined_at_the_end(tmp_path: Path) -> None:
+    before = threading.active_count()
+    posted: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+    disk = RealDisk(posted.put, workers_max=2)
+    assert threading.active_count() == before
+    results: list[Any] = []
+    for number in range(6):
+        disk.in_worker(lambda number=number: number, results.append)  # type: ignore[misc]
+    assert before < threading.active_count() <= before + 2
+    disk.drain()
+    assert sorted(results) == list(range(6))
+    disk.close()
+    disk.close()
+    assert threading.active_count() == before
+
+
+def test_what_drain_completed_is_not_completed_again(tmp_path: Path) -> None:
+    posted: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+    disk = RealDisk(posted.put)
+    results: list[int | DiskFailure] = []
+    disk.in_worker(lambda: 1, results.append)
+    disk.drain()
+    posted.get(timeout=5)()
+    assert results == [1]
+    disk.close()
+
+
+def test_java_cannot_lock_what_we_hold(tmp_path: Path) -> None:
+    """Java's FileChannel.lock is a POSIX record lock; asked here from a child, as from another process."""
+    import subprocess
+    import sys
+
+    lock = RealDisk().lock(str(tmp_path / ".lock"))
+    script = f"import fcntl; fcntl.lockf(open({str(tmp_path / '.lock')!r}, 'r+'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+    refused = subprocess.run([sys.executable, "-S", "-c", script], capture_output=True, check=False)
+    assert b"BlockingIOError" in refused.stderr
+    lock.release()
+    subprocess.run([sys.executable, "-S", "-c", script], check=True)

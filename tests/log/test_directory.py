@@ -1,0 +1,259 @@
+"""A log directory: its lock and identity, its checkpoints, what a clean stop leaves and a kill does not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kbroker.log.checkpoints import (
+    CorruptCheckpoint,
+    format_epochs,
+    format_offsets,
+    parse_epochs,
+    parse_offsets,
+    parse_partition_metadata,
+)
+from kbroker.log.directory import METADATA_PARTITION, LogDirectory
+from kbroker.log.meta_properties import ForeignDirectory, parse_meta_properties
+from kbroker.log.outcome import Appended, Refused
+from kbroker.log.settings import LogSettings
+from kbroker.names import METADATA_TOPIC_ID, TopicPartition, uuid_text
+from kbroker.real.memory_disk import MemoryDisk
+from kbroker.record.batch import build_batch
+from kbroker.testing.simulated_disk import SimulatedDisk
+from kbroker.testing.virtual_clock import VirtualClock
+from kbroker.world import DirectoryLocked
+from protocol_specs.errors import ErrorCode
+
+PATH = "/var/kbroker"
+WHERE = TopicPartition("my-topic.x", 3)
+ID = bytes(range(16))
+
+
+class CountingEntropy:
+    """world.Entropy that counts."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def uuid(self) -> bytes:
+        self._count += 1
+        return self._count.to_bytes(16, "big")
+
+    def below(self, end: int) -> int:
+        return 0
+
+
+def _open(disk: Any, clock: VirtualClock | None = None, **extra: Any) -> LogDirectory:
+    extra.setdefault("node_id", 1)
+    return LogDirectory.open(disk, PATH, clock or VirtualClock(), CountingEntropy(), **extra)
+
+
+def _append(log: Any, count: int = 2) -> Any:
+    return log.append_as_leader(build_batch([(b"k", b"v")] * count, timestamp_ms=1_700_000_000_000), 0)
+
+
+@pytest.fixture
+def disk() -> MemoryDisk:
+    return MemoryDisk()
+
+
+def test_a_fresh_directory_is_formatted_for_its_node(disk: MemoryDisk) -> None:
+    directory = _open(disk, cluster_id="c1")
+    assert (directory.cluster_id, directory.directory_id) == ("c1", (1).to_bytes(16, "big"))
+    assert disk.read(f"{PATH}/meta.properties") == (
+        b"cluster.id=c1\ndirectory.id=" + uuid_text((1).to_bytes(16, "big")).encode() + b"\nnode.id=1\nversion=1\n"
+    )
+
+
+def test_without_a_cluster_id_what_is_there_is_taken_or_a_fresh_one_made(disk: MemoryDisk) -> None:
+    first = _open(disk)
+    cluster_id = first.cluster_id
+    first.close(clean=True)
+    assert _open(disk, cluster_id="").cluster_id == cluster_id
+
+
+@pytest.mark.parametrize(("extra", "message"), [({"cluster_id": "c2"}, "cluster c1"), ({"node_id": 2}, "node 1")])
+def test_a_directory_of_another_cluster_or_node_is_refused_and_left_unlocked(
+    disk: MemoryDisk, extra: dict[str, Any], message: str
+) -> None:
+    _open(disk, cluster_id="c1").close(clean=True)
+    with pytest.raises(ForeignDirectory, match=message):
+        _open(disk, **extra)
+    _open(disk, cluster_id="c1")
+
+
+def test_javas_properties_file_is_read() -> None:
+    text = b"#\n#Sat Nov 21 09:00:00 UTC 2026\ncluster.id=a\\=b\nversion=1\ndirectory.id=AAAAAAAAAAAAAAAAAAAAAQ\nnode.id=7\n"
+    assert parse_meta_properties(text, "p") == ("a=b", 7, bytes(15) + b"\1")
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"version=0\nbroker.id=1\n", b"version=1\ncluster.id=x\nnode.id=one\n", b"version=1\nnode.id=1\n"]
+)
+def test_a_properties_file_that_is_none_of_ours_is_refused(text: bytes) -> None:
+    with pytest.raises(ForeignDirectory, match="some/path"):
+        parse_meta_properties(text, "some/path")
+
+
+def test_one_broker_at_a_time(disk: MemoryDisk) -> None:
+    first = _open(disk)
+    with pytest.raises(DirectoryLocked):
+        _open(disk)
+    first.close(clean=False)
+    _open(disk)
+
+
+def test_a_clean_stop_leaves_checkpoints_and_the_marker_that_the_next_start_takes(disk: MemoryDisk) -> None:
+    first = _open(disk)
+    assert not first.was_clean
+    first.open_metadata_log()
+    log = first.open_log(WHERE, ID, LogSettings())
+    _append(log, 4)
+    _append(log, 3)
+    log.delete_before(1)
+    assert first.close(clean=True, high_watermarks={WHERE: 5}, broker_epoch=12)
+    assert first.close(clean=True) is False, "harmless twice"
+    read = {name: disk.read(f"{PATH}/{name}") for name in disk.list(PATH) if not disk.is_directory(f"{PATH}/{name}")}
+    assert read[".kafka_cleanshutdown"] == b'{"version": 0, "brokerEpoch": 12}'
+    assert read["recovery-point-offset-checkpoint"] == b"0\n1\nmy-topic.x 3 7\n"
+    assert read["log-start-offset-checkpoint"] == b"0\n1\nmy-topic.x 3 1\n"
+    assert read["replication-offset-checkpoint"] == b"0\n1\nmy-topic.x 3 5\n"
+    second = _open(disk)
+    assert (second.was_clean, second.high_watermarks) == (True, {WHERE: 5})
+    again = second.open_log(WHERE, ID, LogSettings())
+    assert (again.log_start, again.log_end) == (1, 7)
+    assert not disk.exists(f"{PATH}/.kafka_cleanshutdown")
+
+
+def test_a_kill_leaves_no_marker_and_the_records(disk: MemoryDisk) -> None:
+    _append(_open(disk).open_log(WHERE, ID, LogSettings()), 4)
+    disk.open(f"{PATH}/.lock")
+    disk._locks.clear()
+    second = _open(disk)
+    assert not second.was_clean
+    assert second.open_log(WHERE, ID, LogSettings()).log_end == 4
+
+
+def test_a_checkpoint_bounds_what_the_next_start_reads(disk: MemoryDisk) -> None:
+    directory = _open(disk)
+    log = directory.open_log(WHERE, ID, LogSettings())
+    _append(log, 4)
+    log.sync()
+    directory.checkpoint()
+    disk._locks.clear()
+    assert _open(disk).recovery_points == {WHERE: 4}
+
+
+def test_the_metadata_log_is_no_partition_and_not_in_the_checkpoints(disk: MemoryDisk) -> None:
+    directory = _open(disk)
+    log = directory.open_metadata_log()
+    assert (log.topic_partition, log.topic_id) == (METADATA_PARTITION, METADATA_TOPIC_ID)
+    directory.open_log(WHERE, ID, LogSettings())
+    assert list(directory.partitions()) == [WHERE]
+
+
+def test_a_deleted_log_vanishes_at_once_and_its_files_after_the_delay(disk: MemoryDisk) -> None:
+    clock = VirtualClock()
+    directory = _open(disk, clock)
+    log = directory.open_log(WHERE, ID, LogSettings(file_delete_delay_ms=500))
+    _append(log)
+    directory.delete_log(log)
+    names = [name for name in disk.list(PATH) if name.startswith("my-topic")]
+    assert len(names) == 1
+    assert names[0].startswith("my-topic.x-3.")
+    assert names[0].endswith("-delete")
+    assert list(directory.partitions()) == []
+    fresh = directory.open_log(WHERE, b"n" * 16, LogSettings())
+    assert fresh.log_end == 0
+    clock.advance(500)
+    assert [name for name in disk.list(PATH) if name.startswith("my-topic")] == ["my-topic.x-3"]
+
+
+def test_a_deletion_that_a_stop_cut_short_is_finished_by_the_next_start(disk: MemoryDisk) -> None:
+    directory = _open(disk)
+    directory.delete_log(directory.open_log(WHERE, ID, LogSettings()))
+    directory.close(clean=True)
+    _open(disk).open_metadata_log()
+    assert [name for name in disk.list(PATH) if name.startswith("my-topic")] == []
+
+
+def test_a_directory_of_another_topic_id_is_set_aside(disk: MemoryDisk) -> None:
+    directory = _open(disk)
+    _append(directory.open_log(WHERE, ID, LogSettings()))
+    directory.close(clean=True)
+    again = _open(disk)
+    assert again.open_log(WHERE, b"o" * 16, LogSettings()).log_end == 0
+    assert [name for name in disk.list(PATH) if name.endswith("-stray")] == [f"my-topic.x-3.{1:032x}-stray"]
+
+
+def test_partitions_that_nobody_claims_are_set_aside(disk: MemoryDisk) -> None:
+    directory = _open(disk)
+    for partition in range(3):
+        directory.open_log(TopicPartition("t", partition), ID, LogSettings())
+    directory.close(clean=True)
+    again = _open(disk)
+    assert again.set_aside_strays({TopicPartition("t", 1)}) == [TopicPartition("t", 0), TopicPartition("t", 2)]
+    assert list(again.partitions()) == [TopicPartition("t", 1)]
+
+
+def test_a_long_topic_name_still_fits_a_file_name(disk: MemoryDisk) -> None:
+    directory = _open(disk)
+    log = directory.open_log(TopicPartition("x" * 249, 12), ID, LogSettings())
+    directory.delete_log(log)
+    assert max(map(len, disk.list(PATH))) == 255
+
+
+def test_a_broken_log_takes_its_directory_offline() -> None:
+    disk = SimulatedDisk()
+    directory = _open(disk)
+    one = directory.open_log(TopicPartition("a", 0), ID, LogSettings())
+    two = directory.open_log(TopicPartition("b", 0), ID, LogSettings())
+    told: list[Any] = []
+    directory.on_failure = told.append
+    disk.failing["a-0/"] = "Input/output error"
+    assert isinstance(_append(one), Refused)
+    refused = _append(two)
+    assert isinstance(refused, Refused)
+    assert refused.error == ErrorCode.KAFKA_STORAGE_ERROR
+    assert len(told) == 1
+    assert directory.close(clean=True) is False
+    assert not disk.exists(f"{PATH}/.kafka_cleanshutdown")
+    disk.failing.clear()
+    assert isinstance(_append(_open(disk).open_log(TopicPartition("b", 0), ID, LogSettings())), Appended)
+
+
+def test_checkpoints_come_back() -> None:
+    offsets = {TopicPartition("a", 0): 5, TopicPartition("b.c-d", 12): 1 << 40}
+    assert parse_offsets(format_offsets(offsets)) == offsets
+    assert parse_epochs(format_epochs([(0, 0), (5, 100)])) == [(0, 0), (5, 100)]
+    assert parse_offsets(b"0\n0\n") == {}
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"1\n0\n", b"0\n", b"0\n2\na 0 5\n", b"0\n1\na 0\n", b"0\n1\na x 5\n", b"0\nx\n", b"\xff\xfe"]
+)
+def test_a_damaged_checkpoint_is_corrupt(data: bytes) -> None:
+    with pytest.raises(CorruptCheckpoint):
+        parse_offsets(data)
+
+
+@pytest.mark.parametrize("data", [b"", b"version: 0\n", b"version: 0\ntopic_id: short"])
+def test_partition_metadata_without_an_id_is_corrupt(data: bytes) -> None:
+    with pytest.raises(CorruptCheckpoint):
+        parse_partition_metadata(data)
+
+
+def test_settings_come_from_kafkas_names() -> None:
+    values = {
+        "segment.bytes": 5,
+        "cleanup.policy": "compact,delete",
+        "message.timestamp.type": "LogAppendTime",
+        "unknown": 1,
+    }
+    settings = LogSettings.of(values)
+    assert settings == LogSettings(
+        segment_bytes=5, cleanup_policy=frozenset({"compact", "delete"}), message_timestamp_type="LogAppendTime"
+    )
+    assert (settings.is_compacted, settings.is_log_append_time) == (True, True)
