@@ -85,7 +85,8 @@ def test_a_directory_of_another_cluster_or_node_is_refused_and_left_unlocked(
 
 
 def test_javas_properties_file_is_read() -> None:
-    text = b"#\n#Sat Nov 21 09:00:00 UTC 2026\ncluster.id=a\\=b\nversion=1\ndirectory.id=AAAAAAAAAAAAAAAAAAAAAQ\nnode.id=7\n"
+    text = b"#\n#Sat Nov 21 09:00:00 UTC 2026\ncluster.id=a\\=b\nversion=1\n"
+    text += b"directory.id=AAAAAAAAAAAAAAAAAAAAAQ\nnode.id=7\n"
     assert parse_meta_properties(text, "p") == ("a=b", 7, bytes(15) + b"\1")
 
 
