@@ -17,7 +17,7 @@ AIOKAFKA_PINS = ("async-timeout==5.0.1", "packaging==25.0", "typing-extensions==
 
 @dataclass(frozen=True)
 class Client:
-    """`prepare` makes the environment and returns the driver's command, or raises UnavailableError.
+    """`prepare` makes the environment and returns the driver's command, or raises UnavailableError or BuildFailedError.
 
     `version` is the pin, or where the version comes from. `script` is the driver of a Python client.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import re
@@ -39,10 +40,15 @@ class DriverProcess:
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True, encoding="utf-8"
             )
         self._answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
         self._sent = 0
         self._answered = 0
-        self.hello: dict[str, Any] = self.call("hello", START_TIMEOUT_S, bootstrap=bootstrap)
+        try:
+            self.hello: dict[str, Any] = self.call("hello", START_TIMEOUT_S, bootstrap=bootstrap)
+        except DriverError:
+            self.kill()
+            raise
 
     @property
     def is_alive(self) -> bool:
@@ -91,7 +97,7 @@ class DriverProcess:
     def kill(self) -> None:
         """End the process now."""
         self._process.kill()
-        self._process.wait()
+        self._finish()
 
     def close(self) -> None:
         """Let the process end with its input; kill it when it doesn't."""
@@ -100,7 +106,16 @@ class DriverProcess:
             self._process.stdin.close()
             self._process.wait(STOP_TIMEOUT_S)
         except (BrokenPipeError, subprocess.TimeoutExpired):
-            self.kill()
+            self._process.kill()
+        self._finish()
+
+    def _finish(self) -> None:
+        self._process.wait()
+        assert self._process.stdin is not None
+        # What was never read by a driver that is gone can't be flushed.
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._reader.join(STOP_TIMEOUT_S)
 
     def _read(self) -> None:
         assert self._process.stdout is not None

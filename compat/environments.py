@@ -21,10 +21,16 @@ BUILD_TIMEOUT_S = 600.0
 TRY_TIMEOUT_S = 20.0
 
 Command = list[str]
+#: What `go build` says when go.mod asks for a newer Go than this machine's.
+GO_TOO_OLD = "requires go >="
 
 
 class UnavailableError(Exception):
-    """The environment can't be had on this machine; the message is one line that says what is missing."""
+    """This machine lacks a tool that the environment needs; the message is one line that names it. A skip."""
+
+
+class BuildFailedError(Exception):
+    """The tools are there and the environment couldn't be made; the message is their last line. A fail."""
 
 
 def python(name: str, script: str, pins: Sequence[str], interpreters: Sequence[str] = ()) -> Command:
@@ -63,7 +69,12 @@ def go(name: str, project: str) -> Command:
     sources = DRIVERS / project
 
     def build(folder: Path) -> None:
-        _run(["go", "build", "-mod=readonly", "-o", str(folder / "driver"), "."], cwd=sources)
+        try:
+            _run(["go", "build", "-mod=readonly", "-o", str(folder / "driver"), "."], cwd=sources)
+        except BuildFailedError as problem:
+            if GO_TOO_OLD in str(problem):
+                raise UnavailableError(str(problem)) from problem
+            raise
 
     made_from = "".join((sources / part).read_text() for part in ("main.go", "go.mod", "go.sum"))
     return [str(_kept(name, made_from, build) / "driver")]
@@ -92,10 +103,10 @@ def _run(command: Sequence[str], cwd: Path | None = None) -> None:
     try:
         done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=BUILD_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as problem:
-        raise UnavailableError(f"{Path(command[0]).name}: {problem}") from problem
+        raise BuildFailedError(f"{Path(command[0]).name}: {problem}") from problem
     if done.returncode != 0:
         lines = (done.stdout + done.stderr).strip().splitlines()
-        raise UnavailableError(f"{Path(command[0]).name} failed: {lines[-1] if lines else 'without a word'}")
+        raise BuildFailedError(f"{Path(command[0]).name} failed: {lines[-1] if lines else 'without a word'}")
 
 
 def _first_that_starts(interpreters: Sequence[str]) -> str:

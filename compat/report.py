@@ -10,6 +10,7 @@ from typing import Any
 from compat.runner import Outcome
 
 MARKS = {"pass": "ok", "fail": "FAIL", "skip": "skip"}
+MARK_WIDTH = max(map(len, MARKS.values()))
 
 
 @dataclass(frozen=True)
@@ -28,13 +29,14 @@ class Report:
 
     def as_text(self) -> str:
         """Scenarios as rows, clients as columns, then every reason once."""
-        clients = list(self.versions)
         names = list(dict.fromkeys(outcome.scenario for outcome in self.outcomes))
         cells = {(outcome.client, outcome.scenario): MARKS[outcome.status] for outcome in self.outcomes}
         first = max(map(len, names), default=0)
-        lines = [f"{self.broker} at {self.bootstrap}", " " * first + "  " + "  ".join(clients)]
+        widths = {client: max(len(client), MARK_WIDTH) for client in self.versions}
+        heads = "  ".join(client.ljust(width) for client, width in widths.items())
+        lines = [f"{self.broker} at {self.bootstrap}", f"{' ' * first}  {heads}".rstrip()]
         for name in names:
-            row = (cells.get((client, name), "-").ljust(len(client)) for client in clients)
+            row = (cells.get((client, name), "-").ljust(width) for client, width in widths.items())
             lines.append(f"{name.ljust(first)}  {'  '.join(row)}".rstrip())
         lines.append("")
         lines += [f"{client}: {version}" for client, version in self.versions.items()]

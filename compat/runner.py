@@ -17,7 +17,7 @@ from compat.brokers import Target
 from compat.cell import Cell, CheckFailedError, SkippedError
 from compat.clients import Client
 from compat.driver_process import DriverError, DriverProcess
-from compat.environments import CACHE, Command, UnavailableError
+from compat.environments import CACHE, BuildFailedError, Command, UnavailableError
 from compat.scenarios import Scenario
 
 Status = Literal["pass", "fail", "skip"]
@@ -107,9 +107,10 @@ def run_client(
 
     try:
         session = ClientSession(client.name, client.prepare(), target)
-    except UnavailableError as missing:
+    except (UnavailableError, BuildFailedError) as problem:
+        status: Status = "skip" if isinstance(problem, UnavailableError) else "fail"
         for scenario in scenarios:
-            add(Outcome(client.name, scenario.name, "skip", str(missing), 0.0))
+            add(Outcome(client.name, scenario.name, status, str(problem), 0.0))
         return "not available", outcomes
     try:
         for scenario in scenarios:

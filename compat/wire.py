@@ -71,10 +71,11 @@ def stored_batches(bootstrap: str, topic: str, partition: int = 0) -> list[Store
     (aborted_count,) = struct.unpack_from(">i", body, position)
     position += 4 + 16 * max(0, aborted_count)
     (size,) = struct.unpack_from(">i", body, position)
-    return list(_batches(body[position + 4 : position + 4 + max(0, size)]))
+    return list(batches_in(body[position + 4 : position + 4 + max(0, size)]))
 
 
-def _batches(records: bytes) -> Iterator[StoredBatch]:
+def batches_in(records: bytes) -> Iterator[StoredBatch]:
+    """The headers of the whole batches in a row of bytes; one that is cut off at the end is left out."""
     position = 0
     while position + BATCH_HEADER_BYTES <= len(records):
         (length,) = struct.unpack_from(">i", records, position + 8)

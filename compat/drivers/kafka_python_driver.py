@@ -8,6 +8,7 @@ import time
 from driver import Driver, decoded, record_out, serve
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition, __version__
 from kafka.admin import NewTopic
+from kafka.codec import has_snappy
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
@@ -33,6 +34,8 @@ class KafkaPython(Driver):
         }
         if RELEASE < 3:
             cannot["idempotence"] = f"kafka-python {__version__} has no idempotent producer"
+        if not has_snappy():
+            cannot["codec-snappy"] = "kafka-python needs python-snappy for this codec, which isn't installed"
         return {"version": __version__, "runtime": f"Python {platform.python_version()}", "cannot": cannot}
 
     def create_topic(self, topic, partitions):
