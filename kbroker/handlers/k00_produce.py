@@ -102,7 +102,7 @@ def _append_one(ctx: RequestContext, request: Any, topic: Any, wanted: Any) -> O
     records = wanted.records
     if records is None:
         records = memoryview(b"")
-    error = error or _refusal(ctx, request, topic, records)
+    error = error or _refusal(ctx, request, partition, records)
     if partition is None or error:
         ctx.note(f"{topic.name or topic.topic_id.hex()}-{wanted.index}: {error.name}")
         return Outcome(PartitionAnswer(index=wanted.index, error_code=error, base_offset=-1))
@@ -130,14 +130,14 @@ def _find(ctx: RequestContext, topic: Any, index: int) -> tuple[Partition | None
     return partition, ErrorCode.NONE if partition else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
 
 
-def _refusal(ctx: RequestContext, request: Any, topic: Any, records: memoryview) -> ErrorCode:
+def _refusal(ctx: RequestContext, request: Any, partition: Partition | None, records: memoryview) -> ErrorCode:
     """What the request itself gets wrong, before the log looks at the batch."""
     if request.acks not in (-1, 0, 1):
         return ErrorCode.INVALID_REQUIRED_ACKS
     if request.transactional_id is not None:
         # Transactions are not served; InitProducerId refuses the same id in the same way.
         return ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
-    if topic.name in INTERNAL_TOPICS and ctx.client_id != ADMIN_CLIENT:
+    if partition is not None and partition.topic in INTERNAL_TOPICS and ctx.client_id != ADMIN_CLIENT:
         return ErrorCode.INVALID_TOPIC_EXCEPTION
     if (
         ctx.api_version < ZSTD_SINCE

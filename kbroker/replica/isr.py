@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-from kbroker.names import NodeId, Offset
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,20 +18,16 @@ class Committed:
         return self.members
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far one follower has come, by its own fetches."""
-
-    node: NodeId
-    log_end: Offset
-
-
-def high_watermark(leader_end: int, followers: Iterable[Progress], isr: Committed, min_isr: int, current: int) -> int:
+def high_watermark(
+    leader: int, leader_end: int, followers: Mapping[int, int], isr: Committed, min_isr: int, current: int
+) -> int:
     """The end of what every counted replica has; never moves back.
 
-    Unchanged while the ISR is below `min_isr` (KIP-966). The leader counts by `leader_end`, what it has written.
+    The leader counts by `leader_end`, what it has written; `followers` maps nodes to how far their fetches show them to
+    be, and a member that has not fetched yet holds the mark where it is. Unchanged while the ISR is below `min_isr`
+    (KIP-966).
     """
     if len(isr.members) < min_isr:
         return current
-    ends = [follower.log_end for follower in followers if follower.node in isr.maximal]
+    ends = [followers.get(node, current) for node in isr.maximal if node != leader]
     return max(current, min([leader_end, *ends]))

@@ -12,7 +12,7 @@ from protocol_specs.errors import ErrorCode
 
 from kbroker.log.outcome import Appended, Origin, Refused, Stage
 from kbroker.log.partition_log import PartitionLog
-from kbroker.replica.isr import Committed, Progress, high_watermark
+from kbroker.replica.isr import Committed, high_watermark
 from kbroker.replica.watches import Watches
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Partition:
         self.is_gone = False
         self._isr = Committed(frozenset())
         self._min_isr = 1
-        self._followers: dict[int, Progress] = {}
+        self._followers: dict[int, int] = {}
         self.high_watermark = log.log_start
 
     @property
@@ -88,7 +88,12 @@ class Partition:
         """The log was written further, failed, or the ISR changed: move the high watermark, poke the watches."""
         if self.leader == self.node_id:
             self.high_watermark = high_watermark(
-                self.log.written_end, self._followers.values(), self._isr, self._min_isr, self.high_watermark
+                self.node_id,
+                self.log.written_end,
+                self._followers,
+                self._isr,
+                self._min_isr,
+                self.high_watermark,
             )
         self.watches.fire()
 

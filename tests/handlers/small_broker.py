@@ -1,0 +1,170 @@
+"""A broker without sockets: real logs in memory, virtual time, and every request through the codec both ways."""
+
+from typing import Any
+
+from kbroker.config import BrokerConfig
+from kbroker.controller.registration import Registration
+from kbroker.controller.wished_topics import create_wished
+from kbroker.group.events import DeletedTopic
+from kbroker.handlers.answer import CLOSE, Pending
+from kbroker.handlers.context import RequestContext
+from kbroker.handlers.registry import load_handlers
+from kbroker.log.directory import LogDirectory
+from kbroker.metadata.image import Endpoint
+from kbroker.real.memory_disk import MemoryDisk
+from kbroker.record.batch import build_batch
+from kbroker.server.coordinators import GroupCoordinators
+from kbroker.server.hosting import Hosting
+from kbroker.server.metadata_log import MetadataLog
+from kbroker.session import FetchSessions
+from kbroker.testing.virtual_clock import VirtualClock
+from kbroker.wire.codec import decode, encode_chunks
+from kbroker.world import FileSlice
+
+NODE = 1
+
+
+class Dealt:
+    """world.Entropy that deals: uuids 1, 2, 3, ... and numbers 0, 1, 2, ... below the end."""
+
+    def __init__(self):
+        self.uuids = self.numbers = 0
+
+    def uuid(self):
+        self.uuids += 1
+        return self.uuids.to_bytes(16, "big")
+
+    def below(self, end):
+        self.numbers += 1
+        return (self.numbers - 1) % end
+
+
+class SmallBroker:
+    """kbroker.handlers.node.Node; `ask` is a client."""
+
+    def __init__(self, topics=None, **settings):
+        named = {name.replace("_", "."): value for name, value in settings.items()}
+        self.config = BrokerConfig.of(named, mode="test")
+        self.clock, self.entropy = VirtualClock(), Dealt()
+        self.node_id = NODE
+        self.disk = MemoryDisk()
+        self.directory = LogDirectory.open(
+            self.disk, "/data", self.clock, self.entropy, node_id=NODE, cluster_id="a-cluster"
+        )
+        self.cluster_id = self.directory.cluster_id
+        self.hosting = Hosting(self.config, self.directory)
+        self.partitions = self.hosting.partitions
+        self.metadata = MetadataLog(
+            self.directory.open_metadata_log(),
+            self.disk,
+            self.clock,
+            node_id=NODE,
+            cluster_id=self.cluster_id,
+            directory_id=self.directory.directory_id,
+            on_fatal=_raise,
+        )
+        endpoint = Endpoint("PLAINTEXT", "registered", 1, 0)
+        registration = Registration(NODE, self.entropy.uuid(), [endpoint], [self.directory.directory_id])
+        self.metadata.start(registration, lambda epoch: None)
+        self.sessions = FetchSessions(self.config["max.incremental.fetch.session.cache.slots"], self.entropy.below)
+        self.groups = GroupCoordinators(self)
+        self.metadata.on_published = self._published
+        self._handlers = load_handlers()
+        self.create(topics or {})
+
+    def _published(self, delta, image):
+        self.hosting.follow(delta, image)
+        self.groups.follow_metadata([DeletedTopic(topic.name, topic.topic_id) for topic in delta.deleted_topics])
+
+    @property
+    def image(self):
+        return self.metadata.image
+
+    def topic_settings(self, topic):
+        return self.hosting.settings(self.image, topic)
+
+    def advertised(self, ctx, node_id):
+        return ctx.local_host, ctx.local_port
+
+    def api_ranges(self):
+        return sorted((handler.key, handler.lowest, handler.highest) for handler in self._handlers.values())
+
+    def supported_features(self):
+        return {"metadata.version": (7, 30)}
+
+    def create(self, topics):
+        wishes = [(name, partitions, None) for name, partitions in topics.items()]
+        refusals = []
+        self.metadata.propose(lambda image: create_wished(image, wishes, self.config, self.entropy), refusals.append)
+        assert refusals == [{}]
+
+    def start(self, request: Any, version: int, client_id: str = "client") -> "Asked":
+        """Hand a request in as a client would."""
+        return Asked(self, request, version, client_id)
+
+    def ask(self, request: Any, version: int, client_id: str = "client") -> Any:
+        """The answer, which must be settled by now."""
+        return self.start(request, version, client_id).answer()
+
+
+class Asked:
+    """A request under way."""
+
+    def __init__(self, broker, request, version, client_id):
+        handler = next(h for h in broker._handlers.values() if type(request) is h.request.value_class)
+        assert handler.lowest <= version <= handler.highest, "the handler does not serve this version"
+        self._handler, self._version = handler, version
+        frame = bytearray(b"".join(_plain(chunk) for chunk in encode_chunks(handler.request, version, request)))
+        arrived, end = decode(handler.request, version, memoryview(frame))
+        assert end == len(frame)
+        self.ctx = RequestContext(
+            broker,
+            version,
+            client_id,
+            "10.0.0.9",
+            "User:ANONYMOUS",
+            "PLAINTEXT",
+            "dialled",
+            9092,
+            broker.clock.monotonic_ms(),
+        )
+        self._result = handler.handle(self.ctx, arrived)
+
+    @property
+    def is_pending(self):
+        return isinstance(self._result, Pending) and not self._result.is_settled
+
+    def abandon(self):
+        self._result.abandon()
+
+    def answer(self):
+        """As the client reads it; None and CLOSE as they are."""
+        assert not self.is_pending, "the answer is still owed"
+        result = self._result.take() if isinstance(self._result, Pending) else self._result
+        if result is None or result is CLOSE:
+            return result
+        chunks = encode_chunks(self._handler.response, self._version, result)
+        frame = b"".join(_plain(chunk) for chunk in chunks)
+        for chunk in chunks:
+            if isinstance(chunk, FileSlice):
+                chunk.release()
+        value, end = decode(self._handler.response, self._version, memoryview(frame))
+        assert end == len(frame)
+        return value
+
+
+def _plain(chunk):
+    if not isinstance(chunk, FileSlice):
+        return bytes(chunk)
+    view = chunk.file.view(chunk.position, chunk.length)
+    return bytes(view) if view is not None else chunk.file.read_at(chunk.position, chunk.length)
+
+
+def _raise(failure):
+    raise failure
+
+
+def batch(*values, timestamp_ms=1_000, **kwargs):
+    """A record batch of values without keys; a tuple is (key, value)."""
+    entries = [value if isinstance(value, tuple) else (None, value) for value in values]
+    return build_batch(entries, timestamp_ms=timestamp_ms, **kwargs)

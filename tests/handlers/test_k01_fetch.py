@@ -1,0 +1,200 @@
+"""Fetch: what is given at once, what is waited for, and which error each wrong request gets."""
+
+import pytest
+from small_broker import SmallBroker, batch
+
+from protocol_specs.api.k01_fetch import FetchRequest
+from protocol_specs.errors import ErrorCode
+
+NEWEST = 18
+
+
+@pytest.fixture
+def broker():
+    return SmallBroker({"t": 2, "u": 1})
+
+
+def append(broker, *values, topic="t", partition=0, **kwargs):
+    broker.partitions.find(topic, partition).append_as_leader(memoryview(batch(*values, **kwargs)), 1)
+
+
+def request(broker, offsets, *, version=NEWEST, topic="t", bytes_max=1 << 20, **kwargs):
+    """A FetchRequest of {partition: offset}; `of` overrides fields of every partition."""
+    of = kwargs.pop("of", {})
+    known = broker.image.topics.get(topic)
+    topic_id = kwargs.pop("topic_id", known.topic_id if known else b"?" * 16)
+    named = {"topic_id": topic_id} if version >= 13 else {"topic": topic}
+    partitions = [
+        FetchRequest.FetchPartition(partition=index, fetch_offset=offset, partition_max_bytes=bytes_max, **of)
+        for index, offset in offsets.items()
+    ]
+    fields = {"max_wait_ms": 0, "min_bytes": 1, "max_bytes": 1 << 24, **kwargs}
+    topics = [FetchRequest.FetchTopic(**named, partitions=partitions)] if partitions else []
+    return FetchRequest(topics=topics, **fields)
+
+
+def fetch(broker, offsets, *, version=NEWEST, **kwargs):
+    answer = broker.ask(request(broker, offsets, version=version, **kwargs), version)
+    assert answer.error_code == 0
+    return {part.partition_index: part for topic in answer.responses for part in topic.partitions}
+
+
+@pytest.mark.parametrize("version", range(4, NEWEST + 1))
+def test_what_was_appended_is_given_at_every_version(broker, version):
+    records = batch(b"a", b"b")
+    append(broker, b"a", b"b")
+    part = fetch(broker, {0: 0}, version=version)[0]
+    assert (part.error_code, part.high_watermark, part.last_stable_offset) == (0, 2, 2)
+    # Offsets and the leader's epoch were stamped; all that the checksum covers is as it came.
+    assert bytes(part.records)[17:] == bytes(records)[17:]
+
+
+def test_the_batch_that_holds_the_offset_comes_whole(broker):
+    append(broker, b"a", b"b", b"c")
+    append(broker, b"d")
+    assert len(fetch(broker, {0: 2})[0].records) == len(batch(b"a", b"b", b"c")) + len(batch(b"d"))
+
+
+def test_the_first_batch_comes_however_small_the_limits(broker):
+    append(broker, b"a" * 1000)
+    append(broker, b"b" * 1000)
+    size = len(batch(b"a" * 1000))
+    assert len(fetch(broker, {0: 0}, bytes_max=1)[0].records) == size
+    assert len(fetch(broker, {0: 0}, max_bytes=1)[0].records) == size
+
+
+def test_only_the_first_partition_may_exceed_the_limit(broker):
+    append(broker, b"a" * 1000)
+    append(broker, b"b" * 1000, partition=1)
+    given = fetch(broker, {0: 0, 1: 0}, max_bytes=1)
+    assert (len(given[0].records) > 0, len(given[1].records)) == (True, 0)
+
+
+@pytest.mark.parametrize("offset", [-1, 3, 1 << 40])
+def test_an_offset_outside_the_log_is_refused(broker, offset):
+    append(broker, b"a", b"b")
+    assert fetch(broker, {0: offset})[0].error_code == ErrorCode.OFFSET_OUT_OF_RANGE
+
+
+def test_the_end_of_the_log_is_empty_and_no_error(broker):
+    append(broker, b"a")
+    part = fetch(broker, {0: 1})[0]
+    assert (part.error_code, len(part.records)) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("version", "where", "error"),
+    [
+        (12, {"topic": "missing", "offsets": {0: 0}}, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION),
+        (12, {"offsets": {7: 0}}, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION),
+        (13, {"topic": "missing", "offsets": {0: 0}}, ErrorCode.UNKNOWN_TOPIC_ID),
+        (13, {"offsets": {7: 0}}, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION),
+    ],
+)
+def test_a_partition_that_is_not_there_is_refused(broker, version, where, error):
+    (part,) = fetch(broker, version=version, **where).values()
+    assert (part.error_code, part.high_watermark) == (error, -1)
+
+
+def elect(broker, leader_epoch):
+    broker.partitions.find("t", 0).follow_metadata(
+        broker.image.partition("t", 0)._replace(leader_epoch=leader_epoch), min_isr=1
+    )
+
+
+@pytest.mark.parametrize(
+    ("epoch", "error"), [(-1, 0), (5, 0), (4, ErrorCode.FENCED_LEADER_EPOCH), (6, ErrorCode.UNKNOWN_LEADER_EPOCH)]
+)
+def test_the_leader_epoch_is_fenced(broker, epoch, error):
+    elect(broker, 5)
+    assert fetch(broker, {0: 0}, of={"current_leader_epoch": epoch})[0].error_code == error
+
+
+def test_a_fenced_client_is_told_who_leads_from_version_16(broker):
+    elect(broker, 5)
+    told = fetch(broker, {0: 0}, version=16, of={"current_leader_epoch": 4})[0].current_leader
+    assert (told.leader_id, told.leader_epoch) == (1, 5)
+    assert fetch(broker, {0: 0}, version=15, of={"current_leader_epoch": 4})[0].current_leader.leader_id == -1
+
+
+def test_a_reader_from_a_lost_history_is_told_where_it_parts(broker):
+    append(broker, b"a")
+    epoch = broker.partitions.find("t", 0).leader_epoch
+    part = fetch(broker, {0: 5}, version=12, of={"last_fetched_epoch": epoch})[0]
+    assert (part.error_code, part.diverging_epoch.epoch, part.diverging_epoch.end_offset) == (0, epoch, 1)
+    assert len(part.records) == 0
+
+
+def test_a_replica_that_nobody_assigned_is_refused(broker):
+    stated = {"replica_state": FetchRequest.ReplicaState(replica_id=5, replica_epoch=-1)}
+    assert fetch(broker, {0: 0}, **stated)[0].error_code == ErrorCode.NOT_LEADER_OR_FOLLOWER
+
+
+def test_read_committed_gets_an_empty_list_of_aborted_transactions(broker):
+    append(broker, b"a")
+    assert fetch(broker, {0: 0}, isolation_level=1)[0].aborted_transactions == []
+    assert fetch(broker, {0: 0})[0].aborted_transactions is None
+
+
+def test_with_nothing_to_give_the_answer_waits_and_comes_with_the_next_record(broker):
+    asked = broker.start(request(broker, {0: 0}, max_wait_ms=500), NEWEST)
+    assert asked.is_pending
+    append(broker, b"a")
+    assert len(asked.answer().responses[0].partitions[0].records) == len(batch(b"a"))
+
+
+def test_the_wait_ends_with_its_time(broker):
+    asked = broker.start(request(broker, {0: 0}, max_wait_ms=500), NEWEST)
+    broker.clock.advance(499)
+    assert asked.is_pending
+    broker.clock.advance(1)
+    assert len(asked.answer().responses[0].partitions[0].records) == 0
+
+
+def test_min_bytes_are_gathered_over_appends_and_partitions(broker):
+    asked = broker.start(request(broker, {0: 0, 1: 0}, max_wait_ms=500, min_bytes=250), NEWEST)
+    append(broker, b"x" * 100)
+    assert asked.is_pending
+    append(broker, b"x" * 100, partition=1)
+    parts = asked.answer().responses[0].partitions
+    assert [len(part.records) > 0 for part in parts] == [True, True]
+
+
+def test_a_waiting_reader_hears_of_the_end_of_its_topic(broker):
+    from protocol_specs.api.k20_delete_topics import DeleteTopicsRequest
+
+    asked = broker.start(request(broker, {0: 0}, max_wait_ms=500), NEWEST)
+    broker.ask(DeleteTopicsRequest(topic_names=["t"]), 5)
+    assert asked.answer().responses[0].partitions[0].error_code == ErrorCode.UNKNOWN_TOPIC_ID
+
+
+def test_an_abandoned_wait_leaves_nothing_behind(broker):
+    asked = broker.start(request(broker, {0: 0}, max_wait_ms=500), NEWEST)
+    asked.abandon()
+    assert len(broker.partitions.find("t", 0).watches) == 0
+    assert broker.clock.advance(1000) == 0
+
+
+def test_an_error_does_not_wait(broker):
+    assert not broker.start(request(broker, {0: 99}, max_wait_ms=500), NEWEST).is_pending
+
+
+def test_a_session_mentions_only_what_is_new(broker):
+    append(broker, b"a")
+    opened = broker.ask(request(broker, {0: 0, 1: 0}, session_epoch=0), NEWEST)
+    assert opened.session_id > 0
+    assert len(opened.responses[0].partitions) == 2
+    again = broker.ask(request(broker, {}, session_id=opened.session_id, session_epoch=1), NEWEST)
+    # Partition 0 is still asked for from offset 0, so it gives its record again; partition 1 has no news.
+    assert [part.partition_index for part in again.responses[0].partitions] == [0]
+
+
+def test_a_session_error_answers_for_the_whole(broker):
+    answer = broker.ask(request(broker, {}, session_id=77, session_epoch=4), NEWEST)
+    assert answer.error_code == ErrorCode.FETCH_SESSION_ID_NOT_FOUND
+
+
+def test_a_stopping_broker_may_answer_early(broker):
+    asked = broker.start(request(broker, {0: 0}, max_wait_ms=500), NEWEST)
+    asked._result.hurry()
+    assert len(asked.answer().responses[0].partitions[0].records) == 0
