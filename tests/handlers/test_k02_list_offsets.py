@@ -1,0 +1,109 @@
+"""ListOffsets: by timestamp and at the ends, at every version."""
+
+import pytest
+from small_broker import SmallBroker, batch
+
+from protocol_specs.api.k02_list_offsets import ListOffsetsRequest
+from protocol_specs.errors import ErrorCode
+
+NEWEST = 11
+LATEST, EARLIEST, LARGEST = -1, -2, -3
+
+
+@pytest.fixture
+def broker():
+    """t-0 holds offsets 0 to 5 with timestamps 100, 300, 200, 200, 400, 350."""
+    broker = SmallBroker({"t": 2})
+    log = broker.partitions.find("t", 0)
+    for times in ([100, 300], [200, 200], [400, 350]):
+        entries = [(None, b"v", (), time) for time in times]
+        log.append_as_leader(memoryview(batch(*entries)), 1)
+    return broker
+
+
+def ask(broker, *timestamps, version=NEWEST, topic="t", partition=0, epoch=-1, **kwargs):
+    request = ListOffsetsRequest(
+        replica_id=-1,
+        topics=[
+            ListOffsetsRequest.ListOffsetsTopic(
+                name=topic,
+                partitions=[
+                    ListOffsetsRequest.ListOffsetsPartition(
+                        partition_index=partition, timestamp=timestamp, current_leader_epoch=epoch
+                    )
+                    for timestamp in timestamps
+                ],
+            )
+        ],
+        **kwargs,
+    )
+    return broker.ask(request, version).topics[0].partitions
+
+
+@pytest.mark.parametrize("version", range(1, NEWEST + 1))
+@pytest.mark.parametrize(("timestamp", "offset"), [(LATEST, 6), (EARLIEST, 0)])
+def test_the_ends_are_known_at_every_version(broker, version, timestamp, offset):
+    (found,) = ask(broker, timestamp, version=version)
+    assert (found.error_code, found.offset, found.timestamp) == (0, offset, -1)
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "offset", "found_timestamp"),
+    [(0, 0, 100), (100, 0, 100), (101, 1, 300), (300, 1, 300), (301, 4, 400), (400, 4, 400), (401, -1, -1)],
+)
+def test_a_timestamp_finds_the_first_record_that_is_as_young(broker, timestamp, offset, found_timestamp):
+    (found,) = ask(broker, timestamp)
+    assert (found.error_code, found.offset, found.timestamp) == (0, offset, found_timestamp)
+
+
+def test_the_largest_timestamp_names_its_record(broker):
+    (found,) = ask(broker, LARGEST)
+    assert (found.offset, found.timestamp) == (4, 400)
+
+
+def test_an_empty_log_has_no_largest_timestamp(broker):
+    (found,) = ask(broker, LARGEST, partition=1)
+    assert (found.error_code, found.offset, found.timestamp) == (0, -1, -1)
+
+
+@pytest.mark.parametrize(("timestamp", "since"), [(LARGEST, 7), (-4, 8), (-5, 9), (-6, 11)])
+def test_a_special_timestamp_is_unknown_before_its_version(broker, timestamp, since):
+    (before,) = ask(broker, timestamp, version=since - 1)
+    assert before.error_code == ErrorCode.UNSUPPORTED_VERSION
+    (now,) = ask(broker, timestamp, version=since)
+    assert now.error_code == 0
+
+
+def test_without_tiers_all_is_local_and_nothing_is_remote(broker):
+    assert ask(broker, -4)[0].offset == 0
+    assert ask(broker, -5)[0].offset == -1
+
+
+def test_the_leader_epoch_comes_along_from_version_4(broker):
+    epoch = broker.partitions.find("t", 0).leader_epoch
+    assert ask(broker, LATEST, version=4)[0].leader_epoch == epoch
+    assert ask(broker, LATEST, version=3)[0].leader_epoch == -1
+
+
+def test_what_is_not_replicated_is_not_found(broker):
+    partition = broker.partitions.find("t", 0)
+    partition.high_watermark = 2
+    assert ask(broker, LATEST)[0].offset == 2
+    assert ask(broker, 301)[0].offset == -1
+
+
+@pytest.mark.parametrize(
+    ("where", "error"),
+    [
+        ({"topic": "missing"}, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION),
+        ({"partition": 2}, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION),
+        ({"epoch": 99}, ErrorCode.UNKNOWN_LEADER_EPOCH),
+    ],
+)
+def test_a_wrong_partition_or_epoch_is_refused(broker, where, error):
+    (found,) = ask(broker, LATEST, **where)
+    assert (found.error_code, found.offset) == (error, -1)
+
+
+def test_a_partition_named_twice_is_an_invalid_request(broker):
+    assert {found.error_code for found in ask(broker, LATEST, EARLIEST)} == {ErrorCode.INVALID_REQUEST}
