@@ -82,8 +82,7 @@ class GroupCoordinators:
         if partition is None or not partition.is_leader:
             return
         shard = GroupShard(self._settings, self._node.entropy.uuid)
-        batch_bytes_max = self._node.topic_settings(OFFSETS_TOPIC).max_message_bytes
-        runner = self._runners[index] = ShardRunner(partition, shard, self._node.clock, batch_bytes_max)
+        runner = self._runners[index] = ShardRunner(partition, shard, self._node.clock)
         runner.load()
 
     def _remove_offsets_of(self, topics: list[DeletedTopic]) -> None:

@@ -71,18 +71,16 @@ class ShardRunner:
         "_load_position",
         "_load_timer",
         "_timers",
-        "batch_bytes_max",
         "leader_epoch",
         "partition",
         "shard",
         "state",
     )
 
-    def __init__(self, partition: Partition, shard: GroupShard, clock: Clock, batch_bytes_max: int) -> None:
+    def __init__(self, partition: Partition, shard: GroupShard, clock: Clock) -> None:
         self.partition = partition
         self.leader_epoch = partition.leader_epoch
         self.shard = shard
-        self.batch_bytes_max = batch_bytes_max
         self.state = RunnerState.LOADING
         self._clock = clock
         self._timers: dict[TimerKey, Timer] = {}
@@ -110,24 +108,25 @@ class ShardRunner:
                 extra={"partition": str(self.partition), "offset": self._load_position, "reason": str(error)},
             )
             return
-        if self._load_position < end and self.state is RunnerState.LOADING:
+        if self._load_position < end:
             self._load_timer = self._clock.call_at(self._clock.monotonic_ms(), self.load)
-        elif self.state is RunnerState.LOADING:
-            self.state = RunnerState.ACTIVE
-            self.partition.watches.add(self, self.progressed)
-            if self.shard.groups:
-                log.info("groups loaded", extra={"partition": str(self.partition), "groups": len(self.shard.groups)})
-            self.run(self.shard.loaded(self.now()))
+            return
+        self.state = RunnerState.ACTIVE
+        self.partition.watches.add(self, self.progressed)
+        if self.shard.groups:
+            log.info("groups loaded", extra={"partition": str(self.partition), "groups": len(self.shard.groups)})
+        self.run(self.shard.loaded(self.now()))
 
     def _replay_some(self, position: int, end: int) -> int:
-        """Replay at least one batch from offset `position`; the offset to go on from, `end` when all is read."""
-        if position >= end:
-            return end
-        read = self.partition.log.read(position, LOAD_BYTES, end)
-        if isinstance(read, Refused) or not len(read.records):
-            raise CorruptRecords(f"nothing to read at {position} of {end}: {read}")
-        for batch in iterate_batches(_bytes_of(read.records)):
-            position = self._replay_batch(batch)
+        """Replay some LOAD_BYTES from offset `position`, over as many segments; the offset to go on from."""
+        left = LOAD_BYTES
+        while position < end and left > 0:
+            read = self.partition.log.read(position, left, end)
+            if isinstance(read, Refused) or not len(read.records):
+                raise CorruptRecords(f"nothing to read at {position} of {end}: {read}")
+            left -= len(read.records)
+            for batch in iterate_batches(_bytes_of(read.records)):
+                position = self._replay_batch(batch)
         return position
 
     def _replay_batch(self, batch: memoryview) -> int:
@@ -177,7 +176,7 @@ class ShardRunner:
     def _append(self, persist: Persist) -> None:
         now = self.now()
         batch = build_batch(persist.records, timestamp_ms=now.wall_ms)
-        if len(batch) > self.batch_bytes_max:
+        if len(batch) > self.partition.log.settings.max_message_bytes:
             self.run(persist.refused(ErrorCode.MESSAGE_TOO_LARGE, now))
             return
         outcome = self.partition.append_as_leader(memoryview(batch), -1, Origin.COORDINATOR)
