@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from compat.environments import LOGS
 from compat.reference.apache_kafka import Node
 
 HOST = "127.0.0.1"
@@ -45,6 +46,9 @@ class Target(Protocol):
     def restart(self) -> None:
         """Start it again on the same port and data, and wait until it answers."""
 
+    def last_words(self) -> str:
+        """The last line it printed, or nothing: asked when it is gone and nobody killed it."""
+
 
 class BrokerDiedError(RuntimeError):
     """A broker of ours didn't come up; the message ends with what it printed last."""
@@ -69,14 +73,19 @@ class ForeignBroker:
         """Refused."""
         raise AssertionError("a foreign broker can't be restarted")
 
+    def last_words(self) -> str:
+        """Unknown here."""
+        return ""
+
 
 class KbrokerProcess:
     """`python -m kbroker serve` on a folder; port 0 at first, the port it got ever after."""
 
     name = "kbroker"
 
-    def __init__(self, folder: Path, settings: Mapping[str, str] = SETTINGS) -> None:
+    def __init__(self, folder: Path, log: Path, settings: Mapping[str, str] = SETTINGS) -> None:
         self._folder = folder
+        self._log = log
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
         self.bootstrap = f"{HOST}:0"
@@ -122,12 +131,12 @@ class KbrokerProcess:
         except subprocess.TimeoutExpired:
             self.kill()
 
-    @property
-    def _log(self) -> Path:
-        return self._folder / "kbroker.log"
+    def last_words(self) -> str:
+        """The last line of its output."""
+        return self._log_tail(1)
 
-    def _log_tail(self) -> str:
-        return "\n".join(self._log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
+    def _log_tail(self, count: int = LOG_TAIL_LINES) -> str:
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-count:])
 
 
 class KafkaProcess:
@@ -154,12 +163,19 @@ class KafkaProcess:
         self._node.start()
         self._node.wait_until_ready()
 
+    def last_words(self) -> str:
+        """The last line of its output."""
+        return "".join(self._node.log_tail().splitlines()[-1:])
+
 
 @contextmanager
 def kbroker() -> Iterator[KbrokerProcess]:
-    """Our broker on a temporary folder, stopped and removed at the end."""
+    """Our broker on a temporary folder, stopped and removed at the end; its output stays among the logs."""
     folder = Path(tempfile.mkdtemp(prefix="compat-kbroker-"))
-    broker = KbrokerProcess(folder)
+    LOGS.mkdir(parents=True, exist_ok=True)
+    log = LOGS / "kbroker.log"
+    log.unlink(missing_ok=True)
+    broker = KbrokerProcess(folder, log)
     try:
         broker.start()
         yield broker

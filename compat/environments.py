@@ -15,6 +15,8 @@ from pathlib import Path
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 CACHE = PROJECT_ROOT / ".cache" / "compat"
+#: What drivers and our broker print; overwritten by the next run.
+LOGS = CACHE / "logs"
 DRIVERS = Path(__file__).with_name("drivers")
 #: A cold cache loads some 60 MB; ten minutes allow for a slow line.
 BUILD_TIMEOUT_S = 600.0

@@ -17,11 +17,10 @@ from compat.brokers import Target
 from compat.cell import Cell, CheckFailedError, SkippedError
 from compat.clients import Client
 from compat.driver_process import DriverError, DriverProcess
-from compat.environments import CACHE, BuildFailedError, Command, UnavailableError
+from compat.environments import LOGS, BuildFailedError, Command, UnavailableError
 from compat.scenarios import Scenario
 
 Status = Literal["pass", "fail", "skip"]
-LOGS = CACHE / "logs"
 
 
 @dataclass(frozen=True)
@@ -88,10 +87,11 @@ class ClientSession:
         try:
             wire.advertised(self._target.bootstrap)
         except wire.WireError as problem:
+            words = self._target.last_words()
             if self._target.why_not_restartable() is None:
                 self._target.kill()
                 self._target.restart()
-            return f" (and the broker is gone: {problem})"
+            return f" (and the broker is gone: {problem}{'; it said: ' if words else ''}{words})"
         return ""
 
 

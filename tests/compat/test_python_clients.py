@@ -46,6 +46,10 @@ class Ours:
         """On the same port and data."""
         self._process.restart()
 
+    def last_words(self) -> str:
+        """The last line of its output."""
+        return "".join(self._process.output().splitlines()[-1:])
+
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ours]:
