@@ -119,7 +119,7 @@ class GroupMachine(RuleBasedStateMachine):
         for member_id in [member_id for member_id in group.members if member_id != group.leader][:count]:
             self.world.sync(member_id, group.generation)
         if leader_too and group.leader is not None:
-            self.world.sync(group.leader, group.generation, {member_id: b"assigned" for member_id in group.members})
+            self.world.sync(group.leader, group.generation, dict.fromkeys(group.members, b"assigned"))
 
     @rule(number=st.integers(0, 3), is_late=st.booleans())
     def member_syncs(self, number: int, is_late: bool) -> None:
