@@ -147,11 +147,10 @@ class ShardRunner:
     def run(self, effects: list[Effect]) -> None:
         """Do what the shard wants done, in order."""
         for effect in effects:
-            kind = type(effect)
-            if kind is Reply:
-                effect.waiter(effect.answer)  # type: ignore[union-attr]  # `kind` says so; isinstance costs more
-            elif kind is Persist:
-                self._append(effect)  # type: ignore[arg-type]  # as above
+            if isinstance(effect, Reply):
+                effect.waiter(effect.answer)
+            elif isinstance(effect, Persist):
+                self._append(effect)
             else:
                 self._run_rare(effect)
 
