@@ -6,6 +6,9 @@ from compat.cell import Cell, expect, expect_contents
 from compat.record import Record
 from compat.scenarios.registry import scenario
 
+#: What a broker still does in the background for new partitions meets their removal in one of a few rounds.
+CHURN_ROUNDS = 6
+
 
 @scenario("topic-lifecycle", needs=("admin",))
 def topic_lifecycle(cell: Cell) -> None:
@@ -37,3 +40,16 @@ def auto_create(cell: Cell) -> None:
     cell.produce(topic, [record])
     expect_contents(cell.consume(topic, 1), [record])
     expect(topic in cell.do("list_topics")["topics"], True, "the topic is listed")
+
+
+@scenario("topic-churn", needs=("admin",))
+def topic_churn(cell: Cell) -> None:
+    """Topics are deleted right behind their first records, one after the other, and the broker goes on."""
+    for number in range(CHURN_ROUNDS):
+        topic = cell.name("churn")
+        cell.do("create_topic", topic=topic, partitions=8)
+        cell.produce(topic, [Record(b"%d" % number, key=b"k", partition=partition) for partition in range(8)])
+        cell.do("delete_topic", topic=topic)
+    topic = cell.topic()
+    cell.produce(topic, [Record(b"after", key=b"k")])
+    expect_contents(cell.consume(topic, 1), [Record(b"after", key=b"k")])
