@@ -42,10 +42,6 @@ if TYPE_CHECKING:
 SECURITY_PROTOCOLS: Final = {"PLAINTEXT": 0, "SSL": 1, "SASL_PLAINTEXT": 2, "SASL_SSL": 3}
 MEMORY_DATA_DIR: Final = "/kbroker"
 
-QUEUED_WRITE_WAITS: Final = 400
-QUEUED_WRITE_WAIT_S: Final = 0.005
-"""A stop waits two seconds at most for writes that the disk has taken but not finished."""
-
 log = logging.getLogger("kbroker.broker")
 
 
@@ -112,7 +108,8 @@ class Broker:
                 await connections.drain()
                 nursery.cancel_scope.cancel()
             self._resign()
-            await self._close(directory, clean=self._failure is None)
+            if self._failure is None:
+                self._close(world, directory)
         finally:
             # After a failure or abort(): unlock, and leave the rest to recovery.
             directory.close(clean=False)
@@ -175,17 +172,11 @@ class Broker:
         self._housekeeping.stop()
         self.groups.stop()
 
-    async def _close(self, directory: LogDirectory, *, clean: bool) -> None:
-        """Flush and mark, or just let go. Accepted writes that are still queued get a moment to finish."""
-        if clean:
-            for _ in range(QUEUED_WRITE_WAITS):
-                if not directory.has_queued_writes:
-                    break
-                await trio.sleep(QUEUED_WRITE_WAIT_S)
-            epoch = self.image.brokers[self.node_id].epoch
-            directory.close(clean=True, high_watermarks=self._hosting.high_watermarks(), broker_epoch=epoch)
-        else:
-            directory.close(clean=False)
+    def _close(self, world: World, directory: LogDirectory) -> None:
+        """Flush, checkpoint, mark clean. Nobody is served any more, so this may block."""
+        world.disk.drain()
+        epoch = self.image.brokers[self.node_id].epoch
+        directory.close(clean=True, high_watermarks=self._hosting.high_watermarks(), broker_epoch=epoch)
 
     def _offline(self, failure: DiskFailure) -> None:
         """Every partition of the directory refuses from now on."""

@@ -149,6 +149,9 @@ class Disk(Protocol):
         unchanged until `done(failure)` is called on the state's thread; queued writes of one disk finish in order.
         """
 
+    def drain(self) -> None:
+        """Wait until queued writes and work are over, and run their completions now. Blocks: for a stop only."""
+
     def close(self) -> None:
         """Finish what is queued and join the threads; the disk is not used afterwards."""
 
