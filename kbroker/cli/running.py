@@ -13,19 +13,44 @@ from collections.abc import AsyncIterator, Callable
 import trio
 
 from kbroker.broker import Broker
-from kbroker.cli.main import EXIT_STARTUP, CommandFailed
+from kbroker.cli.main import EXIT_FAILED, EXIT_STARTUP, CommandFailed
 from kbroker.config import BrokerConfig
+from kbroker.controller.registration import UnsupportedMetadataVersion
+from kbroker.log.checkpoints import CorruptCheckpoint
+from kbroker.log.meta_properties import ForeignDirectory
+from kbroker.log.partition_log import InconsistentTopicId
+from kbroker.metadata.delta import InconsistentRecord
+from kbroker.metadata.records import UnknownRecord
+from kbroker.quorum.election import ElectionUnreadable
+from kbroker.quorum.solo import NotSolo
 from kbroker.real.network import PortTaken
 from kbroker.real.process import leave_at_once
+from kbroker.record.compression import CorruptRecords
 from kbroker.world import DirectoryLocked, DiskFailure
 
 log = logging.getLogger("kbroker.serve")
+
+CANNOT_SERVE = (
+    PortTaken,
+    DirectoryLocked,
+    DiskFailure,
+    ForeignDirectory,
+    InconsistentTopicId,
+    CorruptCheckpoint,
+    CorruptRecords,
+    UnknownRecord,
+    InconsistentRecord,
+    ElectionUnreadable,
+    NotSolo,
+    UnsupportedMetadataVersion,
+)
+"""What the machine or the data directory can have against serving; each says what and where in one line."""
 
 
 def run_broker(config: BrokerConfig, announce: Callable[[Broker], None], forced_exit: int) -> int:
     """Serve until stopped; 0, or `forced_exit` after a second signal. `announce` is called once clients can connect.
 
-    Raises CommandFailed (exit code 3) when the broker can't start.
+    Raises CommandFailed when it can't start (exit code 3) or go on (1).
     """
     return trio.run(_serve, Broker(config), announce, forced_exit)
 
@@ -44,17 +69,25 @@ async def _serve(broker: Broker, announce: Callable[[Broker], None], forced_exit
 
 
 async def _run(broker: Broker, announce: Callable[[Broker], None], failures: list[CommandFailed]) -> None:
-    """Run to the end; what kept the broker from starting goes to `failures`, past any exception group."""
+    """Run to the end; what kept the broker from serving goes to `failures`, past any exception group."""
+    exit_code = EXIT_STARTUP
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(broker.run)
+            exit_code = EXIT_FAILED
             try:
                 announce(broker)
             except CommandFailed as failure:
                 failures.append(failure)
                 broker.stop()
-    except* (PortTaken, DirectoryLocked, DiskFailure) as group:
-        failures.append(CommandFailed(str(group.exceptions[0]), EXIT_STARTUP))
+    except* CANNOT_SERVE as group:
+        failures.append(CommandFailed(str(_first(group)), exit_code))
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first exception in a group of groups."""
+    found = group.exceptions[0]
+    return _first(found) if isinstance(found, BaseExceptionGroup) else found
 
 
 async def _obey(broker: Broker, signals: AsyncIterator[int], obeyed: list[int], forced_exit: int) -> None:

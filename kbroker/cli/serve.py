@@ -12,11 +12,11 @@ import click
 
 import kbroker
 from kbroker.cli.logs import set_up_logging
-from kbroker.cli.main import EXIT_FAILED, EXIT_STARTUP, CommandFailed
+from kbroker.cli.main import EXIT_CONFIG, EXIT_FAILED, EXIT_STARTUP, CommandFailed
 from kbroker.cli.settings import Flags, load_config, printed_config
 from kbroker.config import BrokerConfig
 from kbroker.config.modes import MODE_SUMMARIES, MODES
-from kbroker.real.files import FileUnreadable, absolute, remove, replace_text
+from kbroker.real.files import FileUnreadable, absolute, check_replaceable, remove, replace_text
 from kbroker.real.process import process_id
 
 log = logging.getLogger("kbroker.serve")
@@ -49,8 +49,10 @@ def serve(mode: str, **given: Any) -> int:
         return 0
     if mode not in MODES:
         raise click.BadParameter(f"{mode!r} is not one of {', '.join(MODES)}, help", param_hint="'--mode'")
-    flags = Flags(mode, *(given[name] for name in Flags._fields[1:]))
-    config = load_config(flags)
+    try:
+        config = load_config(Flags(mode, *(given[name] for name in Flags._fields[1:])))
+    except FileUnreadable as error:
+        raise CommandFailed(str(error), EXIT_CONFIG) from error
     if given["print_config"]:
         click.echo(printed_config(config))
         return 0
@@ -80,18 +82,19 @@ def serve_until_stopped(config: BrokerConfig, ready_file: str | None) -> int:
     from kbroker.cli.running import run_broker
 
     if ready_file is not None:
-        _forget(ready_file)
+        _prepare(ready_file)
     try:
         return run_broker(config, lambda broker: _announce(broker, config, ready_file), FORCED_EXIT)
     finally:
         if ready_file is not None:
-            _forget(ready_file)
+            remove(ready_file)
 
 
-def _forget(ready_file: str) -> None:
-    """A ready file must never outlive the broker it speaks of."""
+def _prepare(ready_file: str) -> None:
+    """A ready file must never outlive the broker it speaks of; and one that can't be written is told at once."""
     try:
         remove(ready_file)
+        check_replaceable(ready_file)
     except FileUnreadable as error:
         raise CommandFailed(str(error), EXIT_STARTUP) from error
 

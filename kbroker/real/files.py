@@ -62,6 +62,17 @@ def replace_text(path: str, text: str) -> None:
         raise FileUnreadable(path, error) from error
 
 
+def check_replaceable(path: str) -> None:
+    """See that `replace_text` could write `path`, by making and removing its unfinished file. Raises FileUnreadable."""
+    unfinished = f"{path}.{os.getpid()}.tmp"
+    try:
+        with open(unfinished, "w", encoding="utf-8"):
+            pass
+    except OSError as error:
+        raise FileUnreadable(path, error) from error
+    remove(unfinished)
+
+
 def remove(path: str) -> None:
     """Remove a file; harmless when there is none."""
     try:
