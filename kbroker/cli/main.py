@@ -16,6 +16,7 @@ import click
 import kbroker
 from kbroker.config import ConfigError
 from kbroker.real.files import FileUnreadable
+from kbroker.real.process import forget_stdout
 
 EXIT_FAILED: Final = 1
 EXIT_STARTUP: Final = 3
@@ -87,6 +88,7 @@ def run(arguments: list[str] | None = None) -> int:
     except CommandFailed as error:
         return _complain(str(error), error.exit_code)
     except BrokenPipeError:
+        forget_stdout()
         return EXIT_FAILED
     return code if isinstance(code, int) else 0
 

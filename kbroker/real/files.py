@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from mmap import ACCESS_READ, mmap
 
 
@@ -34,20 +32,14 @@ def read_bytes(path: str) -> bytes:
         raise FileUnreadable(path, error) from error
 
 
-@contextmanager
-def mapped(path: str) -> Iterator[memoryview]:
-    """The bytes of a file without reading them all; valid inside the block. Raises FileUnreadable."""
+def mapped(path: str) -> memoryview:
+    """The bytes of a file without reading them all; unmapped when the last view is gone. Raises FileUnreadable."""
     try:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
-            contents = mmap(file.fileno(), 0, access=ACCESS_READ) if size else None
+            return memoryview(mmap(file.fileno(), 0, access=ACCESS_READ) if size else b"")
     except OSError as error:
         raise FileUnreadable(path, error) from error
-    if contents is None:
-        yield memoryview(b"")
-        return
-    with contents, memoryview(contents) as view:
-        yield view
 
 
 def replace_text(path: str, text: str) -> None:

@@ -30,9 +30,11 @@ def leave_at_once(code: int) -> NoReturn:
     os._exit(code)
 
 
-def parent_id() -> int:
-    """The number of the process that started this one."""
-    return os.getppid()
+def forget_stdout() -> None:
+    """Let what is still unwritten go nowhere: the reader of our output has left."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 class ChildProcess:

@@ -32,11 +32,10 @@ def _show(path: str, form: str, reader: Reader) -> None:
     """Print the rows of a file. Raises CommandFailed where the file is damaged."""
     from kbroker.cli.dump.damage import DAMAGE
 
-    with mapped(path) as view:
-        try:
-            print_rows(reader(view), form)
-        except DAMAGE as damage:
-            raise CommandFailed(f"{path}: {damage}") from None
+    try:
+        print_rows(reader(mapped(path)), form)
+    except DAMAGE as damage:
+        raise CommandFailed(f"{path}: {damage}") from None
 
 
 @dump.command()
