@@ -5,7 +5,6 @@ Bytes: int16 version, then the fields.
 
 from protocol_specs.grammar import Bool, Message, String
 
-# fmt: off
 DefaultPrincipalData = Message("DefaultPrincipalData", versions="0", flexible="0+")(
     "type" / String,               # kind of principal: "User"
     "name" / String,               # the principal's name

@@ -26,7 +26,6 @@ from protocol_specs.grammar import (
     TopicName,
 )
 
-# fmt: off
 ListOffsetsRequest = Message("ListOffsetsRequest", key=2, versions="0-11", flexible="6+")(
     "replica_id" / NodeId,                        # -1 consumer, -2 debugging consumer, else a broker
     "isolation_level" / Int8(since=2),  # 0 read uncommitted, 1 read committed: no further than stable (KIP-98)

@@ -25,46 +25,47 @@ from protocol_specs.grammar import (
     TopicName,
 )
 
-NOT_ASKED = -(1 << 31)
-"""Authorized operations that nobody asked for."""
-
-# fmt: off
 MetadataRequest = Message("MetadataRequest", key=3, versions="0-13", flexible="9+")(
-    "topics" / Array(Struct("MetadataRequestTopic")(     # null means all; see above for v0
-        "topic_id" / TopicId(since=10, ignorable=True),  # the topic's uuid, zero when asked for by name
-        "name" / TopicName(nullable_since=10),           # the topic's name, null when asked for by id
+    "topics" / Array(Struct("MetadataRequestTopic")(  # null for all topics; before v1 empty means all
+        "topic_id" / TopicId(since=10, ignorable=True),  # the topic's uuid, zero when the name names it
+        "name" / TopicName(nullable_since=10),           # the topic's name, null when the id names it
     ), nullable_since=1),
-    "allow_auto_topic_creation" / Bool(since=4, default=True),       # may the broker create what is missing?
-    "include_cluster_authorized_operations" / Bool(since=8, until=10),  # of the cluster (KIP-430)
-    "include_topic_authorized_operations" / Bool(since=8),              # of each topic (KIP-430)
+    # may the broker create what is missing? Before v4 always
+    "allow_auto_topic_creation" / Bool(since=4, default=True),
+    "include_cluster_authorized_operations" / Bool(since=8, until=10),  # fill in cluster_authorized_operations
+    "include_topic_authorized_operations" / Bool(since=8),  # fill in topic_authorized_operations
 )
 
 MetadataResponse = Message("MetadataResponse", key=3, versions="0-13", flexible="9+")(
-    "throttle_time_ms" / DurationMs(since=3, ignorable=True),  # ms that a quota delays this client
-    "brokers" / Array(Struct("MetadataResponseBroker")(  # every broker that is alive
-        "node_id" / NodeId,  # the broker
-        "host" / HostName,   # where to connect
-        "port" / Int32,      # and on which port
-        "rack" / Nullable(String, since=1, default=None, ignorable=True),  # its rack, null when it has none
+    "throttle_time_ms" / DurationMs(since=3, ignorable=True),  # ms the client is asked to wait: its quota was exceeded
+    "brokers" / Array(Struct("MetadataResponseBroker")(        # the brokers that are alive
+        "node_id" / NodeId,                                                # the node's id
+        "host" / HostName,                                                 # where to connect: host name or address
+        "port" / Int32,                                                    # where to connect: port
+        "rack" / Nullable(String, since=1, default=None, ignorable=True),  # the broker's rack, null when it has none
     )),
-    "cluster_id" / Nullable(String, since=2, default=None, ignorable=True),  # which cluster this is (KIP-78)
-    "controller_id" / NodeId(since=1, default=-1, ignorable=True),  # where to send changes, -1 unknown
-    "topics" / Array(Struct("MetadataResponseTopic")(    # one entry per topic
-        "error_code" / ErrorCode,                        # 0, or why nothing is known (errors.py)
-        "name" / TopicName(nullable_since=12),           # the topic's name, null for an unknown id
-        "topic_id" / TopicId(since=10, ignorable=True),  # the topic's uuid, zero for an unknown name (KIP-516)
-        "is_internal" / Bool(since=1, ignorable=True),   # is it one of Kafka's own?
+    "cluster_id" / Nullable(String, since=2, default=None, ignorable=True),  # the cluster's id, null when unknown
+    # the controller's node id; a random broker where KRaft hides it, -1 unknown
+    "controller_id" / NodeId(since=1, default=-1, ignorable=True),
+    "topics" / Array(Struct("MetadataResponseTopic")(  # one entry per topic
+        "error_code" / ErrorCode,                                  # 0, or why this was refused (errors.py)
+        "name" / TopicName(nullable_since=12),                     # the topic's name, null when an id was unknown
+        "topic_id" / TopicId(since=10, ignorable=True),            # the topic's uuid (KIP-516)
+        "is_internal" / Bool(since=1, ignorable=True),             # whether the topic is Kafka's own
         "partitions" / Array(Struct("MetadataResponsePartition")(  # one entry per partition
-            "error_code" / ErrorCode,         # 0, or LEADER_NOT_AVAILABLE and the like (errors.py)
+            "error_code" / ErrorCode,         # 0, or why this was refused (errors.py)
             "partition_index" / PartitionId,  # the partition's number in its topic
-            "leader_id" / NodeId,             # its leader, -1 none
-            "leader_epoch" / LeaderEpoch(since=7, default=-1, ignorable=True),  # the leader's epoch (KIP-320)
-            "replica_nodes" / Array(NodeId),  # every broker that has a replica
-            "isr_nodes" / Array(NodeId),      # those that are in sync
-            "offline_replicas" / Array(NodeId, since=5, ignorable=True),  # those that are not alive (KIP-112)
+            "leader_id" / NodeId,             # the leader's node id, -1 for none or unknown
+            # the leader's term for this partition, -1 unknown
+            "leader_epoch" / LeaderEpoch(since=7, default=-1, ignorable=True),
+            "replica_nodes" / Array(NodeId),  # every replica, the preferred leader first
+            "isr_nodes" / Array(NodeId),      # the replicas in sync
+            "offline_replicas" / Array(NodeId, since=5, ignorable=True),  # replicas that are down or whose disk failed
         )),
-        "topic_authorized_operations" / Int32(since=8, default=NOT_ASKED),  # bits by AclOperation (KIP-430)
+        # bit set of ACL operations the caller may do, or int32 minimum
+        "topic_authorized_operations" / Int32(since=8, default=-2147483648),
     )),
-    "cluster_authorized_operations" / Int32(since=8, until=10, default=NOT_ASKED),  # bits by AclOperation
-    "error_code" / ErrorCode(since=13, ignorable=True),  # of the whole answer (errors.py)
+    # bit set of ACL operations the caller may do, or int32 minimum
+    "cluster_authorized_operations" / Int32(since=8, until=10, default=-2147483648),
+    "error_code" / ErrorCode(since=13, ignorable=True),  # 0, or why this was refused (errors.py)
 )

@@ -26,7 +26,6 @@ from protocol_specs.grammar import (
     TopicName,
 )
 
-# fmt: off
 OffsetCommitRequest = Message("OffsetCommitRequest", key=8, versions="0-10", flexible="8+")(
     "group_id" / GroupId,                                 # the group
     # generation or epoch; -1 outside any group

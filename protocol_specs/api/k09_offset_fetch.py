@@ -25,7 +25,6 @@ from protocol_specs.grammar import (
     TopicName,
 )
 
-# fmt: off
 OffsetFetchRequest = Message("OffsetFetchRequest", key=9, versions="0-10", flexible="6+")(
     "group_id" / GroupId(until=7),                       # the group whose offsets are asked for
     "topics" / Array(Struct("OffsetFetchRequestTopic")(  # null for every topic with an offset

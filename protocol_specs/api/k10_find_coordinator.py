@@ -19,7 +19,6 @@ from protocol_specs.grammar import (
     Struct,
 )
 
-# fmt: off
 FindCoordinatorRequest = Message("FindCoordinatorRequest", key=10, versions="0-6", flexible="3+")(
     "key" / String(until=3),                      # a group id or transactional id
     "key_type" / Int8(since=1),  # 0 group, 1 transactional id, 2 share-partition "group:topicId:partition"

@@ -22,7 +22,6 @@ from protocol_specs.grammar import (
     Struct,
 )
 
-# fmt: off
 JoinGroupRequest = Message("JoinGroupRequest", key=11, versions="0-9", flexible="6+")(
     "group_id" / GroupId,                                    # the group
     "session_timeout_ms" / DurationMs,                       # ms without a heartbeat until the member is thrown out

@@ -5,7 +5,6 @@ v1 adds throttling, v2 answers before it throttles; v3 static members (KIP-345);
 
 from protocol_specs.grammar import DurationMs, ErrorCode, GroupId, Int32, MemberId, Message, Nullable, String
 
-# fmt: off
 HeartbeatRequest = Message("HeartbeatRequest", key=12, versions="0-4", flexible="4+")(
     "group_id" / GroupId,     # the group
     "generation_id" / Int32,  # the group's generation; a new one with each rebalance

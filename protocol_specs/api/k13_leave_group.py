@@ -6,7 +6,6 @@ is flexible; v5 takes a reason for each (KIP-800).
 
 from protocol_specs.grammar import Array, DurationMs, ErrorCode, GroupId, MemberId, Message, Nullable, String, Struct
 
-# fmt: off
 LeaveGroupRequest = Message("LeaveGroupRequest", key=13, versions="0-5", flexible="4+")(
     "group_id" / GroupId,                        # the group
     "member_id" / MemberId(until=2),             # who within the group; "" before the first join

@@ -18,7 +18,6 @@ from protocol_specs.grammar import (
     Struct,
 )
 
-# fmt: off
 SyncGroupRequest = Message("SyncGroupRequest", key=14, versions="0-5", flexible="4+")(
     "group_id" / GroupId,     # the group
     "generation_id" / Int32,  # the group's generation; a new one with each rebalance

@@ -21,7 +21,6 @@ from protocol_specs.grammar import (
     Struct,
 )
 
-# fmt: off
 DescribeGroupsRequest = Message("DescribeGroupsRequest", key=15, versions="0-6", flexible="5+")(
     "groups" / Array(GroupId),                        # the groups to describe
     "include_authorized_operations" / Bool(since=3),  # fill in authorized_operations

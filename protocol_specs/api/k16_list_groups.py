@@ -6,7 +6,6 @@ v1 adds throttling, v2 answers before it throttles; v3 is flexible; v4 filters b
 
 from protocol_specs.grammar import Array, DurationMs, ErrorCode, GroupId, Message, String, Struct
 
-# fmt: off
 ListGroupsRequest = Message("ListGroupsRequest", key=16, versions="0-5", flexible="3+")(
     "states_filter" / Array(String, since=4),  # wanted states, empty for all (KIP-518)
     "types_filter" / Array(String, since=5),   # wanted types, empty for all (KIP-848)

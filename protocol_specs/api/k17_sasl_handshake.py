@@ -6,7 +6,6 @@ clients negotiate its version wrongly (KAFKA-9577).
 
 from protocol_specs.grammar import Array, ErrorCode, Message, String
 
-# fmt: off
 SaslHandshakeRequest = Message("SaslHandshakeRequest", key=17, versions="0-1", flexible="none")(
     "mechanism" / String,  # the wanted mechanism, such as "PLAIN"
 )

@@ -8,31 +8,30 @@ flexible, because the client cannot know yet what the broker speaks.
 
 from protocol_specs.grammar import Array, Bool, DurationMs, ErrorCode, Int16, Int64, Message, String, Struct
 
-# fmt: off
 ApiVersionsRequest = Message("ApiVersionsRequest", key=18, versions="0-4", flexible="3+")(
-    "client_software_name" / String(since=3, ignorable=True),     # letters, digits, "-" and "." (KIP-511)
-    "client_software_version" / String(since=3, ignorable=True),  # likewise
+    "client_software_name" / String(since=3, ignorable=True),     # the client library, such as "librdkafka" (KIP-511)
+    "client_software_version" / String(since=3, ignorable=True),  # its version
 )
 
 ApiVersionsResponse = Message("ApiVersionsResponse", key=18, versions="0-4", flexible="3+")(
-    "error_code" / ErrorCode,  # 0, or UNSUPPORTED_VERSION in an answer of v0
-    "api_keys" / Array(Struct("ApiVersion")(  # one entry per API
-        "api_key" / Int16,      # its key
-        "min_version" / Int16,  # the lowest version, inclusive
-        "max_version" / Int16,  # the highest version, inclusive
+    "error_code" / ErrorCode,                 # 0, or why this was refused (errors.py)
+    "api_keys" / Array(Struct("ApiVersion")(  # the keys this broker serves
+        "api_key" / Int16,      # the key
+        "min_version" / Int16,  # the lowest version served, inclusive
+        "max_version" / Int16,  # the highest version served, inclusive
     )),
-    "throttle_time_ms" / DurationMs(since=1, ignorable=True),  # ms that a quota delays this client
-    "supported_features" / Array(Struct("SupportedFeatureKey")(  # what the broker could do (KIP-584)
-        "name" / String,        # for instance "metadata.version"
-        "min_version" / Int16,  # the lowest level, inclusive
-        "max_version" / Int16,  # the highest level, inclusive
+    "throttle_time_ms" / DurationMs(since=1, ignorable=True),  # ms the client is asked to wait: its quota was exceeded
+    "supported_features" / Array(Struct("SupportedFeatureKey")(  # feature levels that this broker supports (KIP-584)
+        "name" / String,        # the feature's name
+        "min_version" / Int16,  # the lowest level
+        "max_version" / Int16,  # the highest level
     ), since=3, tag=0, ignorable=True),
-    "finalized_features_epoch" / Int64(since=3, tag=1, default=-1, ignorable=True),  # -1 unknown
-    # what the cluster has decided on; valid only where finalized_features_epoch is not -1
-    "finalized_features" / Array(Struct("FinalizedFeatureKey")(
-        "name" / String,             # as above
-        "max_version_level" / Int16,  # the level
-        "min_version_level" / Int16,  # the lowest level still understood
+    # version of that agreement, -1 unknown
+    "finalized_features_epoch" / Int64(since=3, tag=1, default=-1, ignorable=True),
+    "finalized_features" / Array(Struct("FinalizedFeatureKey")(  # feature levels that the cluster agreed on
+        "name" / String,              # the feature's name
+        "max_version_level" / Int16,  # the finalized level
+        "min_version_level" / Int16,  # the lowest level in use
     ), since=3, tag=2, ignorable=True),
-    "zk_migration_ready" / Bool(since=3, tag=3, ignorable=True),  # a relic of leaving ZooKeeper (KIP-866)
+    "zk_migration_ready" / Bool(since=3, tag=3, ignorable=True),  # left over from the ZooKeeper migration
 )

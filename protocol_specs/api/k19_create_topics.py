@@ -24,7 +24,6 @@ from protocol_specs.grammar import (
     TopicName,
 )
 
-# fmt: off
 CreateTopicsRequest = Message("CreateTopicsRequest", key=19, versions="0-7", flexible="5+")(
     "topics" / Array(Struct("CreatableTopic")(  # the topics to create
         "name" / TopicName,            # the topic's name

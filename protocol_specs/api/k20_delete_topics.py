@@ -16,7 +16,6 @@ from protocol_specs.grammar import (
     TopicName,
 )
 
-# fmt: off
 DeleteTopicsRequest = Message("DeleteTopicsRequest", key=20, versions="0-6", flexible="4+")(
     "topics" / Array(Struct("DeleteTopicState")(  # the topics to delete, each by name or by id
         "name" / Nullable(TopicName, default=None),  # the topic's name, null when the id names it

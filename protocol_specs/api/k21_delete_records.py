@@ -5,7 +5,6 @@ v1 answers before it throttles; v2 is flexible.
 
 from protocol_specs.grammar import Array, DurationMs, ErrorCode, Message, Offset, PartitionId, Struct, TopicName
 
-# fmt: off
 DeleteRecordsRequest = Message("DeleteRecordsRequest", key=21, versions="0-2", flexible="2+")(
     "topics" / Array(Struct("DeleteRecordsTopic")(  # one entry per topic
         "name" / TopicName,                                     # the topic's name

@@ -16,7 +16,6 @@ from protocol_specs.grammar import (
     TransactionalId,
 )
 
-# fmt: off
 InitProducerIdRequest = Message("InitProducerIdRequest", key=22, versions="0-6", flexible="2+")(
     "transactional_id" / Nullable(TransactionalId),         # null for a producer that is only idempotent
     "transaction_timeout_ms" / DurationMs,                  # ms until an open transaction is aborted

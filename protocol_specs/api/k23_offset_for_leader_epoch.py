@@ -17,7 +17,6 @@ from protocol_specs.grammar import (
     TopicName,
 )
 
-# fmt: off
 OffsetForLeaderEpochRequest = Message("OffsetForLeaderEpochRequest", key=23, versions="0-4", flexible="4+")(
     # the asking broker's id, -1 consumer, -2 debugging consumer
     "replica_id" / NodeId(since=3, default=-2, ignorable=True),

@@ -18,7 +18,6 @@ from protocol_specs.grammar import (
     TransactionalId,
 )
 
-# fmt: off
 AddPartitionsToTxnTopic = Struct("AddPartitionsToTxnTopic")(
     "name" / TopicName,                 # the topic's name
     "partitions" / Array(PartitionId),  # the partitions' numbers

@@ -6,7 +6,6 @@ v1 answers before it throttles; v2 may answer PRODUCER_FENCED; v3 is flexible; v
 
 from protocol_specs.grammar import DurationMs, ErrorCode, GroupId, Message, ProducerEpoch, ProducerId, TransactionalId
 
-# fmt: off
 AddOffsetsToTxnRequest = Message("AddOffsetsToTxnRequest", key=25, versions="0-4", flexible="3+")(
     "transactional_id" / TransactionalId,  # names the transactional producer across its restarts
     "producer_id" / ProducerId,            # the producer's id, -1 for none

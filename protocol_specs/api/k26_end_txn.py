@@ -6,7 +6,6 @@ bumps the epoch at each end and answers with it (KIP-890).
 
 from protocol_specs.grammar import Bool, DurationMs, ErrorCode, Message, ProducerEpoch, ProducerId, TransactionalId
 
-# fmt: off
 EndTxnRequest = Message("EndTxnRequest", key=26, versions="0-5", flexible="3+")(
     "transactional_id" / TransactionalId,  # names the transactional producer across its restarts
     "producer_id" / ProducerId,            # the producer's id, -1 for none

@@ -18,7 +18,6 @@ from protocol_specs.grammar import (
     TopicName,
 )
 
-# fmt: off
 WriteTxnMarkersRequest = Message("WriteTxnMarkersRequest", key=27, versions="0-2", flexible="1+")(
     "markers" / Array(Struct("WritableTxnMarker")(  # one entry per ending transaction
         "producer_id" / ProducerId,                         # the producer's id, -1 for none

@@ -24,7 +24,6 @@ from protocol_specs.grammar import (
     TransactionalId,
 )
 
-# fmt: off
 TxnOffsetCommitRequest = Message("TxnOffsetCommitRequest", key=28, versions="0-5", flexible="3+")(
     "transactional_id" / TransactionalId,                    # names the transactional producer across its restarts
     "group_id" / GroupId,                                    # the group

@@ -17,7 +17,6 @@ from protocol_specs.grammar import (
     Struct,
 )
 
-# fmt: off
 DescribeAclsRequest = Message("DescribeAclsRequest", key=29, versions="0-3", flexible="2+")(
     "resource_type_filter" / Int8,                     # kind of resource, 1 for any
     "resource_name_filter" / Nullable(String),         # the resource's name, null for any

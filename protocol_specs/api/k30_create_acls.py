@@ -19,7 +19,6 @@ from protocol_specs.grammar import (
     Struct,
 )
 
-# fmt: off
 CreateAclsRequest = Message("CreateAclsRequest", key=30, versions="0-3", flexible="2+")(
     "creations" / Array(Struct("AclCreation")(  # the ACLs to add
         "resource_type" / Int8,                              # what kind of resource

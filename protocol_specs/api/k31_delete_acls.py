@@ -17,7 +17,6 @@ from protocol_specs.grammar import (
     Struct,
 )
 
-# fmt: off
 DeleteAclsRequest = Message("DeleteAclsRequest", key=31, versions="0-3", flexible="2+")(
     "filters" / Array(Struct("DeleteAclsFilter")(  # each deletes every ACL that matches it
         "resource_type_filter" / Int8,                     # kind of resource, 1 for any

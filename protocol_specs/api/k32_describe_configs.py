@@ -17,7 +17,6 @@ from protocol_specs.grammar import (
     Struct,
 )
 
-# fmt: off
 DescribeConfigsRequest = Message("DescribeConfigsRequest", key=32, versions="0-4", flexible="4+")(
     "resources" / Array(Struct("DescribeConfigsResource")(  # what to describe
         "resource_type" / Int8,  # 2 topic, 4 broker, 8 broker logger, 16 client metrics, 32 group

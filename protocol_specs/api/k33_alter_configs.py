@@ -17,7 +17,6 @@ from protocol_specs.grammar import (
     Struct,
 )
 
-# fmt: off
 AlterConfigsRequest = Message("AlterConfigsRequest", key=33, versions="0-2", flexible="2+")(
     "resources" / Array(Struct("AlterConfigsResource")(  # what to change
         "resource_type" / Int8,                       # 2 topic, 4 broker, 16 client metrics, 32 group

@@ -5,7 +5,6 @@ v1 answers before it throttles; v2 is flexible. v0 is gone since Kafka 4.0.
 
 from protocol_specs.grammar import Array, DurationMs, ErrorCode, Message, PartitionId, String, Struct, TopicName
 
-# fmt: off
 AlterReplicaLogDirsRequest = Message("AlterReplicaLogDirsRequest", key=34, versions="0-2", flexible="2+")(
     "dirs" / Array(Struct("AlterReplicaLogDir")(  # one entry per target directory
         "path" / String,                                     # absolute path of the directory

@@ -18,7 +18,6 @@ from protocol_specs.grammar import (
     TopicName,
 )
 
-# fmt: off
 DescribeLogDirsRequest = Message("DescribeLogDirsRequest", key=35, versions="0-5", flexible="2+")(
     "topics" / Nullable(Array(Struct("DescribableLogDirTopic")(  # null for every topic
         "topic" / TopicName,                # the topic's name

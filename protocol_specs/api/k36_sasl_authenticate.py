@@ -5,7 +5,6 @@ v1 bounds the session's life, for re-authentication (KIP-368); v2 is flexible.
 
 from protocol_specs.grammar import Bytes, ErrorCode, ErrorMessage, Int64, Message, Nullable
 
-# fmt: off
 SaslAuthenticateRequest = Message("SaslAuthenticateRequest", key=36, versions="0-2", flexible="2+")(
     "auth_bytes" / Bytes,  # the client's SASL token
 )

@@ -17,7 +17,6 @@ from protocol_specs.grammar import (
     TopicName,
 )
 
-# fmt: off
 CreatePartitionsRequest = Message("CreatePartitionsRequest", key=37, versions="0-3", flexible="2+")(
     "topics" / Array(Struct("CreatePartitionsTopic")(  # one entry per topic
         "name" / TopicName,  # the topic's name

@@ -17,7 +17,6 @@ from protocol_specs.grammar import (
     TimestampMs,
 )
 
-# fmt: off
 CreateDelegationTokenRequest = Message("CreateDelegationTokenRequest", key=38, versions="0-3", flexible="2+")(
     "owner_principal_type" / Nullable(String, since=3),  # kind of the owner, null for the requester itself (KIP-373)
     "owner_principal_name" / Nullable(String, since=3),  # name of the owner, null for the requester itself

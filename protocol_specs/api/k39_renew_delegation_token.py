@@ -5,7 +5,6 @@ v1 answers before it throttles; v2 is flexible. v0 is gone since Kafka 4.0.
 
 from protocol_specs.grammar import Bytes, DurationMs, ErrorCode, Int64, Message, TimestampMs
 
-# fmt: off
 RenewDelegationTokenRequest = Message("RenewDelegationTokenRequest", key=39, versions="0-2", flexible="2+")(
     "hmac" / Bytes,             # the token's secret: HMAC over its id
     "renew_period_ms" / Int64,  # ms to prolong by, -1 for the broker's default

@@ -5,7 +5,6 @@ v1 answers before it throttles; v2 is flexible. v0 is gone since Kafka 4.0.
 
 from protocol_specs.grammar import Bytes, DurationMs, ErrorCode, Int64, Message, TimestampMs
 
-# fmt: off
 ExpireDelegationTokenRequest = Message("ExpireDelegationTokenRequest", key=40, versions="0-2", flexible="2+")(
     "hmac" / Bytes,                   # the token's secret: HMAC over its id
     "expiry_time_period_ms" / Int64,  # ms until it expires, negative: at once

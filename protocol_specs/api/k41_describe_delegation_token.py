@@ -5,7 +5,6 @@ v1 answers before it throttles; v2 is flexible; v3 tells who requested each (KIP
 
 from protocol_specs.grammar import Array, Bytes, DurationMs, ErrorCode, Message, Nullable, String, Struct, TimestampMs
 
-# fmt: off
 DescribeDelegationTokenRequest = Message("DescribeDelegationTokenRequest", key=41, versions="0-3", flexible="2+")(
     "owners" / Nullable(Array(Struct("DescribeDelegationTokenOwner")(  # whose tokens, null for all
         "principal_type" / String,  # kind of principal: "User"

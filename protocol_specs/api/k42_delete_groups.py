@@ -5,7 +5,6 @@ v1 answers before it throttles; v2 is flexible.
 
 from protocol_specs.grammar import Array, DurationMs, ErrorCode, GroupId, Message, Struct
 
-# fmt: off
 DeleteGroupsRequest = Message("DeleteGroupsRequest", key=42, versions="0-2", flexible="2+")(
     "groups_names" / Array(GroupId),  # the groups to delete
 )

@@ -16,7 +16,6 @@ from protocol_specs.grammar import (
     TopicName,
 )
 
-# fmt: off
 ElectLeadersRequest = Message("ElectLeadersRequest", key=43, versions="0-2", flexible="2+")(
     "election_type" / Int8(since=1),  # 0 preferred leader, 1 unclean if no replica in sync is alive (KIP-460)
     "topic_partitions" / Nullable(Array(Struct("TopicPartitions")(  # the partitions, null for all

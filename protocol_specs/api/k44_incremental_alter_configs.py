@@ -16,7 +16,6 @@ from protocol_specs.grammar import (
     Struct,
 )
 
-# fmt: off
 IncrementalAlterConfigsRequest = Message("IncrementalAlterConfigsRequest", key=44, versions="0-1", flexible="1+")(
     "resources" / Array(Struct("AlterConfigsResource")(  # what to change
         "resource_type" / Int8,                       # 2 topic, 4 broker, 8 broker logger, 16 client metrics, 32 group

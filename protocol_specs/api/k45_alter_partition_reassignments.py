@@ -17,7 +17,6 @@ from protocol_specs.grammar import (
     TopicName,
 )
 
-# fmt: off
 AlterPartitionReassignmentsRequest = Message(
     "AlterPartitionReassignmentsRequest", key=45, versions="0-1", flexible="0+"
 )(

@@ -13,7 +13,6 @@ from protocol_specs.grammar import (
     TopicName,
 )
 
-# fmt: off
 ListPartitionReassignmentsRequest = Message("ListPartitionReassignmentsRequest", key=46, versions="0", flexible="0+")(
     "timeout_ms" / DurationMs(default=60000),  # ms to wait for completion before answering anyway
     "topics" / Nullable(Array(Struct("ListPartitionReassignmentsTopics")(  # null for everything being reassigned

@@ -2,7 +2,6 @@
 
 from protocol_specs.grammar import Array, DurationMs, ErrorCode, GroupId, Message, PartitionId, Struct, TopicName
 
-# fmt: off
 OffsetDeleteRequest = Message("OffsetDeleteRequest", key=47, versions="0", flexible="none")(
     "group_id" / GroupId,                                 # the group
     "topics" / Array(Struct("OffsetDeleteRequestTopic")(  # one entry per topic

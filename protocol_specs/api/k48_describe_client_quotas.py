@@ -17,7 +17,6 @@ from protocol_specs.grammar import (
     Struct,
 )
 
-# fmt: off
 DescribeClientQuotasRequest = Message("DescribeClientQuotasRequest", key=48, versions="0-1", flexible="1+")(
     "components" / Array(Struct("ComponentData")(  # all must match
         "entity_type" / String,      # "user", "client-id" or "ip"

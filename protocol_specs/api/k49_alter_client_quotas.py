@@ -16,7 +16,6 @@ from protocol_specs.grammar import (
     Struct,
 )
 
-# fmt: off
 AlterClientQuotasRequest = Message("AlterClientQuotasRequest", key=49, versions="0-1", flexible="1+")(
     "entries" / Array(Struct("EntryData")(  # one entry per entity
         "entity" / Array(Struct("EntityData")(  # the parts that together name who is limited

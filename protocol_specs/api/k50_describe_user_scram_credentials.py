@@ -13,7 +13,6 @@ from protocol_specs.grammar import (
     Struct,
 )
 
-# fmt: off
 DescribeUserScramCredentialsRequest = Message(
     "DescribeUserScramCredentialsRequest", key=50, versions="0", flexible="0+"
 )(

@@ -14,7 +14,6 @@ from protocol_specs.grammar import (
     Struct,
 )
 
-# fmt: off
 AlterUserScramCredentialsRequest = Message("AlterUserScramCredentialsRequest", key=51, versions="0", flexible="0+")(
     "deletions" / Array(Struct("ScramCredentialDeletion")(  # credentials to remove
         "name" / String,     # the user's name

@@ -22,7 +22,6 @@ from protocol_specs.grammar import (
     UInt16,
 )
 
-# fmt: off
 VoteRequest = Message("VoteRequest", key=52, versions="0-2", flexible="0+")(
     "cluster_id" / Nullable(String, default=None),             # the cluster's id, null skips the check
     "voter_id" / NodeId(since=1, default=-1, ignorable=True),  # the voter that is asked

@@ -19,7 +19,6 @@ from protocol_specs.grammar import (
     UInt16,
 )
 
-# fmt: off
 BeginQuorumEpochRequest = Message("BeginQuorumEpochRequest", key=53, versions="0-1", flexible="1+")(
     "cluster_id" / Nullable(String, default=None),             # the cluster's id, null skips the check
     "voter_id" / NodeId(since=1, default=-1, ignorable=True),  # the voter that is told

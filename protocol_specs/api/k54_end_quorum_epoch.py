@@ -19,7 +19,6 @@ from protocol_specs.grammar import (
     UInt16,
 )
 
-# fmt: off
 EndQuorumEpochRequest = Message("EndQuorumEpochRequest", key=54, versions="0-1", flexible="1+")(
     "cluster_id" / Nullable(String, default=None),  # the cluster's id, null skips the check
     "topics" / Array(Struct("TopicData")(           # one entry per topic

@@ -22,7 +22,6 @@ from protocol_specs.grammar import (
     UInt16,
 )
 
-# fmt: off
 DescribeQuorumRequest = Message("DescribeQuorumRequest", key=55, versions="0-2", flexible="0+")(
     "topics" / Array(Struct("TopicData")(  # one entry per topic
         "topic_name" / TopicName,                      # the topic's name

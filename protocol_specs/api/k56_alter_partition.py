@@ -20,7 +20,6 @@ from protocol_specs.grammar import (
     TopicName,
 )
 
-# fmt: off
 AlterPartitionRequest = Message("AlterPartitionRequest", key=56, versions="0-3", flexible="0+")(
     "broker_id" / NodeId,                      # the asking leader's node id
     "broker_epoch" / BrokerEpoch(default=-1),  # the broker's registration epoch; older ones are fenced

@@ -17,7 +17,6 @@ from protocol_specs.grammar import (
     Struct,
 )
 
-# fmt: off
 UpdateFeaturesRequest = Message("UpdateFeaturesRequest", key=57, versions="0-2", flexible="0+")(
     "timeout_ms" / DurationMs(default=60000),              # ms to wait for completion before answering anyway
     "feature_updates" / Array(Struct("FeatureUpdateKey")(  # the changes to finalized features

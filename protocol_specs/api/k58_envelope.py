@@ -2,7 +2,6 @@
 
 from protocol_specs.grammar import Bytes, ErrorCode, Message, Nullable
 
-# fmt: off
 EnvelopeRequest = Message("EnvelopeRequest", key=58, versions="0", flexible="0+")(
     "request_data" / Bytes,                 # a whole request: header and body
     "request_principal" / Nullable(Bytes),  # on whose behalf, see principal.py; null if not authenticated

@@ -24,7 +24,6 @@ from protocol_specs.grammar import (
     UInt16,
 )
 
-# fmt: off
 FetchSnapshotRequest = Message("FetchSnapshotRequest", key=59, versions="0-1", flexible="0+")(
     "cluster_id" / Nullable(String, tag=0, default=None),  # the cluster's id, null skips the check
     "replica_id" / NodeId(default=-1),                     # the fetching replica's node id

@@ -19,7 +19,6 @@ from protocol_specs.grammar import (
     Struct,
 )
 
-# fmt: off
 DescribeClusterRequest = Message("DescribeClusterRequest", key=60, versions="0-2", flexible="0+")(
     "include_cluster_authorized_operations" / Bool,  # fill in cluster_authorized_operations
     "endpoint_type" / Int8(since=1, default=1),      # 1 brokers, 2 controllers (KIP-919)

@@ -17,7 +17,6 @@ from protocol_specs.grammar import (
     TopicName,
 )
 
-# fmt: off
 DescribeProducersRequest = Message("DescribeProducersRequest", key=61, versions="0", flexible="0+")(
     "topics" / Array(Struct("TopicRequest")(  # one entry per topic
         "name" / TopicName,                        # the topic's name

@@ -22,7 +22,6 @@ from protocol_specs.grammar import (
     Uuid,
 )
 
-# fmt: off
 BrokerRegistrationRequest = Message("BrokerRegistrationRequest", key=62, versions="0-4", flexible="0+")(
     "broker_id" / NodeId,                    # the broker's node id
     "cluster_id" / String,                   # the cluster the broker believes to be in

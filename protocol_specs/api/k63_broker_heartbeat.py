@@ -16,7 +16,6 @@ from protocol_specs.grammar import (
     Offset,
 )
 
-# fmt: off
 BrokerHeartbeatRequest = Message("BrokerHeartbeatRequest", key=63, versions="0-2", flexible="0+")(
     "broker_id" / NodeId,                                     # the broker's node id
     "broker_epoch" / BrokerEpoch(default=-1),                 # the broker's registration epoch; older ones are fenced

@@ -2,7 +2,6 @@
 
 from protocol_specs.grammar import DurationMs, ErrorCode, ErrorMessage, Message, NodeId, Nullable
 
-# fmt: off
 UnregisterBrokerRequest = Message("UnregisterBrokerRequest", key=64, versions="0", flexible="0+")(
     "broker_id" / NodeId,  # the broker's node id
 )

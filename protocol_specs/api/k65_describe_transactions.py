@@ -15,7 +15,6 @@ from protocol_specs.grammar import (
     TransactionalId,
 )
 
-# fmt: off
 DescribeTransactionsRequest = Message("DescribeTransactionsRequest", key=65, versions="0", flexible="0+")(
     "transactional_ids" / Array(TransactionalId),  # the transactions to describe
 )

@@ -16,7 +16,6 @@ from protocol_specs.grammar import (
     TransactionalId,
 )
 
-# fmt: off
 ListTransactionsRequest = Message("ListTransactionsRequest", key=66, versions="0-2", flexible="0+")(
     "state_filters" / Array(String),                 # wanted states, empty for all
     "producer_id_filters" / Array(ProducerId),       # wanted producer ids, empty for all

@@ -2,7 +2,6 @@
 
 from protocol_specs.grammar import BrokerEpoch, DurationMs, ErrorCode, Int32, Message, NodeId, ProducerId
 
-# fmt: off
 AllocateProducerIdsRequest = Message("AllocateProducerIdsRequest", key=67, versions="0", flexible="0+")(
     "broker_id" / NodeId,                      # the broker's node id
     "broker_epoch" / BrokerEpoch(default=-1),  # the broker's registration epoch; older ones are fenced

@@ -21,7 +21,6 @@ from protocol_specs.grammar import (
     TopicName,
 )
 
-# fmt: off
 ConsumerGroupHeartbeatRequest = Message("ConsumerGroupHeartbeatRequest", key=68, versions="0-1", flexible="0+")(
     "group_id" / GroupId,                                # the group
     "member_id" / MemberId,  # made by the client (from v1 on); "" in v0 lets the broker make it

@@ -22,7 +22,6 @@ from protocol_specs.grammar import (
     TopicName,
 )
 
-# fmt: off
 ConsumerGroupDescribeRequest = Message("ConsumerGroupDescribeRequest", key=69, versions="0-1", flexible="0+")(
     "group_ids" / Array(GroupId),            # the groups to describe
     "include_authorized_operations" / Bool,  # fill in authorized_operations

@@ -17,7 +17,6 @@ from protocol_specs.grammar import (
     Uuid,
 )
 
-# fmt: off
 ControllerRegistrationRequest = Message("ControllerRegistrationRequest", key=70, versions="0", flexible="0+")(
     "controller_id" / NodeId,                # the registering controller's node id
     "incarnation_id" / Uuid,                 # uuid made anew by each start of the process

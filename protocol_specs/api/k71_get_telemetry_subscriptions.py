@@ -2,7 +2,6 @@
 
 from protocol_specs.grammar import Array, Bool, DurationMs, ErrorCode, Int8, Int32, Message, String, Uuid
 
-# fmt: off
 GetTelemetrySubscriptionsRequest = Message("GetTelemetrySubscriptionsRequest", key=71, versions="0", flexible="0+")(
     "client_instance_id" / Uuid,  # uuid of the client, zero when it asks for one
 )

@@ -2,7 +2,6 @@
 
 from protocol_specs.grammar import Bool, Bytes, DurationMs, ErrorCode, Int8, Int32, Message, Uuid
 
-# fmt: off
 PushTelemetryRequest = Message("PushTelemetryRequest", key=72, versions="0", flexible="0+")(
     "client_instance_id" / Uuid,  # the uuid the broker gave
     "subscription_id" / Int32,    # names the set of metrics subscribed to

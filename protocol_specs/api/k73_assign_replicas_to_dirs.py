@@ -13,7 +13,6 @@ from protocol_specs.grammar import (
     Uuid,
 )
 
-# fmt: off
 AssignReplicasToDirsRequest = Message("AssignReplicasToDirsRequest", key=73, versions="0", flexible="0+")(
     "broker_id" / NodeId,                           # the broker's node id
     "broker_epoch" / BrokerEpoch(default=-1),       # the broker's registration epoch; older ones are fenced

@@ -5,7 +5,6 @@ v0, by its old name ListClientMetricsResources, knows client metrics only (KIP-7
 
 from protocol_specs.grammar import Array, DurationMs, ErrorCode, Int8, Message, String, Struct
 
-# fmt: off
 ListConfigResourcesRequest = Message("ListConfigResourcesRequest", key=74, versions="0-1", flexible="0+")(
     "resource_types" / Array(Int8, since=1),  # wanted kinds, empty for all (KIP-1142)
 )

@@ -16,7 +16,6 @@ from protocol_specs.grammar import (
     TopicName,
 )
 
-# fmt: off
 DescribeTopicPartitionsRequest = Message("DescribeTopicPartitionsRequest", key=75, versions="0", flexible="0+")(
     "topics" / Array(Struct("TopicRequest")(  # one entry per topic
         "name" / TopicName,  # the topic's name

@@ -20,7 +20,6 @@ from protocol_specs.grammar import (
     TopicName,
 )
 
-# fmt: off
 ShareGroupHeartbeatRequest = Message("ShareGroupHeartbeatRequest", key=76, versions="1", flexible="0+")(
     "group_id" / GroupId,                                                 # the group
     "member_id" / MemberId,                                               # made by the client

@@ -21,7 +21,6 @@ from protocol_specs.grammar import (
     TopicName,
 )
 
-# fmt: off
 ShareGroupDescribeRequest = Message("ShareGroupDescribeRequest", key=77, versions="1", flexible="0+")(
     "group_ids" / Array(GroupId),            # the groups to describe
     "include_authorized_operations" / Bool,  # fill in authorized_operations

@@ -27,7 +27,6 @@ from protocol_specs.grammar import (
     TopicId,
 )
 
-# fmt: off
 ShareFetchRequest = Message("ShareFetchRequest", key=78, versions="1-2", flexible="0+")(
     "group_id" / Nullable(GroupId, default=None),          # the group; null is refused
     "member_id" / Nullable(MemberId),                      # the member; null is refused

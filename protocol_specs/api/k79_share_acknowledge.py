@@ -25,7 +25,6 @@ from protocol_specs.grammar import (
     TopicId,
 )
 
-# fmt: off
 ShareAcknowledgeRequest = Message("ShareAcknowledgeRequest", key=79, versions="1-2", flexible="0+")(
     "group_id" / Nullable(GroupId, default=None),  # the group; null is refused
     "member_id" / Nullable(MemberId),              # the member; null is refused

@@ -19,7 +19,6 @@ from protocol_specs.grammar import (
     UInt16,
 )
 
-# fmt: off
 AddRaftVoterRequest = Message("AddRaftVoterRequest", key=80, versions="0-1", flexible="0+")(
     "cluster_id" / Nullable(String),         # the cluster's id, null skips the check
     "timeout_ms" / DurationMs,               # ms to wait for completion before answering anyway

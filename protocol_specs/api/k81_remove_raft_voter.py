@@ -2,7 +2,6 @@
 
 from protocol_specs.grammar import DirectoryId, DurationMs, ErrorCode, ErrorMessage, Message, NodeId, Nullable, String
 
-# fmt: off
 RemoveRaftVoterRequest = Message("RemoveRaftVoterRequest", key=81, versions="0", flexible="0+")(
     "cluster_id" / Nullable(String),     # the cluster's id, null skips the check
     "voter_id" / NodeId,                 # the node to remove

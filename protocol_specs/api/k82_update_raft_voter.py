@@ -17,7 +17,6 @@ from protocol_specs.grammar import (
     UInt16,
 )
 
-# fmt: off
 UpdateRaftVoterRequest = Message("UpdateRaftVoterRequest", key=82, versions="0", flexible="0+")(
     "cluster_id" / Nullable(String),         # the cluster's id, null skips the check
     "current_leader_epoch" / LeaderEpoch,    # the epoch of the leader this is meant for

@@ -14,7 +14,6 @@ from protocol_specs.grammar import (
     TopicId,
 )
 
-# fmt: off
 InitializeShareGroupStateRequest = Message("InitializeShareGroupStateRequest", key=83, versions="0", flexible="0+")(
     "group_id" / GroupId,                            # the group
     "topics" / Array(Struct("InitializeStateData")(  # the share-partitions to set up

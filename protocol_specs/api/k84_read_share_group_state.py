@@ -17,7 +17,6 @@ from protocol_specs.grammar import (
     TopicId,
 )
 
-# fmt: off
 ReadShareGroupStateRequest = Message("ReadShareGroupStateRequest", key=84, versions="0", flexible="0+")(
     "group_id" / GroupId,                      # the group
     "topics" / Array(Struct("ReadStateData")(  # one entry per topic

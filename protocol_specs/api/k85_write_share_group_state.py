@@ -20,7 +20,6 @@ from protocol_specs.grammar import (
     TopicId,
 )
 
-# fmt: off
 WriteShareGroupStateRequest = Message("WriteShareGroupStateRequest", key=85, versions="0-1", flexible="0+")(
     "group_id" / GroupId,                       # the group
     "topics" / Array(Struct("WriteStateData")(  # one entry per topic

@@ -12,7 +12,6 @@ from protocol_specs.grammar import (
     TopicId,
 )
 
-# fmt: off
 DeleteShareGroupStateRequest = Message("DeleteShareGroupStateRequest", key=86, versions="0", flexible="0+")(
     "group_id" / GroupId,                        # the group
     "topics" / Array(Struct("DeleteStateData")(  # one entry per topic

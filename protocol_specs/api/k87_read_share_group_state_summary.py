@@ -18,7 +18,6 @@ from protocol_specs.grammar import (
     TopicId,
 )
 
-# fmt: off
 ReadShareGroupStateSummaryRequest = Message("ReadShareGroupStateSummaryRequest", key=87, versions="0-1", flexible="0+")(
     "group_id" / GroupId,                             # the group
     "topics" / Array(Struct("ReadStateSummaryData")(  # one entry per topic

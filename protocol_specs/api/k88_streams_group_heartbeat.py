@@ -25,7 +25,6 @@ from protocol_specs.grammar import (
     UInt16,
 )
 
-# fmt: off
 KeyValue = Struct("KeyValue")(
     "key" / String,    # the name
     "value" / String,  # the value

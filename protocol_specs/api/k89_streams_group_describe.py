@@ -21,7 +21,6 @@ from protocol_specs.grammar import (
     UInt16,
 )
 
-# fmt: off
 StreamsGroupDescribeRequest = Message("StreamsGroupDescribeRequest", key=89, versions="0", flexible="0+")(
     "group_ids" / Array(GroupId),            # the groups to describe
     "include_authorized_operations" / Bool,  # fill in authorized_operations

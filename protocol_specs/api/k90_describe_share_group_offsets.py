@@ -20,7 +20,6 @@ from protocol_specs.grammar import (
     TopicName,
 )
 
-# fmt: off
 DescribeShareGroupOffsetsRequest = Message("DescribeShareGroupOffsetsRequest", key=90, versions="0-1", flexible="0+")(
     "groups" / Array(Struct("DescribeShareGroupOffsetsRequestGroup")(  # one entry per group
         "group_id" / GroupId,                                                       # the group

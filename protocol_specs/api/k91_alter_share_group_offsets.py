@@ -15,7 +15,6 @@ from protocol_specs.grammar import (
     TopicName,
 )
 
-# fmt: off
 AlterShareGroupOffsetsRequest = Message("AlterShareGroupOffsetsRequest", key=91, versions="0", flexible="0+")(
     "group_id" / GroupId,                                           # the group
     "topics" / Array(Struct("AlterShareGroupOffsetsRequestTopic")(  # one entry per topic

@@ -13,7 +13,6 @@ from protocol_specs.grammar import (
     TopicName,
 )
 
-# fmt: off
 DeleteShareGroupOffsetsRequest = Message("DeleteShareGroupOffsetsRequest", key=92, versions="0", flexible="0+")(
     "group_id" / GroupId,                                            # the group
     "topics" / Array(Struct("DeleteShareGroupOffsetsRequestTopic")(  # the topics whose offsets go

@@ -6,7 +6,6 @@ version, then EndTxnMarker. Types 2 to 6 belong to the metadata log: see protoco
 
 from protocol_specs.grammar import Int16, Int32, Message
 
-# fmt: off
 ControlRecordTypeSchema = Message("ControlRecordTypeSchema", versions="0", flexible="none")(
     "type" / Int16,  # 0 abort, 1 commit, 2 leader change, 3/4 snapshot header/footer, 5 kraft.version, 6 voters
 )

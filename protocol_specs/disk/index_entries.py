@@ -8,7 +8,6 @@ segment, made with the first (KIP-98); its rows begin with a version.
 
 from protocol_specs.grammar import Int16, Int32, Message, Offset, ProducerId, TimestampMs
 
-# fmt: off
 OffsetIndexEntry = Message("OffsetIndexEntry", versions="0", flexible="none")(
     "relative_offset" / Int32,  # the batch's last offset minus the segment's base offset
     "position" / Int32,         # where the batch starts in the segment, in bytes

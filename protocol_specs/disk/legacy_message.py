@@ -8,7 +8,6 @@ inside and the last one's absolute offset outside (KIP-31). Wrappers don't nest.
 
 from protocol_specs.grammar import Bytes, Int8, Int32, Message, Nullable, Offset, TimestampMs, UInt32
 
-# fmt: off
 LegacyMessage = Message("LegacyMessage", versions="0-1", flexible="none")(
     "offset" / Offset,                  # the message's offset; of a wrapper, that of its last message
     "message_size" / Int32,             # bytes after this field, at least 14 (magic 0) or 22 (magic 1)

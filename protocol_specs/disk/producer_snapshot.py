@@ -16,7 +16,6 @@ from protocol_specs.grammar import (
     UInt32,
 )
 
-# fmt: off
 ProducerSnapshot = Message("ProducerSnapshot", versions="1", flexible="none")(
     "crc" / UInt32,                                      # CRC-32C over all that follows
     "producer_entries" / Array(Struct("ProducerEntry")(  # one entry per producer

@@ -31,7 +31,6 @@ from protocol_specs.grammar import (
     Varlong,
 )
 
-# fmt: off
 RecordBatchHeader = Message("RecordBatchHeader", versions="2", flexible="none")(
     "base_offset" / Offset,                  # offset of the first record, even if compaction removed it
     "batch_length" / Int32,                  # bytes after this field

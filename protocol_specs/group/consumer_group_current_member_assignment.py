@@ -16,7 +16,6 @@ from protocol_specs.grammar import (
     TopicId,
 )
 
-# fmt: off
 ConsumerGroupCurrentMemberAssignmentKey = Message(
     "ConsumerGroupCurrentMemberAssignmentKey", key=8, versions="0", flexible="none"
 )(

@@ -2,7 +2,6 @@
 
 from protocol_specs.grammar import Array, Bytes, DurationMs, GroupId, MemberId, Message, Nullable, String, Struct
 
-# fmt: off
 ConsumerGroupMemberMetadataKey = Message("ConsumerGroupMemberMetadataKey", key=5, versions="0", flexible="none")(
     "group_id" / GroupId,    # the group
     "member_id" / MemberId,  # the member

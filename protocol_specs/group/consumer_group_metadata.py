@@ -2,7 +2,6 @@
 
 from protocol_specs.grammar import GroupId, Int32, Int64, Message
 
-# fmt: off
 ConsumerGroupMetadataKey = Message("ConsumerGroupMetadataKey", key=3, versions="0", flexible="none")(
     "group_id" / GroupId,  # the group
 )

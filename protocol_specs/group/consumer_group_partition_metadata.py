@@ -4,7 +4,6 @@ last saw them (KIP-848). Superseded by the metadata hash (KIP-1101); still read,
 
 from protocol_specs.grammar import Array, GroupId, Int32, Message, PartitionId, String, Struct, TopicId, TopicName
 
-# fmt: off
 ConsumerGroupPartitionMetadataKey = Message("ConsumerGroupPartitionMetadataKey", key=4, versions="0", flexible="none")(
     "group_id" / GroupId,  # the group
 )

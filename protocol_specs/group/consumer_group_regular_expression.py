@@ -4,7 +4,6 @@
 
 from protocol_specs.grammar import Array, GroupId, Int64, Message, String, TimestampMs
 
-# fmt: off
 ConsumerGroupRegularExpressionKey = Message("ConsumerGroupRegularExpressionKey", key=16, versions="0", flexible="none")(
     "group_id" / GroupId,           # the group
     "regular_expression" / String,  # the RE2 pattern

@@ -2,7 +2,6 @@
 
 from protocol_specs.grammar import Array, GroupId, MemberId, Message, PartitionId, Struct, TopicId
 
-# fmt: off
 ConsumerGroupTargetAssignmentMemberKey = Message(
     "ConsumerGroupTargetAssignmentMemberKey", key=7, versions="0", flexible="none"
 )(

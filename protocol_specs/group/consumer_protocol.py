@@ -7,7 +7,6 @@ follows. v1 adds the partitions owned (KIP-429); v2 the generation they were own
 
 from protocol_specs.grammar import Array, Bytes, Int32, Message, Nullable, PartitionId, String, Struct, TopicName
 
-# fmt: off
 ConsumerProtocolSubscription = Message("ConsumerProtocolSubscription", versions="0-3", flexible="none")(
     "topics" / Array(String),                             # the topics subscribed to
     "user_data" / Nullable(Bytes, default=None),          # assignor's own data, null for none

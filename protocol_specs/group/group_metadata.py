@@ -17,7 +17,6 @@ from protocol_specs.grammar import (
     TimestampMs,
 )
 
-# fmt: off
 GroupMetadataKey = Message("GroupMetadataKey", key=2, versions="0", flexible="none")(
     "group" / GroupId,  # the group
 )

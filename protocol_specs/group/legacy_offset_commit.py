@@ -2,7 +2,6 @@
 
 from protocol_specs.grammar import GroupId, Message, Offset, PartitionId, String, TimestampMs, TopicName
 
-# fmt: off
 LegacyOffsetCommitKey = Message("LegacyOffsetCommitKey", key=0, versions="0", flexible="none")(
     "group" / GroupId,          # the group
     "topic" / TopicName,        # the topic's name

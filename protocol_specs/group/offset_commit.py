@@ -16,7 +16,6 @@ from protocol_specs.grammar import (
     TopicName,
 )
 
-# fmt: off
 OffsetCommitKey = Message("OffsetCommitKey", key=1, versions="0", flexible="none")(
     "group" / GroupId,          # the group
     "topic" / TopicName,        # the topic's name

@@ -2,7 +2,6 @@
 
 from protocol_specs.grammar import Array, GroupId, Int8, Int32, MemberId, Message, PartitionId, Struct, TopicId
 
-# fmt: off
 ShareGroupCurrentMemberAssignmentKey = Message(
     "ShareGroupCurrentMemberAssignmentKey", key=14, versions="0", flexible="none"
 )(

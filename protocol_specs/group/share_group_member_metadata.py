@@ -2,7 +2,6 @@
 
 from protocol_specs.grammar import Array, GroupId, MemberId, Message, Nullable, String
 
-# fmt: off
 ShareGroupMemberMetadataKey = Message("ShareGroupMemberMetadataKey", key=10, versions="0", flexible="none")(
     "group_id" / GroupId,    # the group
     "member_id" / MemberId,  # the member

@@ -2,7 +2,6 @@
 
 from protocol_specs.grammar import GroupId, Int32, Int64, Message
 
-# fmt: off
 ShareGroupMetadataKey = Message("ShareGroupMetadataKey", key=11, versions="0", flexible="none")(
     "group_id" / GroupId,  # the group
 )

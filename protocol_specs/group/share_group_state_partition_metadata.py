@@ -4,7 +4,6 @@
 
 from protocol_specs.grammar import Array, GroupId, Message, PartitionId, Struct, TopicId, TopicName
 
-# fmt: off
 ShareGroupStatePartitionMetadataKey = Message(
     "ShareGroupStatePartitionMetadataKey", key=15, versions="0", flexible="none"
 )(

@@ -5,7 +5,6 @@ Assignment epochs are kept for active tasks only.
 
 from protocol_specs.grammar import Array, GroupId, Int8, Int32, MemberId, Message, Nullable, PartitionId, String, Struct
 
-# fmt: off
 StreamsGroupCurrentMemberAssignmentKey = Message(
     "StreamsGroupCurrentMemberAssignmentKey", key=22, versions="0", flexible="none"
 )(

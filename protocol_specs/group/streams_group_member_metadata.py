@@ -14,7 +14,6 @@ from protocol_specs.grammar import (
     UInt16,
 )
 
-# fmt: off
 StreamsGroupMemberMetadataKey = Message("StreamsGroupMemberMetadataKey", key=19, versions="0", flexible="none")(
     "group_id" / GroupId,    # the group
     "member_id" / MemberId,  # the member

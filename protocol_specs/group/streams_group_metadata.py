@@ -2,7 +2,6 @@
 
 from protocol_specs.grammar import Array, GroupId, Int32, Int64, Message, Nullable, String, Struct
 
-# fmt: off
 StreamsGroupMetadataKey = Message("StreamsGroupMetadataKey", key=17, versions="0", flexible="none")(
     "group_id" / GroupId,  # the group
 )

@@ -4,7 +4,6 @@
 
 from protocol_specs.grammar import Array, GroupId, MemberId, Message, PartitionId, String, Struct
 
-# fmt: off
 StreamsGroupTargetAssignmentMemberKey = Message(
     "StreamsGroupTargetAssignmentMemberKey", key=21, versions="0", flexible="none"
 )(

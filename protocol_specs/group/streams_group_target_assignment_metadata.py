@@ -4,7 +4,6 @@
 
 from protocol_specs.grammar import GroupId, Int32, Message, TimestampMs
 
-# fmt: off
 StreamsGroupTargetAssignmentMetadataKey = Message(
     "StreamsGroupTargetAssignmentMetadataKey", key=20, versions="0", flexible="none"
 )(

@@ -2,7 +2,6 @@
 
 from protocol_specs.grammar import Array, GroupId, Int16, Int32, Message, String, Struct
 
-# fmt: off
 StreamsGroupTopologyKey = Message("StreamsGroupTopologyKey", key=23, versions="0", flexible="none")(
     "group_id" / GroupId,  # the group
 )

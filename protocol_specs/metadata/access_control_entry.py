@@ -2,7 +2,6 @@
 
 from protocol_specs.grammar import HostName, Int8, Message, String, Uuid
 
-# fmt: off
 AccessControlEntryRecord = Message("AccessControlEntryRecord", key=18, versions="0", flexible="0+")(
     "id" / Uuid,               # the ACL's uuid, for its removal
     "resource_type" / Int8,    # what kind of resource, as in CreateAcls

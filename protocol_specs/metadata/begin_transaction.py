@@ -2,7 +2,6 @@
 
 from protocol_specs.grammar import Message, Nullable, String
 
-# fmt: off
 BeginTransactionRecord = Message("BeginTransactionRecord", key=23, versions="0", flexible="0+")(
     "name" / Nullable(String, tag=0, default=None),  # what it is for, null for no name
 )

@@ -5,7 +5,6 @@ v1 adds controlled shutdown; v2 log directories (KIP-858); v3 cordoned ones (KIP
 
 from protocol_specs.grammar import Array, BrokerEpoch, DirectoryId, Int8, Message, NodeId, Nullable
 
-# fmt: off
 BrokerRegistrationChangeRecord = Message("BrokerRegistrationChangeRecord", key=17, versions="0-3", flexible="0+")(
     "broker_id" / NodeId,                             # the broker's node id
     "broker_epoch" / BrokerEpoch,                     # the broker's registration epoch; older ones are fenced

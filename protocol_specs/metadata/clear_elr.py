@@ -2,7 +2,6 @@
 
 from protocol_specs.grammar import Message, TopicName
 
-# fmt: off
 ClearElrRecord = Message("ClearElrRecord", key=28, versions="0", flexible="0+")(
     "topic_name" / TopicName,  # the topic's name
 )

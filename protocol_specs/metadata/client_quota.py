@@ -2,7 +2,6 @@
 
 from protocol_specs.grammar import Array, Bool, Float64, Message, Nullable, String, Struct
 
-# fmt: off
 ClientQuotaRecord = Message("ClientQuotaRecord", key=14, versions="0", flexible="0+")(
     "entity" / Array(Struct("EntityData")(  # the parts that together name who is limited
         "entity_type" / String,            # "user", "client-id" or "ip"

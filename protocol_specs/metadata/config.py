@@ -2,7 +2,6 @@
 
 from protocol_specs.grammar import Int8, Message, Nullable, String
 
-# fmt: off
 ConfigRecord = Message("ConfigRecord", key=4, versions="0", flexible="0+")(
     "resource_type" / Int8,      # 2 topic, 4 broker, 16 client metrics, 32 group
     "resource_name" / String,    # the resource's name, "" for the default of all brokers

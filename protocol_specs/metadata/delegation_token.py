@@ -4,7 +4,6 @@ the token's id and the cluster's key.
 
 from protocol_specs.grammar import Array, Message, String, TimestampMs
 
-# fmt: off
 DelegationTokenRecord = Message("DelegationTokenRecord", key=10, versions="0", flexible="0+")(
     "owner" / String,                      # the owning principal, "User:name"
     "requester" / String,                  # the principal that asked for it, "User:name"

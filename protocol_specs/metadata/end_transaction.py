@@ -2,5 +2,4 @@
 
 from protocol_specs.grammar import Message
 
-# fmt: off
 EndTransactionRecord = Message("EndTransactionRecord", key=24, versions="0", flexible="0+")()  # no fields

@@ -2,7 +2,6 @@
 
 from protocol_specs.grammar import Int64, Message, NodeId
 
-# fmt: off
 FenceBrokerRecord = Message("FenceBrokerRecord", key=7, versions="0", flexible="0+")(
     "id" / NodeId,    # the broker's node id
     "epoch" / Int64,  # the broker's epoch

@@ -2,5 +2,4 @@
 
 from protocol_specs.grammar import Message
 
-# fmt: off
 NoOpRecord = Message("NoOpRecord", key=20, versions="0", flexible="0+")()  # no fields

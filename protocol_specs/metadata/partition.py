@@ -16,7 +16,6 @@ from protocol_specs.grammar import (
     TopicId,
 )
 
-# fmt: off
 PartitionRecord = Message("PartitionRecord", key=3, versions="0-2", flexible="0+")(
     "partition_id" / PartitionId(default=-1),        # the partition's number in its topic
     "topic_id" / TopicId,                            # the topic's uuid (KIP-516)

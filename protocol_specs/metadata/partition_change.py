@@ -6,7 +6,6 @@ from the ISR under old metadata versions. v1 adds directories (KIP-858); v2 the 
 
 from protocol_specs.grammar import Array, DirectoryId, Int8, Message, NodeId, Nullable, PartitionId, TopicId
 
-# fmt: off
 PartitionChangeRecord = Message("PartitionChangeRecord", key=5, versions="0-2", flexible="0+")(
     "partition_id" / PartitionId(default=-1),              # the partition's number in its topic
     "topic_id" / TopicId,                                  # the topic's uuid (KIP-516)

@@ -20,7 +20,6 @@ from protocol_specs.grammar import (
     Uuid,
 )
 
-# fmt: off
 RegisterBrokerRecord = Message("RegisterBrokerRecord", key=0, versions="0-4", flexible="0+")(
     "broker_id" / NodeId,                           # the broker's node id
     "is_migrating_zk_broker" / Bool(since=2),       # left over from the ZooKeeper migration

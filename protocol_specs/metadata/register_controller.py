@@ -2,7 +2,6 @@
 
 from protocol_specs.grammar import Array, Bool, HostName, Int16, Message, NodeId, String, Struct, UInt16, Uuid
 
-# fmt: off
 RegisterControllerRecord = Message("RegisterControllerRecord", key=27, versions="0", flexible="0+")(
     "controller_id" / NodeId,                           # the controller's node id
     "incarnation_id" / Uuid,                            # uuid made anew by each start of the process

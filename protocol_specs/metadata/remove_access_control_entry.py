@@ -2,7 +2,6 @@
 
 from protocol_specs.grammar import Message, Uuid
 
-# fmt: off
 RemoveAccessControlEntryRecord = Message("RemoveAccessControlEntryRecord", key=19, versions="0", flexible="0+")(
     "id" / Uuid,  # the ACL's uuid
 )

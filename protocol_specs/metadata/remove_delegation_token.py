@@ -2,7 +2,6 @@
 
 from protocol_specs.grammar import Message, String
 
-# fmt: off
 RemoveDelegationTokenRecord = Message("RemoveDelegationTokenRecord", key=26, versions="0", flexible="0+")(
     "token_id" / String,  # names the token
 )

@@ -2,7 +2,6 @@
 
 from protocol_specs.grammar import Message, TopicId
 
-# fmt: off
 RemoveTopicRecord = Message("RemoveTopicRecord", key=9, versions="0", flexible="0+")(
     "topic_id" / TopicId,  # the topic's uuid (KIP-516)
 )

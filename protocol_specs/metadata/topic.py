@@ -2,7 +2,6 @@
 
 from protocol_specs.grammar import Message, TopicId, TopicName
 
-# fmt: off
 TopicRecord = Message("TopicRecord", key=2, versions="0", flexible="0+")(
     "name" / TopicName,    # the topic's name
     "topic_id" / TopicId,  # the topic's uuid (KIP-516)

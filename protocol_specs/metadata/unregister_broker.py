@@ -2,7 +2,6 @@
 
 from protocol_specs.grammar import BrokerEpoch, Message, NodeId
 
-# fmt: off
 UnregisterBrokerRecord = Message("UnregisterBrokerRecord", key=1, versions="0", flexible="0+")(
     "broker_id" / NodeId,          # the broker's node id
     "broker_epoch" / BrokerEpoch,  # the broker's registration epoch; older ones are fenced

@@ -2,7 +2,6 @@
 
 from protocol_specs.grammar import Int8, Message
 
-# fmt: off
 ZkMigrationStateRecord = Message("ZkMigrationStateRecord", key=21, versions="0", flexible="0+")(
     "zk_migration_state" / Int8,  # 0 none, 1 pre-migration, 2 migration, 3 post-migration
 )

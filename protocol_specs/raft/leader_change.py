@@ -5,7 +5,6 @@ v1 adds directory ids (KIP-853).
 
 from protocol_specs.grammar import Array, DirectoryId, Int16, Message, NodeId, Struct
 
-# fmt: off
 Voter = Struct("Voter")(
     "voter_id" / NodeId,                          # the voter's node id
     "voter_directory_id" / DirectoryId(since=1),  # the voter's metadata directory (KIP-853)

@@ -7,7 +7,6 @@ voters (KIP-595); v1 adds the directory voted for (KIP-853), the voters being in
 
 from protocol_specs.grammar import Array, DirectoryId, LeaderEpoch, Message, NodeId, Nullable, Offset, String, Struct
 
-# fmt: off
 QuorumStateData = Message("QuorumStateData", versions="0-1", flexible="0+")(
     "cluster_id" / String(until=0),                     # the cluster's id
     "leader_id" / NodeId(default=-1),                   # the leader, -1 unknown

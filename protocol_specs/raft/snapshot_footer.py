@@ -4,7 +4,6 @@
 
 from protocol_specs.grammar import Int16, Message
 
-# fmt: off
 SnapshotFooterRecord = Message("SnapshotFooterRecord", versions="0", flexible="0+")(
     "version" / Int16,  # version of this record, again inside its value
 )

@@ -2,7 +2,6 @@
 
 from protocol_specs.grammar import Array, DirectoryId, HostName, Int16, Message, NodeId, String, Struct, UInt16
 
-# fmt: off
 VotersRecord = Message("VotersRecord", versions="0", flexible="0+")(
     "version" / Int16,                 # version of this record, again inside its value
     "voters" / Array(Struct("Voter")(  # the voters from here on

@@ -21,7 +21,6 @@ from protocol_specs.grammar import (
     Uuid,
 )
 
-# fmt: off
 RemoteLogSegmentMetadataRecord = Message("RemoteLogSegmentMetadataRecord", key=0, versions="0", flexible="0+")(
     "remote_log_segment_id" / Struct("RemoteLogSegmentIdEntry")(  # which segment, of which partition
         "topic_id_partition" / Struct("TopicIdPartitionEntry")(  # which partition

@@ -16,7 +16,6 @@ from protocol_specs.grammar import (
     Uuid,
 )
 
-# fmt: off
 RemoteLogSegmentMetadataSnapshotRecord = Message(
     "RemoteLogSegmentMetadataSnapshotRecord", key=3, versions="0", flexible="0+"
 )(

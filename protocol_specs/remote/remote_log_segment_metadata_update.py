@@ -13,7 +13,6 @@ from protocol_specs.grammar import (
     Uuid,
 )
 
-# fmt: off
 RemoteLogSegmentMetadataUpdateRecord = Message(
     "RemoteLogSegmentMetadataUpdateRecord", key=1, versions="0", flexible="0+"
 )(

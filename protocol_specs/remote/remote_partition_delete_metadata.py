@@ -2,7 +2,6 @@
 
 from protocol_specs.grammar import Int8, Message, NodeId, PartitionId, String, Struct, TimestampMs, Uuid
 
-# fmt: off
 RemotePartitionDeleteMetadataRecord = Message(
     "RemotePartitionDeleteMetadataRecord", key=2, versions="0", flexible="0+"
 )(

@@ -15,7 +15,6 @@ from protocol_specs.grammar import (
     TopicId,
 )
 
-# fmt: off
 ShareSnapshotKey = Message("ShareSnapshotKey", key=0, versions="0", flexible="none")(
     "group_id" / GroupId,       # the group
     "topic_id" / TopicId,       # the topic's uuid (KIP-516)

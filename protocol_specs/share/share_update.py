@@ -14,7 +14,6 @@ from protocol_specs.grammar import (
     TopicId,
 )
 
-# fmt: off
 ShareUpdateKey = Message("ShareUpdateKey", key=1, versions="0", flexible="none")(
     "group_id" / GroupId,       # the group
     "topic_id" / TopicId,       # the topic's uuid (KIP-516)

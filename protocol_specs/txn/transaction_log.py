@@ -20,7 +20,6 @@ from protocol_specs.grammar import (
     TransactionalId,
 )
 
-# fmt: off
 TransactionLogKey = Message("TransactionLogKey", key=0, versions="0", flexible="none")(
     "transactional_id" / TransactionalId,  # names the transactional producer across its restarts
 )
