@@ -193,9 +193,13 @@ class Broker:
     # ---- listening
 
     def _bind(self, world: World) -> None:
-        backlog = self.config["socket.listen.backlog.size"]
+        options = world.network.ListenOptions(
+            backlog=self.config["socket.listen.backlog.size"],
+            send_buffer_bytes=self.config["socket.send.buffer.bytes"],
+            receive_buffer_bytes=self.config["socket.receive.buffer.bytes"],
+        )
         for endpoint in self.config.listeners:
-            sockets = world.network.listen(endpoint.host, endpoint.port, backlog=backlog)
+            sockets = world.network.listen(endpoint.host, endpoint.port, options)
             self._listeners += [(endpoint.name, listener) for listener in sockets]
             port: int = sockets[0].getsockname()[1]
             self._ports[endpoint.name] = (endpoint.host or "localhost", port)
@@ -209,6 +213,7 @@ class Broker:
             frame_bytes_max=self.config["socket.request.max.bytes"],
             connections_max=self.config["max.connections"],
             connections_per_host_max=self.config["max.connections.per.ip"],
+            connections_of_hosts=self.config.connections_per_ip,
             idle_ms=self.config["connections.max.idle.ms"],
         )
         return Connections(self._gate, self.clock, world.network, limits)

@@ -21,7 +21,7 @@ INITIAL_EPOCH: Final = 0
 EPOCH_MAX: Final = 2**31 - 1
 
 EVICTION_MS_MIN: Final = 120_000
-"""A session idle for less is not evicted for another (Kafka: FetchSession MIN_INCREMENTAL_FETCH_SESSION_EVICTION_MS)."""
+"""A session idle for less is not evicted for another (Kafka: FetchSession, two minutes)."""
 
 Key = tuple[Any, int]
 """(topic name, or topic id from v13 on; partition)."""

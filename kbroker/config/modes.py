@@ -10,6 +10,10 @@ from __future__ import annotations
 from kbroker.config.sources import Origin, Setting, Source
 
 _ONE_NODE = {
+    # Measured on loopback: fetches by sendfile run a quarter faster than with the system's own size, a tenth faster
+    # than with Kafka's 100 KiB; received data is best left to the system.
+    "socket.send.buffer.bytes": "400000",
+    "socket.receive.buffer.bytes": "-1",
     "listeners": "PLAINTEXT://localhost:9092",
     "group.initial.rebalance.delay.ms": "0",
     "offsets.topic.replication.factor": "1",

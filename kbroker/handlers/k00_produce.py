@@ -13,8 +13,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from protocol_specs.errors import ErrorCode
-
 from kbroker.handlers.answer import CLOSE, Answer
 from kbroker.handlers.context import RequestContext
 from kbroker.handlers.delayed import when_progressed
@@ -23,6 +21,7 @@ from kbroker.log.outcome import Appended, Refused, Stage, Ticket
 from kbroker.names import INTERNAL_TOPICS
 from kbroker.replica.partition import Partition
 from protocol_specs.api.k00_produce import ProduceRequest, ProduceResponse
+from protocol_specs.errors import ErrorCode
 
 TopicAnswer = ProduceResponse.TopicProduceResponse
 PartitionAnswer = ProduceResponse.PartitionProduceResponse

@@ -10,8 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from protocol_specs.errors import ErrorCode
-
 from kbroker.handlers.answer import Answer
 from kbroker.handlers.context import RequestContext
 from kbroker.handlers.delayed import when_progressed
@@ -21,6 +19,7 @@ from kbroker.replica.partition import Partition
 from kbroker.session import FetchedPartition, FetchPlan, Key
 from kbroker.world import FileSlice
 from protocol_specs.api.k01_fetch import FetchRequest, FetchResponse
+from protocol_specs.errors import ErrorCode
 
 TopicAnswer = FetchResponse.FetchableTopicResponse
 PartitionAnswer = FetchResponse.PartitionData

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from protocol_specs.api.k02_list_offsets import ListOffsetsRequest, ListOffsetsResponse
-from protocol_specs.errors import ErrorCode
-
 from kbroker.handlers.answer import Answer
 from kbroker.handlers.context import RequestContext
 from kbroker.handlers.registry import handles
 from kbroker.replica.partition import Partition
+from protocol_specs.api.k02_list_offsets import ListOffsetsRequest, ListOffsetsResponse
+from protocol_specs.errors import ErrorCode
 
 TopicAnswer = ListOffsetsResponse.ListOffsetsTopicResponse
 PartitionAnswer = ListOffsetsResponse.ListOffsetsPartitionResponse

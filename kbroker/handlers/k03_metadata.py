@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from protocol_specs.errors import ErrorCode
-
 from kbroker.auth.operations import NOT_ASKED, ON_CLUSTER, ON_TOPIC
 from kbroker.controller.auto_topics import create_missing
 from kbroker.handlers.answer import Answer, Pending
@@ -18,6 +16,7 @@ from kbroker.handlers.context import RequestContext
 from kbroker.handlers.registry import handles
 from kbroker.names import INTERNAL_TOPICS, NO_UUID
 from protocol_specs.api.k03_metadata import MetadataRequest, MetadataResponse
+from protocol_specs.errors import ErrorCode
 
 if TYPE_CHECKING:
     from kbroker.controller.decision import Refused

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from protocol_specs.api.k10_find_coordinator import FindCoordinatorRequest, FindCoordinatorResponse
-from protocol_specs.errors import ErrorCode
-
 from kbroker.controller.auto_topics import create_missing
 from kbroker.handlers.answer import Answer, Pending
 from kbroker.handlers.context import RequestContext
 from kbroker.handlers.registry import handles
 from kbroker.names import OFFSETS_TOPIC, coordinator_partition
+from protocol_specs.api.k10_find_coordinator import FindCoordinatorRequest, FindCoordinatorResponse
+from protocol_specs.errors import ErrorCode
 
 Coordinator = FindCoordinatorResponse.Coordinator
 

@@ -10,12 +10,11 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from protocol_specs.errors import ErrorCode
-
 from kbroker.handlers.answer import Answer
 from kbroker.handlers.context import RequestContext
 from kbroker.handlers.registry import handles
 from protocol_specs.api.k18_api_versions import ApiVersionsRequest, ApiVersionsResponse
+from protocol_specs.errors import ErrorCode
 
 ApiRange = ApiVersionsResponse.ApiVersion
 SupportedFeature = ApiVersionsResponse.SupportedFeatureKey

@@ -1,8 +1,9 @@
 """The operating system's files, with one writer thread and a small pool of workers, all started when first needed.
 
-Small writes go out in the calling thread: a page-cache write of some KB costs 3 us. Large ones, and whatever comes
-behind them, go to the writer thread in order, because 1 MB may take 20 ms. What blocks for long (fsync, recovery,
-removal) runs on a worker. Completions travel to the thread that owns the state through `post`.
+Writes go out in the calling thread while the page cache takes them quickly: some KB cost 3 us, 1 MB a quarter of a
+millisecond. When a large one was slow (the kernel makes writers wait once too much is dirty: 20 ms and more), large
+ones and whatever comes behind them go to the writer thread, in order, for a second. What blocks for long (fsync,
+recovery, removal) runs on a worker. Completions travel to the thread that owns the state through `post`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import shutil
 import struct
 import threading
+import time
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
@@ -24,7 +26,14 @@ T = TypeVar("T")
 Post = Callable[[Callable[[], None]], None]
 
 INLINE_BYTES_MAX: Final = 128 << 10
-"""Larger writes go to the writer thread."""
+"""Writes up to this size are made at once when nothing is queued; larger ones only while the disk is quick."""
+
+SLOW_WRITE_S: Final = 0.004
+"""A large write that took longer held everybody else up. The page cache takes 1 MB in 0.25 ms; a write that must wait
+for the medium takes 20 and more. The hand-over to a thread doubles the CPU of a 1 MB append, so it is no default."""
+
+WARY_S: Final = 1.0
+"""For so long after a slow write the large ones go to the writer thread."""
 
 WORKERS_MAX: Final = 4
 """Threads for blocking work; started one by one while work waits."""
@@ -155,10 +164,18 @@ class RealDisk:
     """world.Disk on the operating system. `post` hands an action to the state's thread; it may be set later."""
 
     def __init__(
-        self, post: Post | None = None, *, inline_bytes_max: int = INLINE_BYTES_MAX, workers_max: int = WORKERS_MAX
+        self,
+        post: Post | None = None,
+        *,
+        inline_bytes_max: int = INLINE_BYTES_MAX,
+        slow_write_s: float = SLOW_WRITE_S,
+        workers_max: int = WORKERS_MAX,
     ) -> None:
         self.post = post
         self.inline_bytes_max = inline_bytes_max
+        self._slow_write_s = slow_write_s
+        # A disk is quick until it shows otherwise; with a threshold of 0 it is never trusted with a large write.
+        self._wary_until = 0.0 if slow_write_s > 0 else float("inf")
         self._workers_max = workers_max
         self._writer: threading.Thread | None = None
         self._writes: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
@@ -302,6 +319,13 @@ class RealDisk:
             size = len(buffers[0]) if len(buffers) == 1 else sum(map(len, buffers))
             if size <= self.inline_bytes_max:
                 file.write_at(position, buffers)
+                return True
+            started = time.monotonic()
+            if started >= self._wary_until:
+                file.write_at(position, buffers)
+                ended = time.monotonic()
+                if ended - started > self._slow_write_s:
+                    self._wary_until = ended + WARY_S
                 return True
         if self._writer is None:
             self._writer = self._start(self._writes, "disk-writer")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from typing import Final
+from typing import Final, NamedTuple
 
 import trio
 
@@ -44,10 +44,21 @@ class PortTaken(Exception):
         self.port = port
 
 
-def listen(host: str, port: int, *, backlog: int = 512) -> list[socket.socket]:
+class ListenOptions(NamedTuple):
+    """How to listen; buffer sizes in bytes, -1 leaves them to the operating system."""
+
+    backlog: int = 512
+    send_buffer_bytes: int = -1
+    receive_buffer_bytes: int = -1
+
+
+SYSTEM_SIZES: Final = ListenOptions()
+
+
+def listen(host: str, port: int, options: ListenOptions = SYSTEM_SIZES) -> list[socket.socket]:
     """Bind and listen on every address of `host` with the same port; port 0 finds one that is free on all.
 
-    An empty host or 0.0.0.0 means all interfaces. Raises PortTaken.
+    An empty host or 0.0.0.0 means all interfaces. Accepted connections inherit the buffer sizes. Raises PortTaken.
     """
     addresses = _resolve(host, port)
     for _ in range(PORT_TRIES):
@@ -55,7 +66,7 @@ def listen(host: str, port: int, *, backlog: int = 512) -> list[socket.socket]:
         try:
             for family, address in addresses:
                 wanted = sockets[0].getsockname()[1] if sockets else port
-                opened = _listen_on(family, (address, wanted), backlog)
+                opened = _listen_on(family, (address, wanted), options)
                 if opened is not None:
                     sockets.append(opened)
         except OSError as error:
@@ -85,7 +96,7 @@ def _resolve(host: str, port: int) -> list[tuple[int, str]]:
     return [(int(family), address) for family, address in ordered]
 
 
-def _listen_on(family: int, address: tuple[str, int], backlog: int) -> socket.socket | None:
+def _listen_on(family: int, address: tuple[str, int], options: ListenOptions) -> socket.socket | None:
     """A listening socket, or None where this machine has no such address family (IPv6 switched off)."""
     try:
         opened = socket.socket(family, socket.SOCK_STREAM)
@@ -95,8 +106,12 @@ def _listen_on(family: int, address: tuple[str, int], backlog: int) -> socket.so
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if address[0] == "::" else 1)
+        if options.send_buffer_bytes >= 0:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, options.send_buffer_bytes)
+        if options.receive_buffer_bytes >= 0:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, options.receive_buffer_bytes)
         opened.bind(address)
-        opened.listen(backlog)
+        opened.listen(options.backlog)
         opened.setblocking(False)
     except OSError as error:
         opened.close()
@@ -117,6 +132,9 @@ async def accept(listener: socket.socket) -> SocketTransport | None:
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
                 await trio.sleep(0.1)
+            else:
+                # Whoever calls this in a loop must be cancellable even when every call fails at once.
+                await trio.lowlevel.checkpoint()
             return None
     try:
         return SocketTransport(accepted)

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from protocol_specs.errors import ErrorCode
-
 from kbroker.log.outcome import Appended, Origin, Refused, Stage
 from kbroker.log.partition_log import PartitionLog
 from kbroker.replica.isr import Committed, high_watermark
 from kbroker.replica.watches import Watches
+from protocol_specs.errors import ErrorCode
 
 if TYPE_CHECKING:
     from kbroker.metadata.image import PartitionImage

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,11 +25,15 @@ log = logging.getLogger("kbroker.listener")
 
 @dataclass(slots=True, frozen=True)
 class Limits:
-    """What bounds the connections of a broker; idle_ms in milliseconds of protocol time, -1 for no limit."""
+    """What bounds the connections of a broker; idle_ms in milliseconds of protocol time, -1 for no limit.
+
+    `connections_of_hosts` has addresses with a limit of their own.
+    """
 
     frame_bytes_max: int
     connections_max: int
     connections_per_host_max: int
+    connections_of_hosts: Mapping[str, int]
     idle_ms: int
 
 
@@ -93,7 +98,8 @@ class Connections:
 
     async def _admits(self, transport: Transport) -> bool:
         limits = self._limits
-        if len(self._open) < limits.connections_max and self._hosts[transport.peer] < limits.connections_per_host_max:
+        of_host = limits.connections_of_hosts.get(transport.peer, limits.connections_per_host_max)
+        if len(self._open) < limits.connections_max and self._hosts[transport.peer] < of_host:
             return True
         log.info("too many connections: closing", extra={"client": transport.peer, "open": len(self._open)})
         await transport.close()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from kbroker.real import disk as disk_module
 from kbroker.real.disk import RealDisk
 from kbroker.real.memory_disk import MemoryDisk
 from kbroker.testing.simulated_disk import SimulatedDisk
@@ -219,7 +220,7 @@ def test_work_comes_back_with_its_result_or_its_failure(bench: Bench) -> None:
 
 def test_a_large_write_and_what_comes_behind_it_finish_in_order(tmp_path: Path) -> None:
     posted: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-    disk = RealDisk(posted.put, inline_bytes_max=10)
+    disk = RealDisk(posted.put, inline_bytes_max=10, slow_write_s=0)
     file = disk.open(str(tmp_path / "a"), create=True)
     order: list[int] = []
     for number in range(5):
@@ -234,7 +235,7 @@ def test_a_large_write_and_what_comes_behind_it_finish_in_order(tmp_path: Path) 
 
 def test_a_failed_write_says_so_wherever_it_is_done(tmp_path: Path) -> None:
     posted: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-    disk = RealDisk(posted.put, inline_bytes_max=10)
+    disk = RealDisk(posted.put, inline_bytes_max=10, slow_write_s=0)
     file = disk.open(str(tmp_path / "a"), create=True)
     file.close()
     with pytest.raises(DiskFailure, match="a: Bad file descriptor"):
@@ -284,3 +285,21 @@ def test_java_cannot_lock_what_we_hold(tmp_path: Path) -> None:
     assert b"BlockingIOError" in refused.stderr
     lock.release()
     subprocess.run([sys.executable, "-S", "-c", script], check=True)
+
+
+def test_a_large_write_is_made_at_once_until_one_was_slow(tmp_path, monkeypatch):
+    """The page cache is quick until the kernel makes writers wait; then others must not wait with it."""
+    posted = queue.SimpleQueue()
+    moments = iter([10.0, 10.001, 10.1, 10.2, 10.3, 11.3, 11.301])
+    monkeypatch.setattr(disk_module.time, "monotonic", lambda: next(moments))
+    disk = RealDisk(posted.put, inline_bytes_max=10)
+    file = disk.open(str(tmp_path / "f"), create=True)
+    quick = disk.write(file, 0, [b"x" * 20], print)
+    slow = disk.write(file, 20, [b"x" * 20], print)
+    wary = disk.write(file, 40, [b"x" * 20], lambda failure: None)
+    posted.get(timeout=5)()
+    calm_again = disk.write(file, 60, [b"x" * 20], print)
+    assert [quick, slow, wary, calm_again] == [True, True, False, True]
+    assert file.size() == 80
+    file.close()
+    disk.close()

@@ -259,7 +259,7 @@ def test_a_failed_sync_fails_the_log(make: Callable[[Any], Workshop]) -> None:
 
 def test_a_log_on_the_real_disk_is_killed_and_comes_back(make: Callable[[Any], Workshop], tmp_path: Path) -> None:
     posted: list[Callable[[], None]] = []
-    disk = RealDisk(posted.append, inline_bytes_max=300)
+    disk = RealDisk(posted.append, inline_bytes_max=300, slow_write_s=0)
     shop = make(disk)
 
     def opened() -> PartitionLog:
