@@ -1,8 +1,9 @@
 """One connection: a reader that handles requests as they come, a writer for the answers that are owed later.
 
 Answers leave in the order of their requests. While nothing is owed the reader sends answers itself, all those of one
-read together; once an answer is owed, everything behind it queues for the writer. The reader handles the whole frames
-of one read before it waits again, but gives way after about a millisecond.
+read together; once an answer is owed, everything behind it queues for the writer, and so does what the peer has no room
+for: only the writer ever waits to send. The reader handles the whole frames of one read before it waits again, but
+gives way after about a millisecond; it reads no more while too much is owed or the peer takes nothing.
 """
 
 from __future__ import annotations
@@ -22,6 +23,13 @@ TURN_S: Final = 0.001
 OWED_MAX: Final = 1000
 """Answers that one connection may be owed before its requests wait in the socket."""
 
+OWED_BYTES_MAX: Final = 1 << 20
+"""Bytes of ready answers, slices of files aside, that may wait for a connection's turn before its requests do."""
+
+
+UNHEARD_BYTES: Final = 4096
+"""Read at once of what comes behind a request that ends its connection."""
+
 
 class Connection:
     """Runs one connection until the peer leaves, misbehaves, or the broker stops."""
@@ -31,6 +39,7 @@ class Connection:
         "_gate",
         "_is_draining",
         "_owed",
+        "_owed_bytes",
         "_peer",
         "_reading",
         "_room",
@@ -48,6 +57,7 @@ class Connection:
         self._clock = clock
         self._splitter = FrameSplitter(frame_bytes_max)
         self._owed: deque[OwedAnswer] = deque()
+        self._owed_bytes = 0
         self._wake = trio.Event()
         self._room = trio.Event()
         self._reading = trio.CancelScope()
@@ -57,8 +67,8 @@ class Connection:
 
     @property
     def is_owing(self) -> bool:
-        """Does an answer wait to be sent?"""
-        return bool(self._owed)
+        """Is the peer's next answer still being made? One that it only has to take doesn't count."""
+        return bool(self._owed) and not self._owed[0].is_ready
 
     async def run(self) -> None:
         """Serve until the end; the transport is closed and every lease given back then."""
@@ -101,48 +111,73 @@ class Connection:
                     return
         except ConnectionLost:
             return
-        except FrameTooLarge as error:
-            self._gate.refuse_frame(self._peer, str(error))
 
     async def _handle_frames(self) -> bool:
         """Handle every whole frame that is there; False when the connection must end."""
-        splitter, gate, peer, owed = self._splitter, self._gate, self._peer, self._owed
+        owed = self._owed
         ready: list[Chunk] = []
         turn_ends = trio.current_time() + TURN_S
-        frame = splitter.next_frame()
-        while frame is not None:
-            result = gate.process(peer, frame)
-            # The splitter may use the buffer again only when no view of it is left.
-            frame = None
+        while (result := self._handle_next()) is not None:
             if isinstance(result, OwedAnswer):
                 self._owe(result)
             else:
                 chunks, closes = result
+                if closes:
+                    return await self._end_with(ready, chunks)
                 if owed:
-                    owed.append(OwedAnswer(chunks, closes))
-                    self._wake.set()
+                    self._queue(OwedAnswer(chunks, False))
                 else:
                     ready += chunks
-                    if closes:
-                        await self._send(ready)
-                        return False
-            if len(owed) >= OWED_MAX or trio.current_time() > turn_ends:
-                await self._send(ready)
-                await self._give_way()
+            if len(owed) >= OWED_MAX or self._owed_bytes >= OWED_BYTES_MAX or trio.current_time() > turn_ends:
+                await self._give_way(is_sent=self._send_now_or_queue(ready))
                 turn_ends = trio.current_time() + TURN_S
-            frame = splitter.next_frame()
-        await self._send(ready)
+        if not self._send_now_or_queue(ready):
+            await self._give_way(is_sent=False)
         return True
 
-    async def _send(self, ready: list[Chunk]) -> None:
-        if ready and not self._transport.send_now(ready):
-            await self._transport.send(ready)
+    def _handle_next(self) -> tuple[list[Chunk], bool] | OwedAnswer | None:
+        """What the next whole frame leads to; None when there is none."""
+        try:
+            frame = self._splitter.next_frame()
+        except FrameTooLarge as error:
+            self._gate.refuse_frame(self._peer, str(error))
+            return [], True
+        # No view of the frame outlives this call: the splitter may use the buffer again.
+        return None if frame is None else self._gate.process(self._peer, frame)
 
-    async def _give_way(self) -> None:
+    def _send_now_or_queue(self, ready: list[Chunk]) -> bool:
+        """Send what can be sent at once; what the peer has no room for goes to the head of the line. Was it all?"""
+        if not ready or self._transport.send_now(ready):
+            return True
+        left = OwedAnswer(ready.copy(), False)
+        ready.clear()
+        self._owed_bytes += _held_bytes(left)
+        self._owed.appendleft(left)
+        self._wake.set()
+        return False
+
+    async def _give_way(self, *, is_sent: bool) -> None:
+        """Let others have their turn; wait while the peer is owed too much or takes nothing."""
         await trio.lowlevel.checkpoint()
-        if len(self._owed) >= OWED_MAX:
+        if not is_sent or len(self._owed) >= OWED_MAX or self._owed_bytes >= OWED_BYTES_MAX:
             self._room = trio.Event()
             await self._room.wait()
+
+    async def _end_with(self, ready: list[Chunk], chunks: list[Chunk]) -> bool:
+        """The connection ends once these have been sent behind all that is owed. False, when it may end now."""
+        if self._send_now_or_queue(ready) and not self._owed and self._transport.send_now(chunks):
+            return False
+        # The writer ends the connection; what the peer says until then is not heard, only that it leaves.
+        self._queue(OwedAnswer(chunks, True))
+        unheard = memoryview(bytearray(UNHEARD_BYTES))
+        while await self._transport.receive_into(unheard):
+            pass
+        return False
+
+    def _queue(self, answer: OwedAnswer) -> None:
+        self._owed_bytes += _held_bytes(answer)
+        self._owed.append(answer)
+        self._wake.set()
 
     def _owe(self, answer: OwedAnswer) -> None:
         self._owed.append(answer)
@@ -172,14 +207,17 @@ class Connection:
         owed = self._owed
         while owed and owed[0].is_ready:
             first = owed[0]
+            counted = 0 if first.pending is not None else _held_bytes(first)
             first.settle()
             self.last_active_ms = self._clock.monotonic_ms()
             # It stays at the head while it is being sent, so that the reader sends nothing past it.
-            await self._send(first.chunks)
+            if first.chunks and not self._transport.send_now(first.chunks):
+                await self._transport.send(first.chunks)
             if first.closes:
                 return False
             owed.popleft()
-            if len(owed) == OWED_MAX // 2:
+            self._owed_bytes -= counted
+            if len(owed) <= OWED_MAX // 2 and self._owed_bytes <= OWED_BYTES_MAX // 2:
                 self._room.set()
         return True
 
@@ -191,3 +229,8 @@ class Connection:
                 if isinstance(chunk, FileSlice):
                     chunk.release()
         self._owed.clear()
+
+
+def _held_bytes(answer: OwedAnswer) -> int:
+    """What a ready answer costs in memory; slices of files cost next to nothing."""
+    return sum(len(chunk) for chunk in answer.chunks if not isinstance(chunk, FileSlice))

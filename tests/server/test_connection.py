@@ -1,10 +1,11 @@
 """One connection: answers in the order of their requests, whatever is owed; bad frames close it and nothing else."""
 
+import pytest
 import trio
 
 from kbroker.handlers.answer import CLOSE, Pending
 from kbroker.handlers.registry import handles
-from kbroker.server.connection import OWED_MAX, Connection
+from kbroker.server.connection import OWED_BYTES_MAX, OWED_MAX, Connection
 from kbroker.server.gate import Gate, Peer
 from kbroker.world import ConnectionLost
 from protocol_specs.api.k03_metadata import MetadataRequest, MetadataResponse
@@ -29,7 +30,8 @@ class FakeTransport:
         self.arriving, self.step = bytearray(), step
         self.sent, self.closed, self.ended = bytearray(), False, False
         self.news = trio.Event()
-        self.is_blocked = False
+        self.room = None
+        self.senders = 0
 
     def push(self, data=b"", *, end=False):
         self.arriving += data
@@ -48,18 +50,35 @@ class FakeTransport:
         return count
 
     def send_now(self, chunks):
-        if self.is_blocked:
-            return False
+        """With `room`, the peer takes only that many bytes more."""
         if self.closed:
             raise ConnectionLost("closed")
-        for chunk in chunks:
-            self.sent += chunk
-        chunks.clear()
+        while chunks:
+            part = chunks[0] if self.room is None else chunks[0][: self.room]
+            self.sent += part
+            if self.room is not None:
+                self.room -= len(part)
+            if len(part) < len(chunks[0]):
+                chunks[0] = chunks[0][len(part) :]
+                return False
+            del chunks[0]
         return True
 
     async def send(self, chunks):
-        while not self.send_now(chunks):
-            await trio.lowlevel.checkpoint()
+        """A real socket has one who waits for it to become writable, too."""
+        self.senders += 1
+        assert self.senders == 1, "two tasks send at once"
+        try:
+            while not self.send_now(chunks):
+                self.taken = trio.Event()
+                await self.taken.wait()
+        finally:
+            self.senders -= 1
+
+    def take(self, room=None):
+        """The peer takes `room` bytes more, None everything from now on."""
+        self.room = room
+        self.taken.set()
 
     async def close(self):
         self.closed = True
@@ -225,6 +244,16 @@ async def test_an_unknown_api_closes_without_an_answer(nursery):
     assert (served.transport.closed, bytes(served.transport.sent)) == (True, b"")
 
 
+@pytest.mark.parametrize("key", [4, 999, 0xFFFF])
+async def test_a_key_that_nobody_declared_closes_its_connection_alone(nursery, key):
+    """It used to raise out of the gate and took the whole broker with it."""
+    served = Served(MetadataResponse)
+    nursery.start_soon(served.connection.run)
+    served.transport.push(frame(1, key=key))
+    await settle_down()
+    assert (served.transport.closed, bytes(served.transport.sent)) == (True, b"")
+
+
 async def test_a_cut_body_closes_and_names_the_field(nursery, caplog):
     caplog.set_level("INFO")
     served = Served(MetadataResponse)
@@ -275,8 +304,120 @@ async def test_a_flood_of_owed_answers_stops_the_reading(nursery):
     served.transport.push(frame(1) * (OWED_MAX + 50))
     await settle_down()
     assert len(owed) == OWED_MAX
-    for pending in list(owed):
+    for pending in owed:
         pending.settle(MetadataResponse())
     await settle_down()
     assert len(owed) == OWED_MAX + 50
+    served.connection.cut()
+
+
+async def test_an_answer_that_the_peer_has_no_room_for_is_never_overtaken(nursery):
+    """The reader used to wait to send while the writer sent what was settled meanwhile: frames got mixed."""
+    owed = Pending()
+    answers = iter([MetadataResponse(), owed])
+    served = Served(lambda: next(answers))
+    nursery.start_soon(served.connection.run)
+    served.transport.room = 5
+    served.transport.push(frame(1) + frame(2))
+    await settle_down()
+    owed.settle(MetadataResponse())
+    await settle_down()
+    assert len(served.transport.sent) == 5
+    served.transport.take()
+    await settle_down()
+    assert served.transport.correlation_ids() == [1, 2]
+    served.transport.push(end=True)
+
+
+async def test_a_peer_that_takes_nothing_is_not_read_from(nursery):
+    made = []
+    served = Served(lambda: made.append(True) or MetadataResponse())
+    nursery.start_soon(served.connection.run)
+    served.transport.room = 0
+    served.transport.push(frame(1))
+    await settle_down()
+    served.transport.push(frame(2) + frame(3))
+    await settle_down()
+    assert len(made) == 1
+    served.transport.take()
+    await settle_down()
+    assert served.transport.correlation_ids() == [1, 2, 3]
+    served.transport.push(end=True)
+
+
+async def test_ready_answers_behind_an_owed_one_are_bounded_by_their_bytes(nursery):
+    """They used to be bounded by number only: a thousand of a megabyte each."""
+    first = Pending()
+    large = MetadataResponse(cluster_id="c" * 30_000)
+    made = []
+
+    def answer():
+        made.append(True)
+        return first if len(made) == 1 else large
+
+    served = Served(answer)
+    nursery.start_soon(served.connection.run)
+    served.transport.push(b"".join(frame(number, version=2, body=b"\0\0\0\0") for number in range(100)))
+    await settle_down()
+    assert OWED_BYTES_MAX < len(made) * 30_000 < OWED_BYTES_MAX + 90_000
+    first.settle(large)
+    await settle_down()
+    assert served.transport.correlation_ids() == list(range(100))
+    served.transport.push(end=True)
+
+
+async def test_drain_sends_what_the_peer_had_no_room_for(nursery):
+    """A stop in the middle of an answer used to cut it."""
+    served = Served(MetadataResponse)
+    nursery.start_soon(served.connection.run)
+    served.transport.room = 5
+    served.transport.push(frame(1) + frame(2))
+    await settle_down()
+    served.connection.drain()
+    await settle_down()
+    served.transport.take()
+    await settle_down()
+    assert served.transport.correlation_ids() == [1, 2]
+    assert served.transport.closed
+
+
+async def test_answers_before_a_frame_of_an_impossible_size_are_sent(nursery, caplog):
+    """They used to be lost, and slices in them stayed leased."""
+    caplog.set_level("INFO")
+    served = Served(MetadataResponse)
+    nursery.start_soon(served.connection.run)
+    served.transport.push(frame(1) + frame(2) + b"\xff\xff\xff\xff")
+    await settle_down()
+    assert served.transport.correlation_ids() == [1, 2]
+    assert served.transport.closed
+    assert any("-1 bytes" in getattr(record, "reason", "") for record in caplog.records)
+
+
+async def test_a_request_behind_one_that_ends_the_connection_is_not_heard(nursery):
+    first, heard = Pending(), []
+    answers = iter([first, CLOSE])
+    served = Served(lambda: heard.append(True) or next(answers))
+    nursery.start_soon(served.connection.run)
+    served.transport.push(frame(1) + frame(2) + frame(3))
+    await settle_down()
+    served.transport.push(frame(4))
+    await settle_down()
+    assert len(heard) == 2
+    served.transport.push(end=True)
+    await settle_down()
+    assert served.transport.closed
+
+
+async def test_a_connection_that_waits_for_its_peer_is_not_owing(nursery):
+    """The idle sweep used to spare a peer that never reads."""
+    owed = Pending()
+    served = Served(lambda: owed)
+    nursery.start_soon(served.connection.run)
+    served.transport.push(frame(1))
+    await settle_down()
+    assert served.connection.is_owing
+    served.transport.room = 0
+    owed.settle(MetadataResponse())
+    await settle_down()
+    assert not served.connection.is_owing
     served.connection.cut()
