@@ -22,7 +22,7 @@ from kbroker.handlers.registry import Handler
 from kbroker.wire.codec import decode, decode_request_header, encode_response
 from kbroker.world import Chunk
 from protocol_specs.errors import ErrorCode
-from protocol_specs.grammar import MalformedFrame
+from protocol_specs.frame import MalformedFrame, UnsupportedVersion
 
 if TYPE_CHECKING:
     from kbroker.handlers.node import Node
@@ -123,6 +123,10 @@ class Gate:
                 "malformed request: closing",
                 extra={"client": peer.host, "api": handler.name if handler else "?", "reason": str(error)},
             )
+            return [], True
+        except UnsupportedVersion as error:
+            # The header of an API key that nobody declared cannot be read.
+            log.info("unserved request: closing", extra={"client": peer.host, "api": "?", "reason": str(error)})
             return [], True
         self.recent.append(
             PassedRequest(ctx.received_ms, handler.name, version, ctx.client_id, peer.host, ctx.refusals)
