@@ -21,6 +21,13 @@ SHARED_BUFFER_BYTES_MAX: Final = 256 * 1024
 KEPT_FRAME_BYTES_MAX: Final = 4 * 1024 * 1024
 """A frame buffer above this goes back to the system after use."""
 
+UNPROVEN_BYTES_MAX: Final = 64 * 1024
+"""What a mere announcement makes us allocate; the rest follows the bytes that come. A peer that has sent frames of some
+size gets that much at once."""
+
+EXPECTED_BYTES_MIN: Final = 16 * 1024
+"""Less is on its way before anybody could be told to wait for it."""
+
 _SIZE: Final = Struct(">i")
 
 
@@ -38,7 +45,7 @@ class FrameSplitter:
     frame is a writable memoryview without its size prefix; views of it stay valid as long as they are held.
     """
 
-    __slots__ = ("_buffer", "_end", "_frame", "_frame_end", "_frame_size", "_limit", "_start", "_view")
+    __slots__ = ("_buffer", "_end", "_frame", "_frame_end", "_frame_size", "_limit", "_proven", "_start", "_view")
 
     def __init__(self, frame_bytes_max: int) -> None:
         self._limit = frame_bytes_max
@@ -50,10 +57,14 @@ class FrameSplitter:
         self._frame = bytearray()
         self._frame_size = 0
         self._frame_end = 0
+        # The largest frame that came whole.
+        self._proven = UNPROVEN_BYTES_MAX
 
     def space(self) -> memoryview:
         """Where the next bytes belong; never empty."""
         if self._frame_size:
+            if self._frame_end == len(self._frame):
+                self._grow_frame()
             return memoryview(self._frame)[self._frame_end : self._frame_size]
         return self._view[self._end :]
 
@@ -66,8 +77,15 @@ class FrameSplitter:
 
     @property
     def expected(self) -> int:
-        """How many bytes are sure to come, because a large frame announced them; at least 1."""
-        return self._frame_size - self._frame_end if self._frame_size else 1
+        """How many bytes are sure to come, because a frame announced them; 1 where it is not worth the waiting."""
+        if self._frame_size:
+            return self._frame_size - self._frame_end
+        held = self._end - self._start
+        if held < 4:
+            return 1
+        size: int = _SIZE.unpack_from(self._buffer, self._start)[0]
+        missing = min(4 + size - held, len(self._buffer) - self._end)
+        return missing if missing >= EXPECTED_BYTES_MIN else 1
 
     @property
     def is_between_frames(self) -> bool:
@@ -97,18 +115,25 @@ class FrameSplitter:
         if self._frame_end < self._frame_size:
             return None
         frame = memoryview(self._frame)[: self._frame_size]
+        self._proven = max(self._proven, self._frame_size)
         self._frame_size = 0
         return frame
 
     def _begin_own_frame(self, size: int) -> None:
-        if len(self._frame) < size or len(self._frame) > KEPT_FRAME_BYTES_MAX or not _is_free(self._frame):
-            self._frame = bytearray(size)
         held = self._end - self._start - 4
+        wanted = min(size, max(self._proven, held))
+        if len(self._frame) < wanted or len(self._frame) > KEPT_FRAME_BYTES_MAX or not _is_free(self._frame):
+            self._frame = bytearray(wanted)
         self._frame[:held] = self._view[self._start + 4 : self._end]
         self._frame_size = size
         self._frame_end = held
         self._start = self._end = 0
         self._renew_if_held()
+
+    def _grow_frame(self) -> None:
+        """Twice what came so far: nobody holds a view of a frame that is not whole."""
+        grown = min(2 * len(self._frame), self._frame_size)
+        self._frame.extend(bytes(grown - len(self._frame)))
 
     def _make_room(self, held: int) -> None:
         """Bring the partial frame to the front; grow when the last read filled the buffer."""

@@ -8,6 +8,7 @@ from kbroker.wire.connection import (
     FIRST_BUFFER_BYTES,
     KEPT_FRAME_BYTES_MAX,
     SHARED_BUFFER_BYTES_MAX,
+    UNPROVEN_BYTES_MAX,
     FrameSplitter,
     FrameTooLarge,
 )
@@ -130,3 +131,55 @@ def test_an_idle_connection_costs_one_small_buffer():
     splitter = FrameSplitter(1 << 20)
     feed(splitter, framed(b"1") * 100)
     assert len(splitter._buffer) == FIRST_BUFFER_BYTES
+
+
+@pytest.mark.parametrize(
+    ("size", "arrived", "expected"),
+    [
+        (100, 50, 1),  # small: not worth it
+        (100_000, 3, 1),  # nobody knows yet
+        (100_000, 60_000, 100_004 - 60_000),  # the rest of a frame that shares the buffer
+        (100_000, 90_000, 1),  # the rest is small
+        (1_000_000, 65_536, 1_000_004 - 65_536),  # a buffer of its own takes all that is missing
+    ],
+)
+def test_what_a_frame_announced_is_expected_where_that_is_worth_it(size, arrived, expected):
+    splitter = FrameSplitter(1 << 20)
+    feed(splitter, framed(b"x" * 100_000))  # the buffer has grown
+    assert len(splitter._buffer) == 4 * 4 * FIRST_BUFFER_BYTES
+    feed(splitter, framed(b"y" * size)[:arrived])
+    assert splitter.expected == expected
+
+
+def test_an_announcement_alone_costs_little():
+    """A hundred megabytes used to be allocated, and touched, for four bytes."""
+    splitter = FrameSplitter(100 << 20)
+    feed(splitter, (100 << 20).to_bytes(4, "big") + b"first bytes")
+    assert splitter.expected == (100 << 20) - len(b"first bytes")
+    assert 0 < len(splitter.space()) < UNPROVEN_BYTES_MAX
+
+
+@pytest.mark.parametrize("step", [1021, 70_000, None])
+def test_a_large_frame_takes_at_most_twice_what_came_of_it(step):
+    splitter = FrameSplitter(8 << 20)
+    body = random.Random(1).randbytes(3_000_000)
+    stream = framed(body)
+    came = 0
+    while came < len(stream) - 1:
+        space = splitter.space()
+        assert len(space) <= max(came, SHARED_BUFFER_BYTES_MAX)
+        count = min(len(space), step or len(space), len(stream) - 1 - came)
+        space[:count] = stream[came : came + count]
+        del space
+        splitter.received(count)
+        came += count
+        assert splitter.next_frame() is None
+    assert feed(splitter, stream[-1:]) == [body]
+
+
+def test_a_peer_that_has_sent_a_large_frame_gets_room_for_the_next_at_once():
+    splitter = FrameSplitter(8 << 20)
+    body = b"r" * 1_000_000
+    assert feed(splitter, framed(body)) == [body]
+    feed(splitter, framed(body)[:100])
+    assert len(splitter.space()) == len(body) - 96
