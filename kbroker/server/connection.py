@@ -158,9 +158,11 @@ class Connection:
 
     async def _give_way(self, *, is_sent: bool) -> None:
         """Let others have their turn; wait while the peer is owed too much or takes nothing."""
+        # Made before the others run: the writer may be through with everything before we look.
+        self._room = trio.Event()
         await trio.lowlevel.checkpoint()
-        if not is_sent or len(self._owed) >= OWED_MAX or self._owed_bytes >= OWED_BYTES_MAX:
-            self._room = trio.Event()
+        is_full = len(self._owed) >= OWED_MAX or self._owed_bytes >= OWED_BYTES_MAX
+        if is_full or (self._owed and not is_sent):
             await self._room.wait()
 
     async def _end_with(self, ready: list[Chunk], chunks: list[Chunk]) -> bool:

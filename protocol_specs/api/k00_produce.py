@@ -30,7 +30,6 @@ from protocol_specs.grammar import (
     TransactionalId,
 )
 
-
 ProduceRequest = Message("ProduceRequest", key=0, versions="0-13", flexible="9+")(
     # names the transactional producer, null for any other
     "transactional_id" / Nullable(TransactionalId, since=3, default=None),

@@ -421,3 +421,16 @@ async def test_a_connection_that_waits_for_its_peer_is_not_owing(nursery):
     await settle_down()
     assert not served.connection.is_owing
     served.connection.cut()
+
+
+async def test_a_peer_that_has_no_room_for_a_moment_is_served_on(nursery):
+    """The writer used to be through with the rest before the reader began to wait for it, for ever."""
+    served = Served(MetadataResponse)
+    send_now, refusals = served.transport.send_now, iter([True, False, True, False, True, False])
+    served.transport.send_now = lambda chunks: not next(refusals, False) and send_now(chunks)
+    nursery.start_soon(served.connection.run)
+    for number in range(5):
+        served.transport.push(frame(number))
+        await settle_down()
+    assert served.transport.correlation_ids() == [0, 1, 2, 3, 4]
+    served.transport.push(end=True)
