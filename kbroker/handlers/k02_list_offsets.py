@@ -14,6 +14,7 @@ from typing import Any, Final
 from kbroker.handlers.answer import Answer
 from kbroker.handlers.context import RequestContext
 from kbroker.handlers.registry import handles
+from kbroker.log.outcome import Refused
 from kbroker.replica.partition import Partition
 from protocol_specs.api.k02_list_offsets import ListOffsetsRequest, ListOffsetsResponse
 from protocol_specs.errors import ErrorCode
@@ -78,7 +79,11 @@ def _one(ctx: RequestContext, request: Any, topic: str, wanted: Any) -> Any:
     if error:
         ctx.note(f"{partition}: {error.name}")
         return _refused(wanted, error)
-    offset, timestamp, epoch = _find(partition, wanted.timestamp, _visible_end(request, partition))
+    found = _find(partition, wanted.timestamp, _visible_end(request, partition))
+    if isinstance(found, Refused):
+        ctx.note(f"{partition}: {found.error.name}: {found.reason}")
+        return _refused(wanted, found.error)
+    offset, timestamp, epoch = found
     answer = PartitionAnswer(partition_index=wanted.partition_index, offset=offset, timestamp=timestamp)
     if ctx.api_version >= LEADER_EPOCH_SINCE:
         answer.leader_epoch = epoch
@@ -91,8 +96,10 @@ def _visible_end(request: Any, partition: Partition) -> int:
     return partition.last_stable_offset if request.isolation_level == READ_COMMITTED else partition.high_watermark
 
 
-def _find(partition: Partition, timestamp: int, end: int) -> Found:
+def _find(partition: Partition, timestamp: int, end: int) -> Found | Refused:
     log = partition.log
+    if log.failure is not None:
+        return Refused(ErrorCode.KAFKA_STORAGE_ERROR, str(log.failure))
     if timestamp == LATEST:
         return end, -1, partition.leader_epoch
     if timestamp in (EARLIEST, EARLIEST_LOCAL, EARLIEST_PENDING_UPLOAD):
@@ -103,6 +110,8 @@ def _find(partition: Partition, timestamp: int, end: int) -> Found:
         return NOT_FOUND
     found = log.max_timestamp() if timestamp == MAX_TIMESTAMP else log.offset_for_timestamp(timestamp)
     # What a reader may not see yet is not found (Kafka: fetchOffsetForTimestamp with lastFetchableOffset).
+    if isinstance(found, Refused):
+        return found
     return NOT_FOUND if found is None or found[0] >= end else found
 
 

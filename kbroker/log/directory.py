@@ -156,14 +156,21 @@ class LogDirectory:
                 yield TopicPartition(topic, int(partition))
 
     def open_metadata_log(self) -> PartitionLog:
-        """`__cluster_metadata-0`, made when it isn't there. Raises DiskFailure, InconsistentTopicId."""
-        return self.open_log(METADATA_PARTITION, METADATA_TOPIC_ID, METADATA_SETTINGS)
+        """`__cluster_metadata-0`, made when it isn't there. Raises DiskFailure, InconsistentTopicId.
+
+        It is never set aside: what names every topic is lost with it.
+        """
+        if not self._is_started:
+            self._begin()
+        return self._adopt(self._open(METADATA_PARTITION, METADATA_TOPIC_ID, METADATA_SETTINGS))
 
     def open_log(self, where: TopicPartition, topic_id: bytes, settings: LogSettings) -> PartitionLog:
         """The partition's log, made when it isn't there; `on_progress` is the caller's to set.
 
         A directory of another topic with the same name is set aside as stray. Raises DiskFailure.
         """
+        if self.failure is not None:
+            raise self.failure
         if not self._is_started:
             self._begin()
         try:
@@ -171,8 +178,11 @@ class LogDirectory:
         except InconsistentTopicId:
             self.set_aside(where)
             log = self._open(where, topic_id, settings)
+        return self._adopt(log)
+
+    def _adopt(self, log: PartitionLog) -> PartitionLog:
         log.on_failure = self.fail
-        self.logs[where] = log
+        self.logs[log.topic_partition] = log
         return log
 
     def _open(self, where: TopicPartition, topic_id: bytes, settings: LogSettings) -> PartitionLog:
@@ -212,6 +222,8 @@ class LogDirectory:
         log.close(clean=False)
         try:
             path = self._rename_away(where, DELETE_SUFFIX)
+        except FileNotFoundError:
+            return  # somebody was faster
         except DiskFailure as failure:
             self.fail(failure)
             return
@@ -280,12 +292,16 @@ class LogDirectory:
             return {}
 
     def fail(self, failure: DiskFailure) -> None:
-        """The directory goes offline: every log in it refuses with KAFKA_STORAGE_ERROR."""
+        """The directory goes offline: every partition in it refuses with KAFKA_STORAGE_ERROR.
+
+        The metadata log goes on as long as the disk takes its records: it is the broker's own, and fails by itself.
+        """
         if self.failure is not None:
             return
         self.failure = failure
-        for log in list(self.logs.values()):
-            log.fail(failure)
+        for where, log in list(self.logs.items()):
+            if where != METADATA_PARTITION:
+                log.fail(failure)
         self.on_failure(failure)
 
     def close(

@@ -77,6 +77,7 @@ class PartitionLog(Progress):
         "_syncing",
         "directory",
         "epochs",
+        "is_closed",
         "is_dirty",
         "last_flush_ms",
         "log_start",
@@ -108,6 +109,7 @@ class PartitionLog(Progress):
         self.on_failure: Callable[[DiskFailure], None] = _nobody_told
         self.log_start = 0
         self.is_dirty = False
+        self.is_closed = False
         self._disk = disk
         self._clock = clock
         self._files = files
@@ -298,9 +300,8 @@ class PartitionLog(Progress):
             position = segment.size
             is_written = self._write(segment, position, buffers, end, size)
             segment.note_batch(header, position, settings.index_interval_bytes)
-        except DiskFailure as failure:
-            self._fail(failure)
-            return self._storage_error()
+        except (DiskFailure, FileNotFoundError) as error:
+            return self._broken(error)
         self.log_end = end
         if is_written:
             segment.written = position + size
@@ -327,6 +328,8 @@ class PartitionLog(Progress):
         """The oldest queued write is over."""
         end, segment, position = self._pending.popleft()
         segment.handle.unpin()
+        if self.is_closed:
+            return
         if failure is not None:
             self._fail(failure)
         elif self.failure is None:
@@ -387,9 +390,8 @@ class PartitionLog(Progress):
             return LogRead(NOTHING, offset, 0, 0)
         try:
             return self._read(offset, max_bytes, end, at_least_one=at_least_one)
-        except DiskFailure as failure:
-            self._fail(failure)
-            return self._storage_error()
+        except (DiskFailure, FileNotFoundError) as error:
+            return self._broken(error)
 
     def _read(self, offset: int, max_bytes: int, end: int, *, at_least_one: bool) -> LogRead:
         for segment in self._segments_from(offset):
@@ -413,8 +415,16 @@ class PartitionLog(Progress):
         index = max(0, bisect_right(self._bases, offset) - 1)
         yield from self._segments[index:]
 
-    def offset_for_timestamp(self, timestamp: int) -> tuple[int, int, int] | None:
+    def offset_for_timestamp(self, timestamp: int) -> tuple[int, int, int] | Refused | None:
         """(offset, timestamp, leader epoch) of the first record at `timestamp` (ms) or later, or None."""
+        if self.failure is not None:
+            return self._storage_error()
+        try:
+            return self._offset_for_timestamp(timestamp)
+        except (DiskFailure, FileNotFoundError) as error:
+            return self._broken(error)
+
+    def _offset_for_timestamp(self, timestamp: int) -> tuple[int, int, int] | None:
         for segment in self._segments:
             if segment.next_offset <= self.log_start or segment.largest_timestamp() < timestamp:
                 continue
@@ -424,7 +434,7 @@ class PartitionLog(Progress):
                     return (*found, header.partition_leader_epoch)
         return None
 
-    def max_timestamp(self) -> tuple[int, int, int] | None:
+    def max_timestamp(self) -> tuple[int, int, int] | Refused | None:
         """(offset, timestamp, leader epoch) of the first record with the largest timestamp; None in an empty log."""
         newest = max((segment.largest_timestamp() for segment in self._segments), default=-1)
         return self.offset_for_timestamp(newest) if newest >= 0 else None
@@ -569,7 +579,7 @@ class PartitionLog(Progress):
 
         One fsync serves all who ask while it is under way.
         """
-        if self.failure is None:
+        if self.failure is None and not self.is_closed:
             self._syncing.start()
 
     def sync_if_overdue(self) -> None:
@@ -590,6 +600,7 @@ class PartitionLog(Progress):
 
         True when the next open may trust the files: `clean`, not failed, and no write was queued.
         """
+        self.is_closed = True
         is_clean = clean and self.failure is None and not self._pending
         if is_clean and self.is_dirty:
             try:
@@ -615,6 +626,13 @@ class PartitionLog(Progress):
             self.failure = failure
             self.on_failure(failure)
             self.on_progress()
+
+    def _broken(self, error: DiskFailure | FileNotFoundError) -> Refused:
+        """The disk refused, or somebody took a file away: either way the log is not what it was."""
+        if isinstance(error, FileNotFoundError):
+            error = DiskFailure(error.filename or self.directory, "No such file or directory")
+        self._fail(error)
+        return self._storage_error()
 
     def _storage_error(self) -> Refused:
         return Refused(ErrorCode.KAFKA_STORAGE_ERROR, str(self.failure))

@@ -68,20 +68,26 @@ class Syncing:
         active = log.segments[-1]
         if active.written:
             handles.append(active.handle)
+        try:
+            work = self._work(handles, snapshots)
+        except DiskFailure as failure:
+            log.fail(failure)
+            return
         self._is_under_way = True
-        work = self._work(handles, snapshots)
         self._disk.in_worker(work, lambda result: self._finished(result, handles, end))
 
     def _work(self, handles: list[FileHandle], snapshots: list[tuple[int, bytes]]) -> Callable[[], None]:
         files = [handle.file(create=True) for handle in handles]
         for handle in handles:
             handle.pins += 1
-        disk, directory = self._disk, self._log.directory
+        disk, log, directory = self._disk, self._log, self._log.directory
         has_new_names, self._has_new_names = self._has_new_names, False
 
         def work() -> None:
             for file in files:
                 file.sync()
+            if log.is_closed:
+                return
             for offset, data in snapshots:
                 disk.replace(f"{directory}/{file_name(offset)}{SNAPSHOT_SUFFIX}", data)
             if has_new_names:
@@ -95,6 +101,9 @@ class Syncing:
             handle.unpin()
         self._is_under_way = False
         log = self._log
+        if log.is_closed:
+            # Its directory may have been renamed meanwhile, so a failure says nothing.
+            return
         if isinstance(result, DiskFailure):
             log.fail(result)
             return
@@ -114,11 +123,19 @@ class Syncing:
         epochs = self._log.epochs
         epochs.is_dirty = False
         data = format_epochs(epochs.entries())
-        path = f"{self._log.directory}/{EPOCHS_FILE}"
-        self._disk.in_worker(lambda: self._disk.replace(path, data), self._epochs_saved)
+        disk, log, path = self._disk, self._log, f"{self._log.directory}/{EPOCHS_FILE}"
+
+        def work() -> None:
+            # The directory of a deleted log is gone, and by now another topic's may have its name.
+            if not log.is_closed:
+                disk.replace(path, data)
+
+        disk.in_worker(work, self._epochs_saved)
 
     def _epochs_saved(self, result: DiskFailure | None) -> None:
         self._saves_epochs = False
+        if self._log.is_closed:
+            return
         if isinstance(result, DiskFailure):
             self._log.fail(result)
         elif self._log.epochs.is_dirty:

@@ -192,9 +192,9 @@ class RealDisk:
         flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
         try:
             return RealFile(path, os.open(path, flags, 0o644))
-        except FileNotFoundError:
-            raise
         except OSError as error:
+            if isinstance(error, FileNotFoundError) and not create:
+                raise
             raise _failure(path, error) from error
 
     def exists(self, path: str) -> bool:
@@ -361,6 +361,8 @@ class RealDisk:
             result = work()
         except DiskFailure as error:
             result = error
+        except OSError as error:  # a file that was there is gone: done() must be called all the same
+            result = _failure(error.filename or "a file", error)
 
         def finish() -> None:
             self._work_under_way -= 1

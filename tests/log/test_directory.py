@@ -17,13 +17,14 @@ from kbroker.log.checkpoints import (
 from kbroker.log.directory import METADATA_PARTITION, LogDirectory
 from kbroker.log.meta_properties import ForeignDirectory, parse_meta_properties
 from kbroker.log.outcome import Appended, Refused
+from kbroker.log.partition_log import InconsistentTopicId
 from kbroker.log.settings import LogSettings
 from kbroker.names import METADATA_TOPIC_ID, TopicPartition, uuid_text
 from kbroker.real.memory_disk import MemoryDisk
 from kbroker.record.batch import build_batch
 from kbroker.testing.simulated_disk import SimulatedDisk
 from kbroker.testing.virtual_clock import VirtualClock
-from kbroker.world import DirectoryLocked
+from kbroker.world import DirectoryLocked, DiskFailure
 from protocol_specs.errors import ErrorCode
 
 PATH = "/var/kbroker"
@@ -223,6 +224,85 @@ def test_a_broken_log_takes_its_directory_offline() -> None:
     assert not disk.exists(f"{PATH}/.kafka_cleanshutdown")
     disk.failing.clear()
     assert isinstance(_append(_open(disk).open_log(TopicPartition("b", 0), ID, LogSettings())), Appended)
+
+
+def test_what_workers_still_do_for_a_deleted_log_harms_nobody() -> None:
+    """The checkpoint of its leader epochs used to fail in the renamed directory, and took all others offline."""
+    disk = SimulatedDisk(queues_work=True)
+    clock = VirtualClock()
+    directory = _open(disk, clock)
+    log = directory.open_log(WHERE, ID, LogSettings(file_delete_delay_ms=100, segment_bytes=1))
+    _append(log, 1)  # its epoch is saved, by a worker
+    _append(log, 1)  # its full segment is synced, by another
+    directory.delete_log(log)
+    disk.run_queued()
+    clock.advance(100)
+    disk.run_queued()
+    assert directory.failure is None
+    assert log.failure is None
+    assert not any(name.startswith("my-topic") for name in disk.list(PATH))
+
+
+def test_workers_of_a_deleted_log_leave_the_next_topic_of_its_name_alone() -> None:
+    disk = SimulatedDisk(queues_work=True)
+    directory = _open(disk)
+    old = directory.open_log(WHERE, ID, LogSettings())
+    old.append_as_leader(build_batch([(b"k", b"v")], timestamp_ms=1_700_000_000_000), 7)
+    directory.delete_log(old)
+    directory.open_log(WHERE, bytes(16)[1:] + b"\1", LogSettings())
+    disk.run_queued()
+    assert "leader-epoch-checkpoint" not in disk.list(f"{PATH}/{WHERE}")
+
+
+def test_a_write_that_is_queued_when_its_topic_is_deleted_harms_nobody() -> None:
+    disk = SimulatedDisk(queues_writes=True, queues_work=True)
+    directory = _open(disk)
+    log = directory.open_log(WHERE, ID, LogSettings(segment_bytes=200))
+    for _ in range(4):
+        _append(log)
+    directory.delete_log(log)
+    disk.run_queued()
+    assert directory.failure is None
+
+
+def test_the_metadata_log_goes_on_when_its_directory_is_offline_and_fails_by_itself() -> None:
+    disk = SimulatedDisk()
+    directory = _open(disk)
+    metadata = directory.open_metadata_log()
+    log = directory.open_log(WHERE, ID, LogSettings())
+    disk.failing[f"{WHERE}/"] = "Input/output error"
+    assert isinstance(_append(log), Refused)
+    assert directory.failure is not None
+    assert isinstance(_append(metadata), Appended)
+    with pytest.raises(DiskFailure):
+        directory.open_log(TopicPartition("another", 0), ID, LogSettings())
+    disk.failing["__cluster_metadata-0/"] = "No space left on device"
+    assert isinstance(_append(metadata), Refused)
+
+
+def test_a_foreign_metadata_log_is_never_set_aside(disk: MemoryDisk) -> None:
+    """It used to be renamed as a stray, and a new cluster began."""
+    directory = _open(disk)
+    directory.open_log(METADATA_PARTITION, ID, LogSettings())
+    directory.close(clean=True)
+    before = disk.list(PATH)
+    with pytest.raises(InconsistentTopicId):
+        _open(disk).open_metadata_log()
+    assert [name for name in before if name != ".kafka_cleanshutdown"] == disk.list(PATH)
+
+
+def test_a_log_whose_files_were_taken_away_fails_like_a_broken_disk() -> None:
+    """FileNotFoundError used to go up to the handler."""
+    disk = SimulatedDisk()
+    log = _open(disk, open_files_max=1).open_log(WHERE, ID, LogSettings())
+    _append(log)
+    for segment in log.segments:
+        for handle in segment.handles():
+            handle.close()
+    disk.remove_tree(f"{PATH}/{WHERE}")
+    for refused in (log.read(0, 100, 2), log.offset_for_timestamp(0), _append(log)):
+        assert isinstance(refused, Refused)
+        assert refused.error == ErrorCode.KAFKA_STORAGE_ERROR
 
 
 def test_checkpoints_come_back() -> None:
