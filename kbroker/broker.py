@@ -16,14 +16,19 @@ import trio
 
 from kbroker.config import BrokerConfig
 from kbroker.config.endpoints import address_text
-from kbroker.controller.registration import Registration
+from kbroker.controller.registration import Registration, UnsupportedMetadataVersion
 from kbroker.controller.wished_topics import create_wished
 from kbroker.group.events import DeletedTopic
 from kbroker.handlers.registry import load_handlers
-from kbroker.log.directory import LogDirectory
+from kbroker.log.directory import METADATA_PARTITION, LogDirectory
+from kbroker.log.partition_log import InconsistentTopicId
+from kbroker.metadata.delta import InconsistentRecord
 from kbroker.metadata.image import METADATA_VERSION, Endpoint
-from kbroker.metadata.records import METADATA_VERSION_LATEST, METADATA_VERSION_LOWEST
+from kbroker.metadata.records import METADATA_VERSION_LATEST, METADATA_VERSION_LOWEST, UnknownRecord
+from kbroker.quorum.election import ElectionUnreadable
+from kbroker.quorum.solo import NotSolo
 from kbroker.real.make_world import make_world
+from kbroker.record.compression import CorruptRecords
 from kbroker.server.coordinators import GroupCoordinators
 from kbroker.server.gate import Gate
 from kbroker.server.hosting import Hosting
@@ -32,6 +37,7 @@ from kbroker.server.listener import Connections, Limits
 from kbroker.server.metadata_log import MetadataLog
 from kbroker.session import FetchSessions
 from kbroker.world import DiskFailure, World
+from protocol_specs.grammar import MalformedFrame
 
 if TYPE_CHECKING:
     from kbroker.handlers.context import RequestContext
@@ -41,8 +47,23 @@ if TYPE_CHECKING:
 
 SECURITY_PROTOCOLS: Final = {"PLAINTEXT": 0, "SSL": 1, "SASL_PLAINTEXT": 2, "SASL_SSL": 3}
 MEMORY_DATA_DIR: Final = "/kbroker"
+METADATA_DIFFICULTIES: Final = (
+    InconsistentTopicId,
+    CorruptRecords,
+    MalformedFrame,
+    UnknownRecord,
+    InconsistentRecord,
+    ElectionUnreadable,
+    NotSolo,
+    UnsupportedMetadataVersion,
+)
+"""What a start can find in the metadata log's directory that it must not guess about."""
 
 log = logging.getLogger("kbroker.broker")
+
+
+class MetadataUnusable(Exception):
+    """The metadata log cannot be lived with: going on would invent another cluster. str() says where and why."""
 
 
 class Broker:
@@ -63,7 +84,7 @@ class Broker:
     async def run(self, task_status: trio.TaskStatus[Broker] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until stop() or abort(); `task_status.started(self)` once clients can connect.
 
-        Raises PortTaken, DirectoryLocked, DiskFailure, and what the metadata log cannot live with.
+        Raises PortTaken, DirectoryLocked, ForeignDirectory, MetadataUnusable, DiskFailure.
         """
         token = trio.lowlevel.current_trio_token()
         world = make_world(token.run_sync_soon, in_memory=self.config.is_in_memory)
@@ -100,35 +121,39 @@ class Broker:
                 await self._start(world, directory)
                 connections = self._connections(world)
                 nursery.start_soon(connections.serve, self._listeners, nursery)
-                nursery.start_soon(connections.sweep)
+                connections.sweep()
                 task_status.started(self)
                 await self._stopping.wait()
                 connections.stop_accepting()
                 self._unbind()
+                self._resign()
                 await connections.drain()
                 nursery.cancel_scope.cancel()
-            self._resign()
             if self._failure is None:
                 self._close(world, directory)
         finally:
-            # After a failure or abort(): unlock, and leave the rest to recovery.
+            # After a failure or abort(): unlock once nothing is written any more, and leave the rest to recovery.
+            world.disk.close()
             directory.close(clean=False)
 
     async def _start(self, world: World, directory: LogDirectory) -> None:
         """Everything between the lock and the first accepted connection."""
         self._hosting = Hosting(self.config, directory)
         self.partitions = self._hosting.partitions
-        self.metadata = MetadataLog(
-            directory.open_metadata_log(),
-            world.disk,
-            world.clock,
-            node_id=self.node_id,
-            cluster_id=self.cluster_id,
-            directory_id=directory.directory_id,
-            on_fatal=self._fail,
-        )
         registered = trio.Event()
-        self.metadata.start(self._registration(directory.directory_id), lambda _: registered.set())
+        try:
+            self.metadata = MetadataLog(
+                directory.open_metadata_log(),
+                world.disk,
+                world.clock,
+                node_id=self.node_id,
+                cluster_id=self.cluster_id,
+                directory_id=directory.directory_id,
+                on_fatal=self._fail,
+            )
+            self.metadata.start(self._registration(directory.directory_id), lambda _: registered.set())
+        except METADATA_DIFFICULTIES as error:
+            raise MetadataUnusable(f"{directory.path}/{METADATA_PARTITION}: {error}") from error
         await registered.wait()
         self._hosting.host_all(self.image)
         self.metadata.on_published = self._published

@@ -12,38 +12,17 @@ from collections.abc import AsyncIterator, Callable
 
 import trio
 
-from kbroker.broker import Broker
+from kbroker.broker import Broker, MetadataUnusable
 from kbroker.cli.main import EXIT_FAILED, EXIT_STARTUP, CommandFailed
 from kbroker.config import BrokerConfig
-from kbroker.controller.registration import UnsupportedMetadataVersion
-from kbroker.log.checkpoints import CorruptCheckpoint
 from kbroker.log.meta_properties import ForeignDirectory
-from kbroker.log.partition_log import InconsistentTopicId
-from kbroker.metadata.delta import InconsistentRecord
-from kbroker.metadata.records import UnknownRecord
-from kbroker.quorum.election import ElectionUnreadable
-from kbroker.quorum.solo import NotSolo
 from kbroker.real.network import PortTaken
 from kbroker.real.process import leave_at_once
-from kbroker.record.compression import CorruptRecords
 from kbroker.world import DirectoryLocked, DiskFailure
 
 log = logging.getLogger("kbroker.serve")
 
-CANNOT_SERVE = (
-    PortTaken,
-    DirectoryLocked,
-    DiskFailure,
-    ForeignDirectory,
-    InconsistentTopicId,
-    CorruptCheckpoint,
-    CorruptRecords,
-    UnknownRecord,
-    InconsistentRecord,
-    ElectionUnreadable,
-    NotSolo,
-    UnsupportedMetadataVersion,
-)
+CANNOT_SERVE = (PortTaken, DirectoryLocked, DiskFailure, ForeignDirectory, MetadataUnusable)
 """What the machine or the data directory can have against serving; each says what and where in one line."""
 
 
