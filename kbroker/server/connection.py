@@ -66,6 +66,11 @@ class Connection:
         self.last_active_ms = clock.monotonic_ms()
 
     @property
+    def peer_host(self) -> str:
+        """Who it is, for the log."""
+        return self._peer.host
+
+    @property
     def is_owing(self) -> bool:
         """Is the peer's next answer still being made? One that it only has to take doesn't count."""
         return bool(self._owed) and not self._owed[0].is_ready

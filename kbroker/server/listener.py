@@ -12,7 +12,7 @@ import trio
 
 from kbroker.server.connection import Connection
 from kbroker.server.gate import Gate, Peer
-from kbroker.world import Clock, Transport
+from kbroker.world import Clock, Timer, Transport
 
 ANONYMOUS: Final = "User:ANONYMOUS"
 """The principal of everybody on a listener without authentication."""
@@ -49,6 +49,7 @@ class Connections:
         self._hosts: Counter[str] = Counter()
         self._emptied = trio.Event()
         self._accepting = trio.CancelScope()
+        self._sweeping: Timer | None = None
 
     def __len__(self) -> int:
         return len(self._open)
@@ -63,23 +64,27 @@ class Connections:
     def stop_accepting(self) -> None:
         """The listening sockets may be closed after this."""
         self._accepting.cancel()
+        if self._sweeping is not None:
+            self._sweeping.cancel()
 
     async def _accept(self, listener: Any, name: str, nursery: trio.Nursery) -> None:
         while True:
             transport = await self._network.accept(listener)
+            # A flood of connections must not keep the loop: accepting waits only when there is nobody.
+            await trio.lowlevel.checkpoint()
             if transport is not None and await self._admits(transport):
                 nursery.start_soon(self._run, transport, name)
 
-    async def sweep(self) -> None:
-        """Close connections that were idle for too long; until cancelled."""
+    def sweep(self) -> None:
+        """Close connections that were idle for too long, and come again by the clock until stop_accepting()."""
         if self._limits.idle_ms < 0:
             return
-        while True:
-            await trio.sleep(max(1.0, self._limits.idle_ms / 4000))
-            oldest = self._clock.monotonic_ms() - self._limits.idle_ms
-            for connection in tuple(self._open):
-                if connection.last_active_ms < oldest and not connection.is_owing:
-                    connection.cut()
+        now_ms = self._clock.monotonic_ms()
+        for connection in tuple(self._open):
+            if now_ms - connection.last_active_ms > self._limits.idle_ms and not connection.is_owing:
+                log.info("idle connection: closing", extra={"client": connection.peer_host})
+                connection.cut()
+        self._sweeping = self._clock.call_at(now_ms + max(1, self._limits.idle_ms // 4), self.sweep)
 
     async def drain(self) -> None:
         """Send what is owed, then end every connection; at most DRAIN_S_MAX."""
