@@ -200,7 +200,10 @@ class Transport(Protocol):
         """
 
     def send_now(self, chunks: list[Chunk]) -> bool:
-        """Try to send everything without waiting; True when all is gone. What was sent is removed from `chunks`."""
+        """Try to send everything without waiting; True when all is gone. What was sent is removed from `chunks`.
+
+        Raises DiskFailure where a slice's file cannot be read; all is released then, as with ConnectionLost.
+        """
 
     async def send(self, chunks: list[Chunk]) -> None:
         """Send all; releases every FileSlice in any case."""

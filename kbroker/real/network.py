@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 import trio
 
-from kbroker.world import Buffer, Chunk, ConnectionLost, FileSlice
+from kbroker.world import Buffer, Chunk, ConnectionLost, DiskFailure, FileSlice
 
 SENDFILE_BYTES_MIN: Final = 32 * 1024
 """Smaller slices are cheaper to read and send with their neighbours."""
@@ -192,6 +192,9 @@ class SocketTransport:
         except OSError as error:
             _release(chunks)
             raise ConnectionLost(str(error)) from error
+        except DiskFailure:
+            _release(chunks)
+            raise
         return True
 
     async def send(self, chunks: list[Chunk]) -> None:
@@ -214,11 +217,13 @@ class SocketTransport:
                 if held is None and not _is_small(chunk):
                     more = True
                     break
-                read: Buffer = chunk.file.read_at(chunk.position, chunk.length) if held is None else held
                 if held is None:
+                    read = _read_whole(chunk)
                     chunk.release()
                     chunks[index] = read
-                buffers.append(read)
+                    buffers.append(read)
+                else:
+                    buffers.append(held)
             else:
                 buffers.append(chunk)
             if len(buffers) == IOV_MAX:
@@ -244,8 +249,12 @@ class SocketTransport:
                 sent = os.sendfile(self._socket.fileno(), chunk.file.fileno(), chunk.position, count)
             except BlockingIOError:
                 return False
+            except OSError as error:
+                if error.errno == errno.EIO:
+                    raise DiskFailure(chunk.file.path, str(error)) from error
+                raise
             if sent == 0:
-                raise ConnectionLost(f"{chunk.file.path} is shorter than a slice of it")
+                raise _cut(chunk)
             chunk.position += sent
             chunk.length -= sent
         return True
@@ -255,6 +264,18 @@ class SocketTransport:
         if self._socket.fileno() >= 0:
             trio.lowlevel.notify_closing(self._socket)
             self._socket.close()
+
+
+def _read_whole(chunk: FileSlice) -> bytes:
+    """The bytes of a slice; fewer would tear the frame that announced them."""
+    data = chunk.file.read_at(chunk.position, chunk.length)
+    if len(data) != chunk.length:
+        raise _cut(chunk)
+    return data
+
+
+def _cut(chunk: FileSlice) -> DiskFailure:
+    return DiskFailure(chunk.file.path, f"ends before the {chunk.length} bytes at {chunk.position} that were written")
 
 
 def _is_small(chunk: FileSlice) -> bool:

@@ -15,7 +15,7 @@ import trio
 
 from kbroker.server.gate import Gate, OwedAnswer, Peer
 from kbroker.wire.connection import FrameSplitter, FrameTooLarge
-from kbroker.world import Chunk, Clock, ConnectionLost, FileSlice, Transport
+from kbroker.world import Chunk, Clock, ConnectionLost, DiskFailure, FileSlice, Transport
 
 TURN_S: Final = 0.001
 """How long one connection may keep the loop for frames that are there already."""
@@ -116,6 +116,8 @@ class Connection:
                     return
         except ConnectionLost:
             return
+        except DiskFailure as failure:
+            self._gate.cut_by_disk(self._peer, failure)
 
     async def _handle_frames(self) -> bool:
         """Handle every whole frame that is there; False when the connection must end."""
@@ -207,6 +209,8 @@ class Connection:
                 self._wake = trio.Event()
         except ConnectionLost:
             pass
+        except DiskFailure as failure:
+            self._gate.cut_by_disk(self._peer, failure)
         self._whole.cancel()
 
     async def _send_owed(self) -> bool:

@@ -20,7 +20,7 @@ from kbroker.handlers.context import RequestContext
 from kbroker.handlers.k18_api_versions import unsupported_version
 from kbroker.handlers.registry import Handler
 from kbroker.wire.codec import decode, decode_request_header, encode_response
-from kbroker.world import Chunk
+from kbroker.world import Chunk, DiskFailure
 from protocol_specs.errors import ErrorCode
 from protocol_specs.frame import MalformedFrame, UnsupportedVersion
 
@@ -140,6 +140,13 @@ class Gate:
     def refuse_frame(self, peer: Peer, reason: str) -> None:
         """A frame of an impossible size was announced: its connection closes, the log says why."""
         log.info("malformed request: closing", extra={"client": peer.host, "reason": reason})
+
+    def cut_by_disk(self, peer: Peer, failure: DiskFailure) -> None:
+        """An answer was under way and its records cannot be read: its connection closes, the log says why."""
+        log.error(
+            "records cannot be sent: closing",
+            extra={"client": peer.host, "path": failure.path, "reason": failure.reason},
+        )
 
     def _conclude(
         self, handler: Handler, version: int, correlation_id: int, make: Callable[..., Any], *arguments: Any

@@ -8,7 +8,7 @@ import trio
 
 from kbroker.real import network
 from kbroker.real.network import SENDFILE_BYTES_MIN, PortTaken, SocketTransport
-from kbroker.world import ConnectionLost, FileSlice
+from kbroker.world import ConnectionLost, DiskFailure, FileSlice
 
 
 @dataclass
@@ -200,3 +200,20 @@ def test_a_taken_port_is_named():
 def test_an_address_of_another_machine_is_refused():
     with pytest.raises(PortTaken, match=r"192\.0\.2\.1"):
         network.listen("192.0.2.1", 0)
+
+
+@pytest.mark.parametrize("length", [100, SENDFILE_BYTES_MIN + 100])
+async def test_a_file_that_was_cut_is_the_disks_failure_and_every_lease_ends(pair, tmp_path, length):
+    """A small slice used to be sent short: the next answer was then read as its rest."""
+    transport, _ = pair
+    leases = []
+    cut, handle = slices(tmp_path, leases)
+    chunks = [b"head", cut(len(CONTENT) - 50, length), cut(0, 10)]
+    with pytest.raises(DiskFailure, match="ends before"):
+        await transport.send(chunks)
+    assert leases == []
+    again = [b"head", cut(len(CONTENT) - 50, length)]
+    with pytest.raises(DiskFailure, match="ends before"):
+        transport.send_now(again)
+    assert leases == []
+    handle.close()

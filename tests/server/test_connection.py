@@ -7,7 +7,7 @@ from kbroker.handlers.answer import CLOSE, Pending
 from kbroker.handlers.registry import handles
 from kbroker.server.connection import OWED_BYTES_MAX, OWED_MAX, Connection
 from kbroker.server.gate import Gate, Peer
-from kbroker.world import ConnectionLost
+from kbroker.world import ConnectionLost, DiskFailure
 from protocol_specs.api.k03_metadata import MetadataRequest, MetadataResponse
 from protocol_specs.api.k18_api_versions import ApiVersionsRequest, ApiVersionsResponse
 
@@ -434,3 +434,18 @@ async def test_a_peer_that_has_no_room_for_a_moment_is_served_on(nursery):
         await settle_down()
     assert served.transport.correlation_ids() == [0, 1, 2, 3, 4]
     served.transport.push(end=True)
+
+
+async def test_records_that_cannot_be_read_close_their_connection_and_are_logged(nursery, caplog):
+    """It used to be the end of the broker."""
+    served = Served(MetadataResponse)
+
+    def broken(chunks):
+        raise DiskFailure("a segment", "Input/output error")
+
+    served.transport.send_now = broken
+    nursery.start_soon(served.connection.run)
+    served.transport.push(frame(1))
+    await settle_down()
+    assert served.transport.closed
+    assert [record.reason for record in caplog.records] == ["Input/output error"]
