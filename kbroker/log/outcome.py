@@ -56,7 +56,8 @@ class Ticket(NamedTuple):
 
 
 class Appended(NamedTuple):
-    """A batch has its offsets, now or (a duplicate) since it first came. `log_append_time_ms` is -1 for CreateTime."""
+    """A batch has its offsets, now or since it first came. `log_append_time_ms` is -1 for CreateTime, but in a
+    duplicate the batch's largest timestamp."""
 
     base_offset: int
     last_offset: int

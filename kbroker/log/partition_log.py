@@ -340,11 +340,11 @@ class PartitionLog(Progress):
             self.on_progress()
 
     def _duplicate(self, stored: StoredBatch) -> Appended:
-        """A batch that came before: its first answer again, with what has become of it since."""
+        """A batch that came before: its offsets again, and its largest timestamp whoever set that, as in Kafka."""
         return Appended(
             stored.last_offset - stored.offset_delta,
             stored.last_offset,
-            stored.timestamp if self.settings.is_log_append_time else -1,
+            stored.timestamp,
             True,
             Ticket(self, stored.last_offset + 1),
         )

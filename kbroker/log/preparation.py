@@ -5,18 +5,24 @@ Pure: may run in a worker as long as the appends of one connection keep their or
 
 from __future__ import annotations
 
+import struct
+
 from kbroker.log.outcome import Refused
 from kbroker.log.settings import LogSettings
 from kbroker.log.validation import check_keys
-from kbroker.record.batch import CODEC_MASK, BatchHeader
+from kbroker.record.batch import CODEC_MASK, LOG_APPEND_TIME_BIT, BatchHeader, restamp_checksum
 from kbroker.record.compression import CODEC_BY_NAME, Codec, CorruptRecords
 from kbroker.record.rebuild import keys, recompressed
 from protocol_specs.errors import ErrorCode
 
+_ATTRIBUTES_POSITION = 21
+
 
 def needs_preparation(header: BatchHeader, settings: LogSettings) -> bool:
-    """Is a body to be opened: for its keys (compaction) or for another codec?"""
+    """Is a body to be opened, for its keys (compaction) or for another codec; or has it a time that isn't ours?"""
     if "compact" in settings.cleanup_policy:
+        return True
+    if header.attributes & LOG_APPEND_TIME_BIT and not settings.is_log_append_time:
         return True
     wanted = settings.compression_type
     return wanted != "producer" and CODEC_BY_NAME[wanted] != header.attributes & CODEC_MASK
@@ -24,6 +30,8 @@ def needs_preparation(header: BatchHeader, settings: LogSettings) -> bool:
 
 def prepare(records: memoryview, header: BatchHeader, settings: LogSettings, where: str) -> memoryview | Refused:
     """The batch as the topic wants it stored: `records` itself or a rebuilt copy."""
+    if header.is_log_append_time and not settings.is_log_append_time:
+        records = _with_create_time(records[: header.size], header)
     try:
         if settings.is_compacted:
             refused = check_keys(keys(records[: header.size]), where)
@@ -42,6 +50,14 @@ def prepare(records: memoryview, header: BatchHeader, settings: LogSettings, whe
             f"{len(rebuilt)} bytes as {wanted}, max.message.bytes is {settings.max_message_bytes}",
         )
     return memoryview(rebuilt)
+
+
+def _with_create_time(records: memoryview, header: BatchHeader) -> memoryview:
+    """A copy without the claim that a broker set its time: Kafka clears the bit and keeps the producer's times."""
+    copy = bytearray(records)
+    struct.pack_into(">h", copy, _ATTRIBUTES_POSITION, header.attributes & ~LOG_APPEND_TIME_BIT)
+    restamp_checksum(copy, len(copy))
+    return memoryview(copy)
 
 
 def _level(codec: Codec, settings: LogSettings) -> int | None:

@@ -18,7 +18,6 @@ from kbroker.record.batch import (
     CODEC_MASK,
     CONTROL_BIT,
     HEADER_BYTES,
-    LOG_APPEND_TIME_BIT,
     MAGIC,
     PREFIX_BYTES,
     TRANSACTIONAL_BIT,
@@ -32,7 +31,7 @@ from protocol_specs.errors import ErrorCode
 _LEGACY_BATCH_BYTES_MIN = 14
 """Kafka calls a length below the smallest message of any format corrupt, one that runs over the end merely absent."""
 _MAGIC_END = 17
-_FLAGS = CONTROL_BIT | TRANSACTIONAL_BIT | LOG_APPEND_TIME_BIT
+_FLAGS = CONTROL_BIT | TRANSACTIONAL_BIT
 
 
 def read_client_header(records: memoryview) -> BatchHeader | Refused:
@@ -104,12 +103,9 @@ def check_client_batch(records: memoryview, header: BatchHeader, settings: LogSe
 def _flag_refused(header: BatchHeader) -> Refused:
     if header.is_control:
         return Refused(ErrorCode.INVALID_RECORD, "control batches are the broker's to write")
-    if header.is_transactional:
-        return Refused(
-            ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, "transactions are not served: a transactional batch"
-        )
-    reason = "a producer must not set LogAppendTime"
-    return Refused(ErrorCode.INVALID_TIMESTAMP, reason, tuple((i, reason) for i in range(header.records_count)))
+    return Refused(
+        ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, "transactions are not served: a transactional batch"
+    )
 
 
 def check_times(records: memoryview, header: BatchHeader, settings: LogSettings, now_ms: int) -> Refused | None:

@@ -49,6 +49,25 @@ def test_read_only_and_writable_buffers_are_stored_alike(shop: Workshop, kind: C
     assert shop.offsets() == [0, 1, 2]
 
 
+@pytest.mark.parametrize("compression", ["producer", "lz4"])
+def test_a_clients_claim_of_log_append_time_is_cleared(shop: Workshop, compression: str) -> None:
+    """It used to be refused as INVALID_TIMESTAMP; Apache Kafka 4.3.1 takes the batch and clears the bit."""
+    shop.log.settings = LogSettings(compression_type=compression)
+    assert shop.append(2, log_append_time=True).log_append_time_ms == -1
+    stored = shop.bytes_of(shop.read(0))
+    header = read_header(stored)
+    assert (header.is_log_append_time, checksum_matches(stored, header)) == (False, True)
+    assert shop.offsets() == [0, 1]
+
+
+def test_a_repeated_batch_is_answered_with_its_largest_timestamp(shop: Workshop) -> None:
+    """Apache Kafka tells it in log_append_time_ms even where the topic has CreateTime; -1 was told."""
+    producer = {"producer_id": 7, "producer_epoch": 0, "base_sequence": 0, "timestamp_ms": shop.clock.wall_ms()}
+    assert shop.append(**producer).log_append_time_ms == -1
+    again = shop.append(**producer)
+    assert (again.is_duplicate, again.base_offset, again.log_append_time_ms) == (True, 0, shop.clock.wall_ms())
+
+
 def test_the_answer_has_offsets_and_a_ticket_that_is_written(shop: Workshop) -> None:
     outcome = shop.append(3)
     assert (outcome.base_offset, outcome.last_offset, outcome.log_append_time_ms, outcome.is_duplicate) == (
@@ -98,7 +117,6 @@ BROKEN = {
     "a producer without a sequence": (lambda: _batch(producer_id=4, producer_epoch=0), ErrorCode.INVALID_RECORD),
     "a transactional bit": (lambda: _batch(transactional=True), ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
     "an unknown codec": (lambda: _patched(_batch(), 21, ">h", 6), ErrorCode.UNKNOWN_SERVER_ERROR),
-    "log append time": (lambda: _batch(log_append_time=True), ErrorCode.INVALID_TIMESTAMP),
     "a far future": (lambda: _batch(timestamp_ms=1_700_000_000_000 + 2 * HOUR_MS), ErrorCode.INVALID_TIMESTAMP),
 }
 
