@@ -115,7 +115,7 @@ class FetchSessions:
         if request.session_epoch in (FINAL_EPOCH, INITIAL_EPOCH):
             self._sessions.pop(request.session_id, None)
             session = None
-            if request.session_epoch == INITIAL_EPOCH and named:
+            if request.session_epoch == INITIAL_EPOCH:
                 session = self._open(named, uses_topic_ids=uses_topic_ids, now_ms=now_ms)
             return FetchPlan(named, session, is_incremental=False)
         return self._continue(request, named, uses_topic_ids=uses_topic_ids, now_ms=now_ms)

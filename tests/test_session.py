@@ -56,6 +56,13 @@ def test_a_full_request_opens_a_session_and_the_next_one_needs_only_the_changes(
     assert offsets(again) == {0: 5, 1: 7}
 
 
+def test_a_session_may_be_opened_empty_and_filled_later(sessions):
+    """It used to be refused; Apache Kafka opens one."""
+    opened = plan(sessions, {}, epoch=0)
+    assert opened.session_id > 0
+    assert offsets(plan(sessions, {0: 5}, session=opened.session_id, epoch=1)) == {0: 5}
+
+
 def test_forgotten_partitions_are_fetched_no_more(sessions):
     opened = plan(sessions, {0: 5, 1: 6}, epoch=0)
     assert offsets(plan(sessions, {}, session=opened.session_id, epoch=1, forgotten=[0])) == {1: 6}

@@ -30,11 +30,13 @@ TOPIC_ID_SINCE: Final = 13
 REPLICA_STATE_SINCE: Final = 15
 CURRENT_LEADER_SINCE: Final = 16
 STORAGE_ERROR_SINCE: Final = 6
-ZSTD_SINCE: Final = 10
 CONSUMER: Final = -1
 DEBUG_CONSUMER: Final = -2
 READ_COMMITTED: Final = 1
 NO_RECORDS: Final = b""
+
+UNHURRIED: Final = (ErrorCode.NONE, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, ErrorCode.UNKNOWN_TOPIC_ID)
+"""Answers that do not end a wait: a client that follows a deleted topic among others would spin."""
 
 
 @dataclass(slots=True)
@@ -63,7 +65,8 @@ def fetch(ctx: RequestContext, request: Any) -> Answer:
         ctx.note(f"fetch session {request.session_id}, epoch {request.session_epoch}: {plan.name}")
         return FetchResponse(error_code=plan)
     reading = _read(ctx, request, plan)
-    if request.max_wait_ms <= 0 or not plan.partitions or reading.has_news or reading.record_bytes >= request.min_bytes:
+    is_enough = reading.has_news or reading.record_bytes >= request.min_bytes
+    if request.max_wait_ms <= 0 or not reading.waited_for or is_enough:
         return _answer(ctx, plan, reading)
     reading.release()
     return when_progressed(
@@ -99,7 +102,7 @@ def _read(ctx: RequestContext, request: Any, plan: FetchPlan) -> Reading:
         )
         reading.answers.append((key, wanted, answer))
         reading.record_bytes += len(answer.records)
-        if answer.error_code or answer.diverging_epoch.epoch >= 0:
+        if answer.error_code not in UNHURRIED or answer.diverging_epoch.epoch >= 0:
             reading.has_news = True
         if partition is not None:
             reading.waited_for.append((partition, wanted))
@@ -155,6 +158,8 @@ class _Reader:
         if partition is None or error:
             return self._refused(wanted, error, partition), None
         diverging = self._divergence(partition, wanted)
+        if isinstance(diverging, ErrorCode):
+            return self._refused(wanted, diverging, partition), None
         if diverging is not None:
             return self._filled(partition, NO_RECORDS, diverging), None
         read = partition.log.read(
@@ -166,7 +171,7 @@ class _Reader:
         return self._refused(wanted, read.error, partition), None
 
     def _find(self, wanted: FetchedPartition) -> tuple[Partition | None, ErrorCode]:
-        """The partition, fenced: by its leader's epoch, by who asks, by the codec that the client cannot know."""
+        """The partition, fenced: by its leader's epoch, by who asks."""
         node = self._ctx.node
         if self._version >= TOPIC_ID_SINCE:
             partition = node.partitions.find_by_id(wanted.topic_id, wanted.partition)
@@ -185,15 +190,15 @@ class _Reader:
             # A replica that the partition is not assigned to: nobody replicates from this broker.
             known_epoch = wanted.current_leader_epoch >= 0
             error = ErrorCode.UNKNOWN_LEADER_EPOCH if known_epoch else ErrorCode.NOT_LEADER_OR_FOLLOWER
-        if not error and self._version < ZSTD_SINCE and partition.log.settings.compression_type == "zstd":
-            error = ErrorCode.UNSUPPORTED_COMPRESSION_TYPE
         return partition, error
 
     def _divergence(self, partition: Partition, wanted: FetchedPartition) -> Any:
-        """Where the reader's log parts from ours, if it does (KIP-595)."""
+        """Where the reader's log parts from ours, if it does (KIP-595); OFFSET_OUT_OF_RANGE for an epoch of no log."""
         if wanted.last_fetched_epoch < 0:
             return None
         epoch, end = partition.log.end_offset_for_epoch(wanted.last_fetched_epoch)
+        if epoch < 0:
+            return ErrorCode.OFFSET_OUT_OF_RANGE
         if epoch < wanted.last_fetched_epoch or end < wanted.fetch_offset:
             return EndOfEpoch(epoch=epoch, end_offset=end)
         return None
@@ -218,7 +223,7 @@ class _Reader:
             partition_index=wanted.partition,
             error_code=error,
             high_watermark=-1,
-            aborted_transactions=[] if self._is_committed else None,
+            aborted_transactions=[] if partition is None else None,
             records=NO_RECORDS,
         )
         tells_leader = error in (ErrorCode.NOT_LEADER_OR_FOLLOWER, ErrorCode.FENCED_LEADER_EPOCH)

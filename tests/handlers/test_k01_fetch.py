@@ -179,6 +179,42 @@ def test_an_error_does_not_wait(broker):
     assert not broker.start(request(broker, {0: 99}, max_wait_ms=500), NEWEST).is_pending
 
 
+def test_an_unknown_topic_among_others_does_not_end_the_wait(broker):
+    """It used to: a consumer that still follows a deleted topic would have asked without a pause."""
+    asked = request(broker, {0: 0}, version=12, max_wait_ms=500)
+    missing = FetchRequest.FetchPartition(partition=0, partition_max_bytes=100)
+    asked.topics.append(FetchRequest.FetchTopic(topic="gone", partitions=[missing]))
+    started = broker.start(asked, 12)
+    assert started.is_pending
+    broker.clock.advance(500)
+    assert [topic.partitions[0].error_code for topic in started.answer().responses] == [0, 3]
+
+
+def test_only_unknown_partitions_are_answered_at_once(broker):
+    assert not broker.start(request(broker, {9: 0}, max_wait_ms=500), NEWEST).is_pending
+
+
+@pytest.mark.parametrize("version", [4, 12, NEWEST])
+def test_an_unknown_partition_has_an_empty_list_of_aborted_transactions(broker, version):
+    """Kafka's default; null for a partition that is known and refused."""
+    assert fetch(broker, {9: 0}, version=version)[9].aborted_transactions == []
+    assert fetch(broker, {0: 99}, version=version, isolation_level=1)[0].aborted_transactions is None
+
+
+def test_a_last_fetched_epoch_that_no_log_had_is_out_of_range(broker):
+    """It used to be answered as a divergence with epoch -1, which says nothing."""
+    append(broker, b"a")
+    assert fetch(broker, {0: 1}, of={"last_fetched_epoch": 5})[0].error_code == ErrorCode.OFFSET_OUT_OF_RANGE
+
+
+@pytest.mark.parametrize("version", [4, 9, 10])
+def test_a_zstd_topic_is_given_to_every_version(version):
+    """Versions below 10 used to be refused; kafka-python 2.0 reads zstd at version 4."""
+    broker = SmallBroker({"t": 1}, compression_type="zstd")
+    append(broker, b"a")
+    assert fetch(broker, {0: 0}, version=version)[0].error_code == 0
+
+
 def test_a_session_mentions_only_what_is_new(broker):
     append(broker, b"a")
     opened = broker.ask(request(broker, {0: 0, 1: 0}, session_epoch=0), NEWEST)
