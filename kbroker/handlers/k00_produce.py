@@ -34,6 +34,18 @@ ZSTD_SINCE: Final = 7
 ADMIN_CLIENT: Final = "__admin_client"
 """The one client id that Kafka lets write to internal topics."""
 
+UNREAD: Final = frozenset(
+    {
+        ErrorCode.CORRUPT_MESSAGE,
+        ErrorCode.MESSAGE_TOO_LARGE,
+        ErrorCode.RECORD_LIST_TOO_LARGE,
+        ErrorCode.NOT_LEADER_OR_FOLLOWER,
+        ErrorCode.KAFKA_STORAGE_ERROR,
+        ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    }
+)
+"""Refusals that do not tell where the log starts (Kafka: ReplicaManager.appendToLocalLog)."""
+
 _ATTRIBUTES_LOW_BYTE: Final = 22
 """Where the codec stands in a batch header."""
 _ZSTD: Final = 4
@@ -153,6 +165,7 @@ def _refused(ctx: RequestContext, partition: Partition, result: Refused) -> Any:
         index=partition.index,
         error_code=result.error,
         base_offset=-1,
+        log_start_offset=-1 if result.error in UNREAD else partition.log.log_start,
         error_message=result.reason,
         record_errors=[RecordError(batch_index=i, batch_index_error_message=text) for i, text in result.record_errors],
     )

@@ -167,6 +167,14 @@ def test_a_gap_in_an_idempotent_sequence_is_refused(broker):
     assert answer.error_code == ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER
 
 
+@pytest.mark.parametrize(("sequence", "epoch", "told"), [(2, 0, 0), (0, -1, 0)])
+def test_a_refused_producer_is_told_where_the_log_starts(broker, sequence, epoch, told):
+    """As Apache Kafka does for all but unreadable batches; -1 was told."""
+    produce(broker, batch(b"a", producer_id=7, producer_epoch=0, base_sequence=0))
+    refused = produce(broker, batch(b"b", producer_id=7, producer_epoch=epoch, base_sequence=sequence))
+    assert (refused.error_code != 0, refused.log_start_offset) == (True, told)
+
+
 def test_every_partition_of_a_request_stands_alone(broker):
     asked = request(broker, batch(b"a"))
     asked.topic_data[0].partition_data.append(ProduceRequest.PartitionProduceData(index=5, records=batch(b"b")))
