@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from kbroker.handlers.node import Node
+
+NOTES_MAX: Final = 10
+"""Reasons kept of one request: one with a million wrong partitions says the same thing a million times."""
+
+NOTE_CHARACTERS_MAX: Final = 500
+"""Of one reason: names in it come from the client."""
 
 
 @dataclass(slots=True, eq=False)
@@ -26,4 +32,5 @@ class RequestContext:
 
     def note(self, reason: str) -> None:
         """Keep why something was refused, for the log of recent requests (never sent to the client)."""
-        self.refusals.append(reason)
+        if len(self.refusals) < NOTES_MAX:
+            self.refusals.append(reason[:NOTE_CHARACTERS_MAX])

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
 API_VERSIONS: Final = 18
 RECENT_REQUESTS: Final = 512
-"""How many requests are remembered with the reasons of their refusals; some 200 bytes each."""
+"""How many requests are remembered with the reasons of their refusals; some 200 bytes each, 6 KB at the worst."""
+
+CLIENT_ID_CHARACTERS_MAX: Final = 200
+"""Remembered of a client id, which may have 32,767."""
 
 log = logging.getLogger("kbroker.gate")
 
@@ -129,7 +132,14 @@ class Gate:
             log.info("unserved request: closing", extra={"client": peer.host, "api": "?", "reason": str(error)})
             return [], True
         self.recent.append(
-            PassedRequest(ctx.received_ms, handler.name, version, ctx.client_id, peer.host, ctx.refusals)
+            PassedRequest(
+                ctx.received_ms,
+                handler.name,
+                version,
+                ctx.client_id[:CLIENT_ID_CHARACTERS_MAX],
+                peer.host,
+                ctx.refusals,
+            )
         )
         concluded = self._conclude(handler, version, header.correlation_id, handler.handle, ctx, request)
         if isinstance(concluded, Pending):
