@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kbroker.auth.operations import NOT_ASKED, ON_CLUSTER, ON_TOPIC
 from kbroker.controller.auto_topics import create_missing
+from kbroker.controller.topic_names import name_refusal
 from kbroker.handlers.answer import Answer, Pending
 from kbroker.handlers.context import RequestContext
 from kbroker.handlers.registry import handles
@@ -72,7 +73,8 @@ def _answer(ctx: RequestContext, request: Any, outcomes: dict[str, Refused | Non
     if _wants_all(ctx, request):
         topics = [_known(ctx, request, image, topic) for topic in image.topics.by_name.values()]
     else:
-        topics = [_asked(ctx, request, image, topic, outcomes) for topic in request.topics]
+        once = {(topic.name, topic.topic_id): topic for topic in request.topics}
+        topics = [_asked(ctx, request, image, topic, outcomes) for topic in once.values()]
     version = ctx.api_version
     asks_cluster = version <= CLUSTER_OPERATIONS_UNTIL and request.include_cluster_authorized_operations
     return MetadataResponse(
@@ -112,6 +114,8 @@ def _asked(
         return _known(ctx, request, image, topic)
     refused = outcomes.get(wanted.name)
     error = refused.error if refused else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    if refused is None and name_refusal(wanted.name) is not None:
+        error = ErrorCode.INVALID_TOPIC_EXCEPTION
     ctx.note(f"{wanted.name}: {refused.reason if refused else 'no such topic'}")
     return TopicAnswer(error_code=error, name=wanted.name, is_internal=wanted.name in INTERNAL_TOPICS)
 
