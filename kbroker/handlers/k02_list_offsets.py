@@ -105,7 +105,9 @@ def _find(partition: Partition, timestamp: int, end: int) -> Found | Refused:
     if timestamp in (EARLIEST, EARLIEST_LOCAL, EARLIEST_PENDING_UPLOAD):
         if timestamp == EARLIEST_PENDING_UPLOAD:
             return NOT_FOUND
-        return log.log_start, -1, log.epoch_at(log.log_start)
+        # An empty log's next record will be of the current epoch, which Kafka notes on becoming leader.
+        is_empty = log.log_start == log.log_end
+        return log.log_start, -1, partition.leader_epoch if is_empty else log.epoch_at(log.log_start)
     if timestamp == LATEST_TIERED:
         return NOT_FOUND
     found = log.max_timestamp() if timestamp == MAX_TIMESTAMP else log.offset_for_timestamp(timestamp)

@@ -56,6 +56,14 @@ def test_a_timestamp_finds_the_first_record_that_is_as_young(broker, timestamp, 
     assert (found.error_code, found.offset, found.timestamp) == (0, offset, found_timestamp)
 
 
+@pytest.mark.parametrize("version", [4, 7, NEWEST])
+def test_the_start_of_an_empty_log_is_of_the_current_epoch(broker, version):
+    """It used to be -1; Kafka notes the epoch on becoming leader, before there is a record."""
+    partition = broker.partitions.find("t", 1)
+    (found,) = ask(broker, EARLIEST, version=version, partition=1)
+    assert (found.offset, found.leader_epoch) == (0, partition.leader_epoch)
+
+
 def test_the_largest_timestamp_names_its_record(broker):
     (found,) = ask(broker, LARGEST)
     assert (found.offset, found.timestamp) == (4, 400)
