@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from kbroker.config import (
     BROKER_CONFIGS,
@@ -99,9 +99,16 @@ def _dynamic(image: MetadataImage, config: BrokerConfig, definition: ConfigDef) 
 def effective_topic_configs(
     image: MetadataImage, config: BrokerConfig, overrides: Mapping[str, str]
 ) -> list[ConfigEntry]:
-    """Every topic config as it is in force for a topic with `overrides`, in the table's order."""
+    """Every topic config as it is in force for a topic with `overrides`, in the table's order.
+
+    Kafka's internal ones are left out, like there.
+    """
     defaults = config.topic_defaults()
-    return [_topic_entry(image, config, definition, overrides, defaults) for definition in TOPIC_CONFIGS.values()]
+    return [
+        _topic_entry(image, config, definition, overrides, defaults)
+        for definition in TOPIC_CONFIGS.values()
+        if not definition.name.startswith("internal.")
+    ]
 
 
 def _topic_entry(
@@ -243,13 +250,16 @@ def group_configs(image: MetadataImage, config: BrokerConfig, group: str) -> lis
 
 
 def client_metrics_configs(image: MetadataImage, subscription: str) -> list[ConfigEntry]:
-    """The stored configs of a client metrics subscription (KIP-714), which are plain text to us."""
+    """The configs of a client metrics subscription (KIP-714), stored or default: to us they are plain text."""
     stored = image.configs.get((ResourceType.CLIENT_METRICS, subscription), {})
-    source = ConfigSource.CLIENT_METRICS
-    return [
-        ConfigEntry(name, value, source, False, False, (Synonym(name, value, source),), _STRING, "")
-        for name, value in stored.items()
-    ]
+    entries = []
+    for name, (default, kind) in _CLIENT_METRICS.items():
+        source = ConfigSource.CLIENT_METRICS if name in stored else ConfigSource.DEFAULT
+        value = stored.get(name, default)
+        synonyms = (Synonym(name, value, source),) if name in stored else ()
+        entries.append(ConfigEntry(name, value, source, False, False, synonyms, kind, ""))
+    return entries
 
 
-_STRING = 2
+_CLIENT_METRICS: Final = {"interval.ms": ("300000", 3), "match": ("", 7), "metrics": ("", 7)}
+"""Defaults and types (3 int, 7 list) of a subscription's configs. Kafka: ClientMetricsConfigs."""

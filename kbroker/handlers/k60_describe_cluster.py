@@ -25,7 +25,7 @@ def describe_cluster(ctx: RequestContext, request: Any) -> Answer:
     """Brokers of one image; this listener describes brokers only."""
     image = ctx.node.image
     if request.endpoint_type != BROKERS:
-        return _refused(ctx, request.endpoint_type)
+        return _refused(request.endpoint_type)
     response = DescribeClusterResponse(
         endpoint_type=BROKERS,
         cluster_id=ctx.node.cluster_id,
@@ -37,14 +37,13 @@ def describe_cluster(ctx: RequestContext, request: Any) -> Answer:
     return response
 
 
-def _refused(ctx: RequestContext, endpoint_type: int) -> Any:
+def _refused(endpoint_type: int) -> Any:
+    """Like Kafka's, it says nothing of the cluster."""
     if endpoint_type == CONTROLLERS:
         error, reason = ErrorCode.MISMATCHED_ENDPOINT_TYPE, "this listener describes brokers, not controllers"
     else:
         error, reason = ErrorCode.UNSUPPORTED_ENDPOINT_TYPE, f"endpoint type {endpoint_type} is unknown"
-    return DescribeClusterResponse(
-        error_code=error, error_message=reason, endpoint_type=endpoint_type, cluster_id=ctx.node.cluster_id
-    )
+    return DescribeClusterResponse(error_code=error, error_message=reason)
 
 
 def _controller(ctx: RequestContext, image: MetadataImage) -> int:

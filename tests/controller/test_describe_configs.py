@@ -39,7 +39,7 @@ def entry(kind: int, name: str, key: str, **options):
 def test_a_topic_is_described_with_every_configuration() -> None:
     found = result(TOPIC, "orders")
     assert found.error_code == ErrorCode.NONE
-    assert len(found.configs) == 34
+    assert len(found.configs) == 33
 
 
 def test_success_carries_no_message() -> None:
@@ -48,7 +48,7 @@ def test_success_carries_no_message() -> None:
 
 @pytest.mark.parametrize("keys", [None, []])
 def test_no_keys_ask_for_all(keys) -> None:
-    assert len(result(TOPIC, "orders", keys=keys).configs) == 34
+    assert len(result(TOPIC, "orders", keys=keys).configs) == 33
 
 
 def test_unknown_keys_are_left_out() -> None:
@@ -185,6 +185,22 @@ def test_client_metrics_show_what_is_stored() -> None:
     image = image_with({(ResourceType.CLIENT_METRICS, "m"): {"interval.ms": "1000"}})
     found = entry(ResourceType.CLIENT_METRICS, "m", "interval.ms", image=image)
     assert (found.value, found.config_source) == ("1000", ConfigSource.CLIENT_METRICS)
+
+
+def test_a_subscription_that_nobody_made_has_the_defaults() -> None:
+    """It used to have no configurations at all."""
+    found = result(ResourceType.CLIENT_METRICS, "m").configs
+    assert [(one.name, one.value, one.config_source) for one in found] == [
+        ("interval.ms", "300000", ConfigSource.DEFAULT),
+        ("match", "", ConfigSource.DEFAULT),
+        ("metrics", "", ConfigSource.DEFAULT),
+    ]
+
+
+def test_internal_topic_configs_are_not_described() -> None:
+    names = {one.name for one in result(TOPIC, "orders").configs}
+    assert [name for name in names if name.startswith("internal.")] == []
+    assert "retention.ms" in names
 
 
 @pytest.mark.parametrize("kind", [ResourceType.GROUP, ResourceType.CLIENT_METRICS])
