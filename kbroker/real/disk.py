@@ -12,6 +12,7 @@ import errno
 import fcntl
 import itertools
 import os
+import resource
 import shutil
 import struct
 import threading
@@ -29,8 +30,11 @@ INLINE_BYTES_MAX: Final = 128 << 10
 """Writes up to this size are made at once when nothing is queued; larger ones only while the disk is quick."""
 
 SLOW_WRITE_S: Final = 0.004
-"""A large write that took longer held everybody else up. The page cache takes 1 MB in 0.25 ms; a write that must wait
-for the medium takes 20 and more. The hand-over to a thread doubles the CPU of a 1 MB append, so it is no default."""
+"""A large write that waited and took longer held everybody else up. The page cache takes 1 MB in 0.25 ms; a write that
+must wait for the medium takes 20 and more. The hand-over to a thread doubles the CPU of a 1 MB append, so it is no
+default."""
+
+_THREAD: Final = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
 
 WARY_S: Final = 1.0
 """For so long after a slow write the large ones go to the writer thread."""
@@ -322,9 +326,10 @@ class RealDisk:
                 return True
             started = time.monotonic()
             if started >= self._wary_until:
+                waits = _waits()
                 file.write_at(position, buffers)
                 ended = time.monotonic()
-                if ended - started > self._slow_write_s:
+                if ended - started > self._slow_write_s and _waits() > waits:
                     self._wary_until = ended + WARY_S
                 return True
         if self._writer is None:
@@ -407,6 +412,11 @@ class RealDisk:
         for worker in self._workers:
             worker.join()
         self._workers = []
+
+
+def _waits() -> int:
+    """How often this thread has waited for something; losing the processor to another process does not count."""
+    return resource.getrusage(_THREAD).ru_nvcsw
 
 
 def _run_queue(queue: SimpleQueue[Callable[[], None] | None]) -> None:

@@ -290,16 +290,19 @@ def test_java_cannot_lock_what_we_hold(tmp_path: Path) -> None:
 def test_a_large_write_is_made_at_once_until_one_was_slow(tmp_path, monkeypatch):
     """The page cache is quick until the kernel makes writers wait; then others must not wait with it."""
     posted = queue.SimpleQueue()
-    moments = iter([10.0, 10.001, 10.1, 10.2, 10.3, 11.3, 11.301])
+    moments = iter([8.0, 8.2, 10.0, 10.001, 10.1, 10.2, 10.3, 11.3, 11.301])
+    waits = iter([1, 1, 1, 1, 2, 2])  # asked before a large write, and after one that took long
     monkeypatch.setattr(disk_module.time, "monotonic", lambda: next(moments))
+    monkeypatch.setattr(disk_module, "_waits", lambda: next(waits))
     disk = RealDisk(posted.put, inline_bytes_max=10)
     file = disk.open(str(tmp_path / "f"), create=True)
+    preempted = disk.write(file, 80, [b"x" * 20], print)
     quick = disk.write(file, 0, [b"x" * 20], print)
     slow = disk.write(file, 20, [b"x" * 20], print)
     wary = disk.write(file, 40, [b"x" * 20], lambda failure: None)
     posted.get(timeout=5)()
     calm_again = disk.write(file, 60, [b"x" * 20], print)
-    assert [quick, slow, wary, calm_again] == [True, True, False, True]
-    assert file.size() == 80
+    assert [preempted, quick, slow, wary, calm_again] == [True, True, True, False, True]
+    assert file.size() == 100
     file.close()
     disk.close()
