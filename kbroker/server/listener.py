@@ -72,8 +72,13 @@ class Connections:
             transport = await self._network.accept(listener)
             # A flood of connections must not keep the loop: accepting waits only when there is nobody.
             await trio.lowlevel.checkpoint()
-            if transport is not None and await self._admits(transport):
-                nursery.start_soon(self._run, transport, name)
+            if transport is None:
+                continue
+            if self._is_full_for(transport.peer):
+                log.info("too many connections: closing", extra={"client": transport.peer, "open": len(self._open)})
+                await transport.close()
+            else:
+                nursery.start_soon(self._run, self._admit(transport, name))
 
     def sweep(self) -> None:
         """Close connections that were idle for too long, and come again by the clock until stop_accepting()."""
@@ -101,26 +106,27 @@ class Connections:
         for connection in tuple(self._open):
             connection.cut()
 
-    async def _admits(self, transport: Transport) -> bool:
+    def _is_full_for(self, host: str) -> bool:
         limits = self._limits
-        of_host = limits.connections_of_hosts.get(transport.peer, limits.connections_per_host_max)
-        if len(self._open) < limits.connections_max and self._hosts[transport.peer] < of_host:
-            return True
-        log.info("too many connections: closing", extra={"client": transport.peer, "open": len(self._open)})
-        await transport.close()
-        return False
+        of_host = limits.connections_of_hosts.get(host, limits.connections_per_host_max)
+        return len(self._open) >= limits.connections_max or self._hosts[host] >= of_host
 
-    async def _run(self, transport: Transport, listener_name: str) -> None:
+    def _admit(self, transport: Transport, listener_name: str) -> Connection:
+        """Counts from now on: more may be accepted before its task begins."""
         peer = Peer(transport.peer, ANONYMOUS, listener_name, transport.local_host, transport.local_port)
         connection = Connection(transport, self._gate, peer, self._clock, self._limits.frame_bytes_max)
         self._open.add(connection)
         self._hosts[peer.host] += 1
+        return connection
+
+    async def _run(self, connection: Connection) -> None:
+        host = connection.peer_host
         try:
             await connection.run()
         finally:
             self._open.discard(connection)
-            self._hosts[peer.host] -= 1
-            if not self._hosts[peer.host]:
-                del self._hosts[peer.host]
+            self._hosts[host] -= 1
+            if not self._hosts[host]:
+                del self._hosts[host]
             if not self._open:
                 self._emptied.set()
