@@ -130,18 +130,19 @@ class FetchSessions:
             return ErrorCode.INVALID_FETCH_SESSION_EPOCH
         if session.uses_topic_ids != uses_topic_ids:
             return ErrorCode.FETCH_SESSION_TOPIC_ID_ERROR
-        for topic in request.forgotten_topics_data:
-            for index in topic.partitions:
-                session.partitions.pop((topic.topic_id if uses_topic_ids else topic.topic, index), None)
         for key, newer in named.items():
             known = session.partitions.setdefault(key, newer)
             if known is not newer:
                 known.update(newer)
+        # Last, as in Kafka: what is named and forgotten in one request is forgotten.
+        for topic in request.forgotten_topics_data:
+            for index in topic.partitions:
+                session.partitions.pop((topic.topic_id if uses_topic_ids else topic.topic, index), None)
         session.next_epoch = 1 if request.session_epoch == EPOCH_MAX else request.session_epoch + 1
         session.last_used_ms = now_ms
         if not session.partitions:
             del self._sessions[session.id]
-            return FetchPlan({}, None, is_incremental=True)
+            return FetchPlan(named, None, is_incremental=False)
         return FetchPlan(dict(session.partitions), session, is_incremental=True)
 
     def _open(

@@ -74,6 +74,14 @@ def test_a_session_that_forgets_everything_is_closed(sessions):
     assert len(sessions) == 0
 
 
+def test_what_is_named_and_forgotten_in_one_request_is_forgotten(sessions):
+    """It used to stay; Kafka forgets last, and an emptied session answers the request as if there were none."""
+    opened = plan(sessions, {0: 5, 1: 6}, epoch=0)
+    assert offsets(plan(sessions, {0: 7}, session=opened.session_id, epoch=1, forgotten=[0])) == {1: 6}
+    last = plan(sessions, {1: 8}, session=opened.session_id, epoch=2, forgotten=[1])
+    assert (offsets(last), last.session_id, last.is_incremental, len(sessions)) == ({1: 8}, 0, False, 0)
+
+
 def test_an_unknown_session_is_refused(sessions):
     assert plan(sessions, {}, session=99, epoch=1) is ErrorCode.FETCH_SESSION_ID_NOT_FOUND
 
