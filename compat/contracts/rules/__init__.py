@@ -1,0 +1,1 @@
+"""The contracts, one module per part of the protocol."""
