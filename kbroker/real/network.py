@@ -31,6 +31,9 @@ IOV_MAX: Final = 512
 RECEIVE_LOW_WATER_MAX: Final = 128 * 1024
 """While a large frame is under way, wake only for this much of it: fewer, larger reads."""
 
+TURNS_KEPT_MAX: Final = 8
+"""Reads without waiting in a row, while announced bytes keep coming; then others have their turn."""
+
 PORT_TRIES: Final = 20
 """How often another free port is tried, when one is wanted for several addresses at once."""
 
@@ -146,7 +149,7 @@ async def accept(listener: socket.socket) -> SocketTransport | None:
 class SocketTransport:
     """world.Transport on a TCP socket. Owns it."""
 
-    __slots__ = ("_low_water", "_socket", "local_host", "local_port", "peer")
+    __slots__ = ("_low_water", "_socket", "_turns_kept", "local_host", "local_port", "peer")
 
     def __init__(self, connected: socket.socket) -> None:
         connected.setblocking(False)
@@ -154,14 +157,23 @@ class SocketTransport:
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._socket = connected
         self._low_water = 1
+        self._turns_kept = 0
         self.peer = _plain_host(connected.getpeername()[0])
         local = connected.getsockname()
         self.local_host = _plain_host(local[0])
         self.local_port = int(local[1])
 
     async def receive_into(self, buffer: memoryview, expected: int = 1) -> int:
-        """See world.Transport. Waits first: the caller comes back only when the last read left room."""
+        """See world.Transport. Waits first, unless more is on its way: the last read has left nothing behind else."""
         try:
+            if expected > 1 and self._turns_kept < TURNS_KEPT_MAX:
+                try:
+                    received = self._socket.recv_into(buffer)
+                    self._turns_kept += 1
+                    return received
+                except BlockingIOError:
+                    pass
+            self._turns_kept = 0
             wanted = min(expected, RECEIVE_LOW_WATER_MAX)
             if wanted != self._low_water:
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, wanted)
