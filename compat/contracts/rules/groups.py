@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Sequence
 from typing import Any
 
-from compat.contracts.bench import Bench
+from compat.contracts.bench import Bench, wait_until
 from compat.contracts.engine import cases, contract, expect
 from compat.contracts.keys import HEARTBEAT, JOIN_GROUP, LEAVE_GROUP, SYNC_GROUP
 from compat.contracts.line import Line
@@ -19,12 +20,17 @@ STATIC = "KIP-345, KIP-814"
 SESSION_MS = 10_000
 
 
+def subscription(note: bytes) -> bytes:
+    """What a consumer sends for a protocol (ConsumerProtocolSubscription 0): no topics, and a note as user data."""
+    return struct.pack(">hii", 0, 0, len(note)) + note
+
+
 def join_fields(
     group: str,
     version: int,
     member: str = "",
     *,
-    protocols: Sequence[tuple[str, bytes]] = (("range", b"m"),),
+    protocols: Sequence[tuple[str, bytes]] = (("range", subscription(b"m")),),
     **more: Any,
 ) -> dict[str, Any]:
     """A JoinGroup request of a consumer."""
@@ -96,7 +102,9 @@ def stable(b: Bench, version: int = 5, **more: Any) -> tuple[str, Any]:
 def lone_member(b: Bench) -> None:
     for version in range(10):
         group = b.group()
-        joined = join(b, group, version, protocols=[("range", b"meta"), ("roundrobin", b"other")])
+        joined = join(
+            b, group, version, protocols=[("range", subscription(b"meta")), ("roundrobin", subscription(b"other"))]
+        )
         expect(
             f"(error, generation, protocol) at version {version}",
             (joined.error_code, joined.generation_id, joined.protocol_name),
@@ -106,7 +114,7 @@ def lone_member(b: Bench) -> None:
         expect(
             "members",
             [(m.member_id, m.group_instance_id, bytes(m.metadata)) for m in joined.members],
-            [(joined.member_id, None, b"meta")],
+            [(joined.member_id, None, subscription(b"meta"))],
         )
         expect("type", joined.protocol_type, "consumer" if version >= 7 else None)
         expect("skip", joined.skip_assignment, False)
@@ -168,7 +176,7 @@ def inconsistent(b: Bench) -> None:
     for version in (0, 3, 5, 9):
         answer = b.ask(JOIN_GROUP, version, **join_fields(group, version, protocol_type="connect"))
         expect("error of another type", answer.error_code, 23)
-        answer = b.ask(JOIN_GROUP, version, **join_fields(group, version, protocols=[("sticky", b"")]))
+        answer = b.ask(JOIN_GROUP, version, **join_fields(group, version, protocols=[("sticky", subscription(b""))]))
         expect("error of another protocol", answer.error_code, 23)
 
 
@@ -177,7 +185,9 @@ def second_member(b: Bench) -> None:
     group, first = stable(b)
     line, other = b.line(), b.line("other")
     answer = b.ask(JOIN_GROUP, 5, other, **join_fields(group, 5))
-    number = b.send(JOIN_GROUP, 5, other, **join_fields(group, 5, answer.member_id, protocols=[("range", b"n")]))
+    number = b.send(
+        JOIN_GROUP, 5, other, **join_fields(group, 5, answer.member_id, protocols=[("range", subscription(b"n"))])
+    )
     expect("does it wait", other.is_silent(0.1), True)
     expect("error of the first one's heartbeat", beat(b, group, first.member_id, 1), 27)
     again = b.ask(JOIN_GROUP, 5, line, **join_fields(group, 5, first.member_id))
@@ -185,7 +195,11 @@ def second_member(b: Bench) -> None:
     expect("generations", (again.generation_id, second.generation_id), (2, 2))
     expect("leaders", (again.leader, second.leader), (first.member_id, first.member_id))
     found = sorted((m.member_id, bytes(m.metadata)) for m in again.members)
-    expect("members told to the leader", found, sorted([(first.member_id, b"m"), (second.member_id, b"n")]))
+    expect(
+        "members told to the leader",
+        found,
+        sorted([(first.member_id, subscription(b"m")), (second.member_id, subscription(b"n"))]),
+    )
     expect("members told to the other", second.members, [])
     waiting = b.send(SYNC_GROUP, 3, other, group_id=group, generation_id=2, member_id=second.member_id)
     expect("does its sync wait for the leader", other.is_silent(0.1), True)
@@ -206,13 +220,18 @@ def dropped(b: Bench) -> None:
 @contract("JOIN-015 the protocol that most members want is chosen among those that all have", JOINING)
 def vote(b: Bench) -> None:
     group = b.group()
-    first = join(b, group, 5, protocols=[("a", b""), ("b", b"")])
+    first = join(b, group, 5, protocols=[("a", subscription(b"")), ("b", subscription(b""))])
     other = b.line()
-    answer = b.ask(JOIN_GROUP, 5, other, **join_fields(group, 5, protocols=[("b", b"x")]))
-    number = b.send(JOIN_GROUP, 5, other, **join_fields(group, 5, answer.member_id, protocols=[("b", b"x")]))
+    answer = b.ask(JOIN_GROUP, 5, other, **join_fields(group, 5, protocols=[("b", subscription(b"x"))]))
+    number = b.send(
+        JOIN_GROUP, 5, other, **join_fields(group, 5, answer.member_id, protocols=[("b", subscription(b"x"))])
+    )
     expect("does it wait", other.is_silent(0.05), True)
     again = b.ask(
-        JOIN_GROUP, 5, b.line(), **join_fields(group, 5, first.member_id, protocols=[("a", b""), ("b", b"y")])
+        JOIN_GROUP,
+        5,
+        b.line(),
+        **join_fields(group, 5, first.member_id, protocols=[("a", subscription(b"")), ("b", subscription(b"y"))]),
     )
     expect("protocol", again.protocol_name, "b")
     expect("protocol told to the other", b.answer(JOIN_GROUP, 5, other, number).protocol_name, "b")
@@ -230,7 +249,7 @@ def rejoin(b: Bench) -> None:
 @contract("JOIN-017 the same protocol named twice counts once", JOINING, deliberate="Apache Kafka 4.3.1 never answers")
 def doubled(b: Bench) -> None:
     group, line = b.group(), b.line()
-    fields = join_fields(group, 3, protocols=[("range", b"1"), ("range", b"1")])
+    fields = join_fields(group, 3, protocols=[("range", subscription(b"1")), ("range", subscription(b"1"))])
     number = b.send(JOIN_GROUP, 3, line, **fields)
     joined = b.answer(JOIN_GROUP, 3, line, number, timeout_s=3.0)
     expect("(error, protocol)", (joined.error_code, joined.protocol_name), (0, "range"))
@@ -278,6 +297,37 @@ def forgotten(b: Bench) -> None:
     joined = join(b, group)
     synced = sync(b, group, joined, {"somebody else": b"x"})
     expect("(error, part)", (synced.error_code, bytes(synced.assignment)), (0, b""))
+
+
+@contract("SYNC-004 a member that does not sync before the rebalance time-out is dropped", SYNCING)
+def never_synced(b: Bench) -> None:
+    group = b.group()
+    joined = join(b, group, 5, rebalance_timeout_ms=200)
+    expect("error of a heartbeat", beat(b, group, joined.member_id, 1), 0)
+    wait_until(lambda: beat(b, group, joined.member_id, joined.generation_id) == 25, "the member is gone")
+
+
+@contract("SYNC-005 a follower that rejoins a stable group unchanged keeps generation and part", JOINING)
+def follower_rejoins(b: Bench) -> None:
+    group, first = stable(b)
+    other = b.line()
+    answer = b.ask(JOIN_GROUP, 5, other, **join_fields(group, 5))
+    number = b.send(JOIN_GROUP, 5, other, **join_fields(group, 5, answer.member_id))
+    expect("does it wait", other.is_silent(0.05), True)
+    leader = b.ask(JOIN_GROUP, 5, **join_fields(group, 5, first.member_id))
+    second = b.answer(JOIN_GROUP, 5, other, number)
+    sync(b, group, leader, {first.member_id: b"one", second.member_id: b"two"})
+    expect("the follower's part", bytes(sync(b, group, second).assignment), b"two")
+    again = b.ask(JOIN_GROUP, 5, other, **join_fields(group, 5, second.member_id))
+    expect("(error, generation, members)", (again.error_code, again.generation_id, again.members), (0, 2, []))
+    expect("its part afterwards", bytes(sync(b, group, second).assignment), b"two")
+    expect("error of the leader's heartbeat", beat(b, group, first.member_id, 2), 0)
+    changed = join_fields(group, 5, second.member_id, protocols=[("range", subscription(b"changed"))])
+    number = b.send(JOIN_GROUP, 5, other, **changed)
+    expect("does a changed one wait for the others", other.is_silent(0.1), True)
+    expect("error of the leader's heartbeat then", beat(b, group, first.member_id, 2), 27)
+    b.ask(JOIN_GROUP, 5, **join_fields(group, 5, first.member_id))
+    expect("generation", b.answer(JOIN_GROUP, 5, other, number).generation_id, 3)
 
 
 @contract("HEARTBEAT-001 an unknown group or member is 25, another generation 22, a good one 0", BEATING)
@@ -402,7 +452,9 @@ def not_told(b: Bench) -> None:
 )
 def static_changed(b: Bench) -> None:
     group, _ = stable(b, group_instance_id="i-1")
-    new = b.ask(JOIN_GROUP, 5, **join_fields(group, 5, group_instance_id="i-1", protocols=[("range", b"changed")]))
+    new = b.ask(
+        JOIN_GROUP, 5, **join_fields(group, 5, group_instance_id="i-1", protocols=[("range", subscription(b"changed"))])
+    )
     expect("(error, generation)", (new.error_code, new.generation_id), (0, 1))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 from compat.contracts.bench import Bench, made, messages_of
@@ -29,6 +30,8 @@ from compat.contracts.line import ConnectionClosed
 from protocol_specs import api
 
 ADVERTISED = "Kafka: ApiVersionManager, KafkaApis; KIP-35"
+#: Apache Kafka answers these two without advertising them.
+TELEMETRY = (71, 72)
 SMALLEST: dict[int, dict[str, Any]] = {
     PRODUCE: {"acks": 1, "timeout_ms": 100},
     FETCH: {"max_wait_ms": 0, "min_bytes": 0, "max_bytes": 1000},
@@ -144,6 +147,18 @@ def floor(b: Bench) -> None:
         expect(
             f"{api.api_name(key)} {lowest}-{highest} lies in {found}", found[0] <= lowest <= highest <= found[1], True
         )
+
+
+@contract("VERSION-104 an API that is not advertised closes its connection", ADVERTISED)
+def unadvertised(b: Bench) -> None:
+    ranges = b.advertised()
+    for key in api.SNAKE_NAMES:
+        if key in ranges or key in TELEMETRY:
+            continue
+        request, _ = messages_of(key)
+        header = struct.pack(">hhihB", key, request.highest, 1, -1, 0)
+        expect(f"does {request.name} close", b.is_closed_by(header + bytes(64)), True)
+    expect("a new connection is served", b.lives(), True)
 
 
 @cases(
