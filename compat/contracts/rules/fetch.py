@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from compat.contracts.bench import Bench
+from compat.contracts.bench import Bench, wait_until
 from compat.contracts.engine import cases, contract, expect
-from compat.contracts.keys import FETCH, METADATA
+from compat.contracts.keys import DELETE_TOPICS, FETCH, METADATA
 from compat.contracts.rules.produce import produce
 from kbroker.record.batch import iterate_batches, iterate_records, read_header
 
@@ -460,3 +460,61 @@ def many_batches(b: Bench) -> None:
     topic = filled(b, *[1] * 40)
     for offset in (0, 13, 39):
         expect(f"offsets from {offset}", offsets(only(fetch(b, 12, wanted(topic, offset)))), list(range(offset, 40)))
+
+
+@contract("FETCH-055 from version 15 on a follower names itself in replica_state, and is refused alike", "KIP-903")
+def not_a_replica_either(b: Bench) -> None:
+    topic = filled(b, 1)
+    state = {"replica_id": 77, "replica_epoch": -1}
+    expect("error without an epoch", only(fetch(b, 15, wanted(topic), replica_state=state)).error_code, 6)
+    found = only(fetch(b, 16, wanted(topic, current_leader_epoch=0), replica_state=state))
+    expect("error with an epoch", found.error_code, 75)
+
+
+@contract("FETCH-056 a session hears of the end of its topic, by name and by id", "KIP-516")
+def topic_ends(b: Bench) -> None:
+    # By id Kafka says 3 where its session knew the name, 100 where it did not; clients do the same about both.
+    for version, errors in ((12, {3}), (13, {3, 100})):
+        topic = filled(b, 1)
+        session = fetch(b, version, wanted(topic, 1), session_epoch=0).session_id
+        b.ask(DELETE_TOPICS, 6, timeout_ms=10_000, topics=[{"name": topic}])
+        wait_until(lambda name=topic: _error_of_new(b, name) == 3, f"{topic} is gone")
+        found = only(fetch(b, version, session_id=session, session_epoch=1))
+        expect(f"is {found.error_code} an error for that at version {version}", found.error_code in errors, True)
+
+
+@contract("FETCH-057 a session of an unknown id hears 100 each time", "KIP-516")
+def unknown_id_in_session(b: Bench) -> None:
+    topic = {**wanted("nothing"), "topic_id": b"unknown-topic-id"}
+    answer = fetch(b, 13, topic, session_epoch=0)
+    expect("error", only(answer).error_code, 100)
+    again = fetch(b, 13, session_id=answer.session_id, session_epoch=1)
+    expect("(error, id) again", (only(again).error_code, again.responses[0].topic_id), (100, b"unknown-topic-id"))
+
+
+@contract("FETCH-058 ids then names in one session is FETCH_SESSION_TOPIC_ID_ERROR too", "KIP-516")
+def ids_then_names(b: Bench) -> None:
+    topic = filled(b, 1)
+    session = fetch(b, 13, wanted(topic), session_epoch=0).session_id
+    answer = fetch(b, 12, wanted(topic), session_id=session, session_epoch=1)
+    expect("(error, responses)", (answer.error_code, answer.responses), (106, []))
+
+
+@contract("FETCH-059 an unknown leader epoch names no other leader", "KIP-951")
+def told_leader(b: Bench) -> None:
+    topic = filled(b, 1)
+    found = only(fetch(b, 16, wanted(topic, current_leader_epoch=5)))
+    expect("(error, leader)", (found.error_code, found.current_leader.leader_id), (75, -1))
+
+
+@contract("FETCH-060 one request may name known and unknown ids", "KIP-516")
+def mixed_ids(b: Bench) -> None:
+    topic = filled(b, 1)
+    answer = fetch(b, 13, wanted(topic), {**wanted("nothing"), "topic_id": b"unknown-topic-id"})
+    found = {t.topic_id: [p.error_code for p in t.partitions] for t in answer.responses}
+    expect("errors", found, {b.topic_id(topic): [0], b"unknown-topic-id": [100]})
+
+
+def _error_of_new(b: Bench, topic: str) -> int:
+    """The error of a Fetch of this topic by name, outside any session."""
+    return int(only(fetch(b, 12, wanted(topic))).error_code)
