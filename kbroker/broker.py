@@ -151,6 +151,7 @@ class Broker:
                 directory_id=directory.directory_id,
                 on_fatal=self._fail,
             )
+            directory.begin()
             self.metadata.start(self._registration(directory.directory_id), lambda _: registered.set())
         except METADATA_DIFFICULTIES as error:
             raise MetadataUnusable(f"{directory.path}/{METADATA_PARTITION}: {error}") from error

@@ -22,6 +22,7 @@ from kbroker.log.checkpoints import CorruptCheckpoint, format_offsets, parse_off
 from kbroker.log.meta_properties import FILE_NAME, ForeignDirectory, MetaProperties, parse_meta_properties
 from kbroker.log.open_files import OPEN_FILES_MAX, OpenFiles
 from kbroker.log.partition_log import InconsistentTopicId, PartitionLog
+from kbroker.log.recovery import check_undamaged
 from kbroker.log.settings import LogSettings
 from kbroker.names import METADATA_TOPIC, METADATA_TOPIC_ID, TopicPartition, uuid_text
 from kbroker.world import Clock, Disk, DiskFailure, Entropy, Lock
@@ -140,8 +141,13 @@ class LogDirectory:
 
     # ---- logs
 
-    def _begin(self) -> None:
-        """From here on a crash counts: remove the marker of the last clean stop, and what was being deleted."""
+    def begin(self) -> None:
+        """From here on a crash counts: remove the marker of the last clean stop, and what was being deleted.
+
+        Comes by itself with the first log of a partition; the metadata log's owner says when.
+        """
+        if self._is_started:
+            return
         self._is_started = True
         self.disk.remove(self._in(CLEAN_FILE))
         for name in self.disk.list(self.path):
@@ -156,12 +162,13 @@ class LogDirectory:
                 yield TopicPartition(topic, int(partition))
 
     def open_metadata_log(self) -> PartitionLog:
-        """`__cluster_metadata-0`, made when it isn't there. Raises DiskFailure, InconsistentTopicId.
+        """`__cluster_metadata-0`, made when it isn't there. Raises DiskFailure, InconsistentTopicId, CorruptRecords.
 
-        It is never set aside: what names every topic is lost with it.
+        It is never set aside, nor cut anywhere but at its torn end: what names every topic is lost with it. Until
+        begin() an undamaged directory stays as it is, so that a start that is refused can be tried again.
         """
-        if not self._is_started:
-            self._begin()
+        if not self.was_clean:
+            check_undamaged(self.disk, self._in(str(METADATA_PARTITION)))
         return self._adopt(self._open(METADATA_PARTITION, METADATA_TOPIC_ID, METADATA_SETTINGS))
 
     def open_log(self, where: TopicPartition, topic_id: bytes, settings: LogSettings) -> PartitionLog:
@@ -171,8 +178,7 @@ class LogDirectory:
         """
         if self.failure is not None:
             raise self.failure
-        if not self._is_started:
-            self._begin()
+        self.begin()
         try:
             log = self._open(where, topic_id, settings)
         except InconsistentTopicId:

@@ -17,6 +17,7 @@ from kbroker.log.open_files import OpenFiles
 from kbroker.log.producer_state import CorruptSnapshot, ProducerState
 from kbroker.log.segment import INT32_MAX, Segment, file_name
 from kbroker.record.batch import HEADER_BYTES, MAGIC, BatchHeader, checksum_matches, read_header
+from kbroker.record.compression import CorruptRecords
 from kbroker.world import Disk, File
 
 EPOCHS_FILE: Final = "leader-epoch-checkpoint"
@@ -25,6 +26,8 @@ SNAPSHOT_SUFFIX: Final = ".snapshot"
 _LEFT_OVER = (".deleted", ".cleaned", ".tmp")
 _OF_A_SEGMENT = (".index", ".timeindex", ".txnindex")
 _WINDOW_BYTES = 1 << 20
+_MAGIC_POSITION = 16
+"""Of the magic byte in a batch."""
 
 
 def base_offsets(disk: Disk, directory: str) -> list[int]:
@@ -121,6 +124,43 @@ def _is_sound(header: BatchHeader, batch: memoryview, expected: int, base: int) 
         and header.last_offset - base <= INT32_MAX
         and checksum_matches(batch, header)
     )
+
+
+def check_undamaged(disk: Disk, directory: str) -> None:
+    """See that recovery would cut nothing but a torn tail of a log without gaps. Raises CorruptRecords.
+
+    A crash leaves a last batch cut, or zeros where bytes had not reached the medium. Where something else breaks the
+    row of batches and sound ones follow, the medium changed what it held: cutting there would lose what was promised.
+    """
+    if not disk.is_directory(directory):
+        return
+    for base in base_offsets(disk, directory):
+        file = disk.open(f"{directory}/{file_name(base)}{LOG_SUFFIX}")
+        try:
+            _check_undamaged(file, base)
+        finally:
+            file.close()
+
+
+def _check_undamaged(file: File, base: int) -> None:
+    size, expected, end = file.size(), base, 0
+    for position, header, batch in _batches(file, size):
+        if header.base_offset != expected or not _is_sound(header, batch, expected, base):
+            break
+        expected, end = header.last_offset + 1, position + header.size
+    tail = file.read_at(end, size - end)
+    if any(tail[:HEADER_BYTES]):
+        for start in range(1, len(tail) - HEADER_BYTES + 1):
+            if tail[start + _MAGIC_POSITION] == MAGIC and _begins_sound_batch(tail, start, expected, base):
+                reason = f"the batch at byte {end} is damaged, and sound ones follow at byte {end + start}"
+                raise CorruptRecords(f"{file.path}: {reason}")
+
+
+def _begins_sound_batch(data: bytes, start: int, expected: int, base: int) -> bool:
+    header = read_header(data, start)
+    if header.size < HEADER_BYTES or start + header.size > len(data):
+        return False
+    return _is_sound(header, memoryview(data)[start : start + header.size], expected, base)
 
 
 def remove_segment_files(disk: Disk, directory: str, base: int) -> None:

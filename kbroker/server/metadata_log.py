@@ -107,6 +107,8 @@ class MetadataLog:
             stored = parse_election(self._disk.read(self._election_path))
         except FileNotFoundError:
             stored = None
+        # Refused before anything is written, if it is.
+        join(self._newest, registration)
         self._run(self._quorum.start(stored, max(self._log.latest_epoch, 0), self._log.log_end))
         self.propose(lambda image: join(image, registration), then)
 

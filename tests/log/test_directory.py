@@ -22,7 +22,8 @@ from kbroker.log.settings import LogSettings
 from kbroker.names import METADATA_TOPIC_ID, TopicPartition, uuid_text
 from kbroker.real.memory_disk import MemoryDisk
 from kbroker.record.batch import build_batch
-from kbroker.testing.simulated_disk import SimulatedDisk
+from kbroker.record.compression import CorruptRecords
+from kbroker.testing.simulated_disk import Loss, SimulatedDisk
 from kbroker.testing.virtual_clock import VirtualClock
 from kbroker.world import DirectoryLocked, DiskFailure
 from protocol_specs.errors import ErrorCode
@@ -177,7 +178,7 @@ def test_a_deletion_that_a_stop_cut_short_is_finished_by_the_next_start(disk: Me
     directory = _open(disk)
     directory.delete_log(directory.open_log(WHERE, ID, LogSettings()))
     directory.close(clean=True)
-    _open(disk).open_metadata_log()
+    _open(disk).begin()
     assert [name for name in disk.list(PATH) if name.startswith("my-topic")] == []
 
 
@@ -288,7 +289,7 @@ def test_a_foreign_metadata_log_is_never_set_aside(disk: MemoryDisk) -> None:
     before = disk.list(PATH)
     with pytest.raises(InconsistentTopicId):
         _open(disk).open_metadata_log()
-    assert [name for name in before if name != ".kafka_cleanshutdown"] == disk.list(PATH)
+    assert disk.list(PATH) == before
 
 
 def test_a_log_whose_files_were_taken_away_fails_like_a_broken_disk() -> None:
@@ -303,6 +304,50 @@ def test_a_log_whose_files_were_taken_away_fails_like_a_broken_disk() -> None:
     for refused in (log.read(0, 100, 2), log.offset_for_timestamp(0), _append(log)):
         assert isinstance(refused, Refused)
         assert refused.error == ErrorCode.KAFKA_STORAGE_ERROR
+
+
+def _metadata_log(disk: SimulatedDisk, batches: int) -> Any:
+    """The file of a metadata log of so many batches, left by a kill."""
+    log = _open(disk).open_metadata_log()
+    for _ in range(batches):
+        assert isinstance(_append(log), Appended)
+    return disk.open(f"{PATH}/__cluster_metadata-0/00000000000000000000.log")
+
+
+def test_a_damaged_metadata_log_is_not_cut_even_after_a_kill() -> None:
+    """Every batch behind the damage used to be dropped: the topics were gone, and their logs set aside."""
+    whole = _metadata_log(SimulatedDisk(), 3)
+    size = whole.size() // 3
+    for position in range(size):
+        disk = SimulatedDisk()
+        file = _metadata_log(disk, 3)
+        (byte,) = file.read_at(size + position, 1)
+        file.write_at(size + position, [bytes([byte ^ 0x10])])
+        after = disk.restarted(Loss.PROCESS_DIED)
+        if position in range(12, 16):
+            continue  # the leader epoch is under no checksum
+        with pytest.raises(CorruptRecords, match=f"the batch at byte {size} is damaged"):
+            _open(after).open_metadata_log()
+
+
+@pytest.mark.parametrize("cut", [2, 30, 60, 61, 75])
+def test_a_torn_end_of_the_metadata_log_is_cut(cut: int) -> None:
+    for tail in (b"", bytes(200)):
+        disk = SimulatedDisk()
+        file = _metadata_log(disk, 3)
+        end = file.size()
+        file.truncate(end - cut)
+        file.write_at(end - cut, [tail])
+        log = _open(disk.restarted(Loss.PROCESS_DIED)).open_metadata_log()
+        assert log.log_end == 4
+
+
+def test_zeros_where_bytes_never_reached_the_medium_are_cut_with_what_follows() -> None:
+    disk = SimulatedDisk()
+    file = _metadata_log(disk, 3)
+    size = file.size() // 3
+    file.write_at(size, [bytes(size)])
+    assert _open(disk.restarted(Loss.PROCESS_DIED)).open_metadata_log().log_end == 2
 
 
 def test_checkpoints_come_back() -> None:

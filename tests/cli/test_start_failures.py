@@ -1,0 +1,201 @@
+"""What keeps a broker from starting: one line that says what and where, exit code 3 (4 for the configuration)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kbroker.cli.main import run as run_command
+from kbroker.log.checkpoints import format_partition_metadata
+from kbroker.log.directory import METADATA_PARTITION
+from kbroker.log.meta_properties import MetaProperties
+from kbroker.metadata.records import encode_record
+from kbroker.quorum.election import Election, format_election
+from kbroker.record.batch import build_batch
+from kbroker.testing import run
+from protocol_specs.metadata.feature_level import FeatureLevelRecord
+
+ID = bytes(range(16))
+START_S_MAX = 5.0
+"""A broker that starts all the same is stopped after this."""
+LOG = "00000000000000000000.log"
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a broker that had a topic and was stopped in order."""
+    path = tmp_path_factory.mktemp("grown") / "data"
+    with run(data_dir=str(path), topics={"orders": 2}, config={"node.id": 1}):
+        pass
+    return path
+
+
+@pytest.fixture
+def data(grown: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(grown, tmp_path / "data"))
+
+
+def complaint(capfd: pytest.CaptureFixture[str], code: int, *flags: str) -> str:
+    """What `kbroker serve` says when it leaves with `code`: its last line, the log's aside."""
+    unwanted = threading.Timer(START_S_MAX, os.kill, (os.getpid(), signal.SIGTERM))
+    unwanted.start()
+    assert run_command(["serve", "--mode", "test", "--listen", "127.0.0.1:0", "-o", "node.id=1", *flags]) == code
+    unwanted.cancel()
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "Traceback" not in err
+    lines = err.splitlines()
+    assert [line for line in lines if line.startswith("kbroker: ")] == lines[-1:]
+    return lines[-1]
+
+
+def _contents(path: Path) -> dict[str, bytes]:
+    found = (file for file in path.rglob("*") if file.is_file())
+    return {str(file.relative_to(path)): file.read_bytes() for file in found if file.name != ".kafka_cleanshutdown"}
+
+
+def _replace(name: str, contents: bytes) -> Callable[[Path], Any]:
+    return lambda data: (data / name).write_bytes(contents)
+
+
+def _metadata(name: str, contents: bytes) -> Callable[[Path], Any]:
+    return _replace(f"{METADATA_PARTITION}/{name}", contents)
+
+
+def _flip(data: Path) -> None:
+    log = data / str(METADATA_PARTITION) / LOG
+    contents = bytearray(log.read_bytes())
+    contents[len(contents) // 2] ^= 0x40
+    log.write_bytes(contents)
+
+
+def _append(value: bytes) -> Callable[[Path], None]:
+    """A sound batch with this record at the end of the metadata log."""
+
+    def change(data: Path) -> None:
+        log = data / str(METADATA_PARTITION) / LOG
+        contents = log.read_bytes()
+        end, position = 0, 0
+        while position < len(contents):
+            end = int.from_bytes(contents[position : position + 8], "big")
+            end += int.from_bytes(contents[position + 23 : position + 27], "big") + 1
+            position += 12 + int.from_bytes(contents[position + 8 : position + 12], "big")
+        batch = build_batch([(None, value)], base_offset=end, leader_epoch=1, timestamp_ms=1)
+        log.write_bytes(contents + bytes(batch))
+
+    return change
+
+
+def _election(**fields: Any) -> bytes:
+    values = {"leader_id": 1, "leader_epoch": 3, "voted_id": 1, "voted_directory": ID, "voters": (1,), **fields}
+    return format_election(Election(**values), 0)
+
+
+OTHER_CLUSTER = MetaProperties("AAAAAAAAAAAAAAAAAAAAAA", 1, ID).format()
+OTHER_NODE = MetaProperties("AAAAAAAAAAAAAAAAAAAAAA", 7, ID).format()
+UNSUPPORTED = encode_record(FeatureLevelRecord(name="metadata.version", feature_level=2000), 0)
+
+DAMAGE = [
+    pytest.param(_replace("meta.properties", OTHER_NODE), "belongs to node 7, not 1", id="another node"),
+    pytest.param(_replace("meta.properties", b"\0garbage\xff"), "meta.properties: version None", id="garbage"),
+    pytest.param(_replace("meta.properties", b""), "meta.properties: version None", id="empty meta.properties"),
+    pytest.param(
+        _replace("meta.properties", b"version=1\nnode.id=one\ncluster.id=c\n"), "is missing or wrong", id="no number"
+    ),
+    pytest.param(_metadata("partition.metadata", format_partition_metadata(ID)), "topic id", id="a foreign log"),
+    pytest.param(_flip, "wrong checksum", id="a flipped bit"),
+    pytest.param(_append(b"\x01\x63\x00"), "type 99 is unknown", id="an unknown record"),
+    pytest.param(_append(b"\x01\x03\x00\x05"), "", id="a cut record"),
+    pytest.param(_append(b"\x01\x09\x00" + ID + b"\0"), "a topic is removed that does not exist", id="nonsense"),
+    pytest.param(_append(UNSUPPORTED), "metadata.version", id="a newer metadata.version"),
+    pytest.param(_metadata("quorum-state", b"{"), "quorum-state", id="a cut quorum-state"),
+    pytest.param(_metadata("quorum-state", b"\xff\xfe"), "quorum-state", id="a binary quorum-state"),
+    pytest.param(_metadata("quorum-state", _election(voters=(1, 2, 3))), "voters [2, 3]", id="other voters"),
+]
+
+
+@pytest.mark.parametrize(("damage", "reason"), DAMAGE)
+def test_a_directory_that_cannot_be_ours_is_refused_in_one_line_and_left_as_it_is(
+    damage: Callable[[Path], Any], reason: str, data: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A foreign metadata log used to be set aside: a new cluster began beside the topics of the old one."""
+    damage(data)
+    before = _contents(data)
+    line = complaint(capfd, 3, "--data-dir", str(data))
+    assert reason in line
+    assert str(data) in line
+    assert _contents(data) == before
+    # Nothing of the refused start keeps the directory.
+    assert str(data) in complaint(capfd, 3, "--data-dir", str(data))
+
+
+def test_a_directory_of_another_cluster_is_refused(data: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    cluster = "-o", "kbroker.cluster.id=AAAAAAAAAAAAAAAAAAAAAA"
+    line = complaint(capfd, 3, "--data-dir", str(data), *cluster)
+    assert "belongs to cluster" in line
+    assert "not AAAAAAAAAAAAAAAAAAAAAA" in line
+
+
+def test_an_undamaged_copy_starts(data: Path) -> None:
+    with run(data_dir=str(data), config={"node.id": 1}) as broker:
+        assert {partition.topic for partition in broker._broker.partitions} == {"orders"}
+
+
+def test_a_data_directory_that_is_a_file_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        line = complaint(capfd, 3, "--data-dir", str(path))
+        assert f"kbroker: {path}: " in line
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("refused", [".lock", "meta.properties", ".kafka_cleanshutdown", LOG, "quorum-state"])
+@pytest.mark.parametrize("reason", [PermissionError(13, "Permission denied"), OSError(30, "Read-only file system")])
+def test_a_directory_whose_files_cannot_be_used_is_refused(
+    refused: str, reason: OSError, data: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever runs the tests may be allowed everything, so the system calls refuse."""
+    (data / ".kafka_cleanshutdown").touch()
+    for name in ("open", "unlink", "replace"):
+        monkeypatch.setattr(os, name, _refusing(getattr(os, name), refused, reason))
+    monkeypatch.setattr("builtins.open", _refusing(open, refused, reason))
+    line = complaint(capfd, 3, "--data-dir", str(data))
+    monkeypatch.undo()
+    assert refused in line
+    assert reason.strerror in line
+
+
+def _refusing(call: Callable[..., Any], refused: str, reason: OSError) -> Callable[..., Any]:
+    def attempt(path: Any, *arguments: Any, **named: Any) -> Any:
+        if isinstance(path, str) and refused in path.rpartition("/")[2]:
+            raise OSError(reason.errno, reason.strerror, path)
+        return call(path, *arguments, **named)
+
+    return attempt
+
+
+def test_a_taken_port_is_told_before_the_directory_is_touched(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        line = complaint(capfd, 3, "--listen", listen, "--data-dir", str(tmp_path / "data"))
+    assert f"cannot listen on {listen}: " in line
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_configuration_that_is_none_is_told_before_anything_starts(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    line = complaint(capfd, 4, "-o", "num.partitions=many", "--data-dir", str(tmp_path / "data"))
+    assert "num.partitions" in line
+    assert not (tmp_path / "data").exists()
