@@ -73,6 +73,10 @@ class Broker:
         self.config = config
         self.node_id = config.node_id
         self.cluster_id = ""
+        self.is_flushing = False
+        """Is a stop busy with the disk? The broker's thread is blocked then, and hears nothing."""
+        self.leaves_disk = False
+        """Set by who ends the process in the middle of that: the disk's threads are not waited for."""
         self._stopping = trio.Event()
         self._scope = trio.CancelScope()
         self._failure: DiskFailure | None = None
@@ -94,7 +98,8 @@ class Broker:
                 await self._serve(world, task_status)
         finally:
             self._unbind()
-            world.disk.close()
+            if not self.leaves_disk:
+                world.disk.close()
         if self._failure is not None:
             raise self._failure
 
@@ -133,7 +138,9 @@ class Broker:
                 self._close(world, directory)
         finally:
             # After a failure or abort(): unlock once nothing is written any more, and leave the rest to recovery.
-            world.disk.close()
+            self.is_flushing = True
+            if not self.leaves_disk:
+                world.disk.close()
             directory.close(clean=False)
 
     async def _start(self, world: World, directory: LogDirectory) -> None:
@@ -200,6 +207,7 @@ class Broker:
 
     def _close(self, world: World, directory: LogDirectory) -> None:
         """Flush, checkpoint, mark clean. Nobody is served any more, so this may block."""
+        self.is_flushing = True
         world.disk.drain()
         epoch = self.image.brokers[self.node_id].epoch
         directory.close(clean=True, high_watermarks=self._hosting.high_watermarks(), broker_epoch=epoch)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import AsyncIterator, Callable
+from types import FrameType
 
 import trio
 
@@ -24,6 +25,10 @@ log = logging.getLogger("kbroker.serve")
 
 CANNOT_SERVE = (PortTaken, DirectoryLocked, DiskFailure, ForeignDirectory, MetadataUnusable)
 """What the machine or the data directory can have against serving; each says what and where in one line."""
+
+
+class Forced(BaseException):
+    """A further signal came while the broker's thread was busy with a slow disk."""
 
 
 def run_broker(config: BrokerConfig, announce: Callable[[Broker], None], forced_exit: int) -> int:
@@ -59,6 +64,8 @@ async def _run(broker: Broker, announce: Callable[[Broker], None], failures: lis
             except CommandFailed as failure:
                 failures.append(failure)
                 broker.stop()
+    except* Forced:
+        log.warning("stopped at once: the next start will recover")
     except* CANNOT_SERVE as group:
         failures.append(CommandFailed(str(_first(group)), exit_code))
 
@@ -75,9 +82,32 @@ async def _obey(broker: Broker, signals: AsyncIterator[int], obeyed: list[int], 
         name = signal.Signals(number).name
         if len(obeyed) == 1:
             log.info("stopping", extra={"signal": name})
+            _interrupt_the_flush(broker, obeyed, forced_exit)
             broker.stop()
         elif len(obeyed) == 2:
             log.warning("stopping at once: the next start will recover", extra={"signal": name})
             broker.abort()
         else:
             leave_at_once(forced_exit)
+
+
+def _interrupt_the_flush(broker: Broker, obeyed: list[int], forced_exit: int) -> None:
+    """Let the next signals reach a thread that is blocked by the disk, where no task of trio's can obey them.
+
+    The handlers that open_signal_receiver found come back at its end.
+    """
+    received = signal.getsignal(signal.SIGTERM)
+    assert callable(received)
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if not broker.is_flushing:
+            received(number, frame)
+        elif len(obeyed) == 1:
+            obeyed.append(number)
+            broker.leaves_disk = True
+            raise Forced
+        else:
+            leave_at_once(forced_exit)
+
+    signal.signal(signal.SIGINT, handle)
+    signal.signal(signal.SIGTERM, handle)

@@ -1,0 +1,206 @@
+"""A disk that refuses under a running broker: told at once, everywhere, and nothing acknowledged is lost."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import kbroker.broker
+from kbroker.real import network
+from kbroker.real.clock import RealClock
+from kbroker.real.disk import RealDisk
+from kbroker.real.entropy import RealEntropy
+from kbroker.testing import InProcessBroker, run
+from kbroker.testing.in_process import config_of_test
+from kbroker.world import DiskFailure, World
+from protocol_specs import api
+from protocol_specs.errors import ErrorCode
+from tests.server.raw_peer import (
+    CREATE_TOPICS,
+    LIST_OFFSETS,
+    METADATA,
+    WAIT_S,
+    RawPeer,
+    answer_of,
+    batch_of,
+    fetch_request,
+    produce_request,
+    request_bytes,
+)
+
+TOPICS = {"broken": 1, "other": 1}
+STORAGE_ERROR = ErrorCode.KAFKA_STORAGE_ERROR
+
+
+class FailingCalls:
+    """Writes and syncs of files whose path holds `piece` fail with `number`, once `piece` is set."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.piece: str | None = None
+        self.number = errno.ENOSPC
+        self.failed = threading.Event()
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+        for name in ("pwrite", "pwritev", "fsync"):
+            monkeypatch.setattr(os, name, self._failing(getattr(os, name)))
+
+    def _failing(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def attempt(descriptor: int, *arguments: Any) -> Any:
+            if self.piece is not None and self.piece in os.readlink(f"/proc/self/fd/{descriptor}"):
+                assert self.may_go_on.wait(WAIT_S)
+                self.failed.set()
+                raise OSError(self.number, os.strerror(self.number))
+            return call(descriptor, *arguments)
+
+        return attempt
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> FailingCalls:
+    return FailingCalls(monkeypatch)
+
+
+@pytest.fixture
+def queueing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every write goes through the disk's writer thread."""
+
+    def make_world(post: Any, *, in_memory: bool) -> World:
+        return World(RealClock(), RealDisk(post, inline_bytes_max=-1, slow_write_s=0), RealEntropy(), network)
+
+    monkeypatch.setattr(kbroker.broker, "make_world", make_world)
+
+
+def _latest(peer: RawPeer, topic: str) -> Any:
+    message, _ = api.messages(LIST_OFFSETS)
+    wanted = message.ListOffsetsPartition(partition_index=0, timestamp=-1)
+    topics = [message.ListOffsetsTopic(name=topic, partitions=[wanted])]
+    return peer.ask(LIST_OFFSETS, replica_id=-1, topics=topics).topics[0].partitions[0]
+
+
+def _offline_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+@pytest.mark.parametrize("acks", [1, -1])
+def test_a_write_that_fails_takes_the_directory_offline_and_a_restart_has_all_that_was_acknowledged(
+    number: int, acks: int, tmp_path: Path, failing: FailingCalls, caplog: pytest.LogCaptureFixture
+) -> None:
+    failing.number = number
+    with run(data_dir=str(tmp_path), topics=TOPICS) as broker, RawPeer(broker.bootstrap) as peer:
+        for topic in TOPICS:
+            assert peer.produce(topic, batch_of(b"kept"), acks=acks).error_code == 0
+        failing.piece = "/broken-0/"
+        assert peer.produce("broken", batch_of(b"lost"), acks=acks).error_code == STORAGE_ERROR
+        failing.piece = None
+        for topic in TOPICS:
+            refused = peer.produce(topic, batch_of(b"refused"), acks=acks)
+            assert (refused.error_code, refused.base_offset) == (STORAGE_ERROR, -1)
+            assert peer.fetch(topic, 0).error_code == STORAGE_ERROR
+            assert _latest(peer, topic).error_code == STORAGE_ERROR
+        assert peer.ask(METADATA, topics=None).topics
+        assert _offline_lines(caplog) == ["the log directory is offline"]
+        assert os.strerror(number) in str(caplog.records[-1].__dict__["reason"])
+    assert not (tmp_path / ".kafka_cleanshutdown").exists()
+    with run(data_dir=str(tmp_path)) as broker, RawPeer(broker.bootstrap) as peer:
+        for topic in TOPICS:
+            assert [record.value for record in peer.records(topic)] == [b"kept"]
+            assert peer.produce(topic, batch_of(b"again")).base_offset == 1
+
+
+@pytest.mark.usefixtures("queueing")
+def test_queued_writes_that_fail_answer_all_who_wait_at_once(
+    tmp_path: Path, failing: FailingCalls, caplog: pytest.LogCaptureFixture
+) -> None:
+    with run(data_dir=str(tmp_path), topics=TOPICS) as broker:
+        peers = [RawPeer(broker.bootstrap) for _ in range(6)]
+        assert peers[0].produce("broken", batch_of(b"kept")).error_code == 0
+        failing.piece = "/broken-0/"
+        failing.may_go_on.clear()
+        for number, peer in enumerate(peers):
+            topic = "broken" if number < 5 else "other"
+            peer.send(produce_request(topic, batch_of(b"queued"), acks=(-1, 1)[number % 2]))
+        reader = RawPeer(broker.bootstrap)
+        reader.send(fetch_request("broken", 1, max_wait_ms=60_000))
+        assert peers[0].socket.gettimeout() == WAIT_S
+        failing.may_go_on.set()
+        start = time.monotonic()
+        errors = [answer_of(0, peer.read_frame()).responses[0].partition_responses[0].error_code for peer in peers]
+        assert errors[:5] == [STORAGE_ERROR] * 5
+        assert answer_of(1, reader.read_frame()).responses[0].partitions[0].error_code == STORAGE_ERROR
+        assert time.monotonic() - start < 5
+        assert _offline_lines(caplog) == ["the log directory is offline"]
+        for peer in [*peers, reader]:
+            peer.socket.close()
+    failing.piece = None
+    with run(data_dir=str(tmp_path)) as broker, RawPeer(broker.bootstrap) as peer:
+        assert [record.value for record in peer.records("broken")] == [b"kept"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_a_metadata_log_that_fails_ends_the_broker(
+    number: int, tmp_path: Path, failing: FailingCalls, caplog: pytest.LogCaptureFixture
+) -> None:
+    failing.number = number
+    broker = InProcessBroker(config_of_test(data_dir=str(tmp_path), topics=TOPICS))
+    broker.start()
+    with RawPeer(broker.bootstrap) as peer:
+        failing.piece = "/__cluster_metadata-0/"
+        peer.send(_create("new"))
+        assert peer.is_closed_by_broker()
+    with pytest.raises(DiskFailure, match=os.strerror(number)):
+        broker.stop()
+    assert "the metadata log failed: stopping" in _offline_lines(caplog)
+    failing.piece = None
+    with run(data_dir=str(tmp_path)) as broker, RawPeer(broker.bootstrap) as peer:
+        assert {topic.name for topic in peer.ask(METADATA, topics=None).topics} == set(TOPICS)
+
+
+def _create(topic: str) -> bytes:
+    message, _ = api.messages(CREATE_TOPICS)
+    wanted = message.CreatableTopic(name=topic, num_partitions=1, replication_factor=1)
+    return request_bytes(CREATE_TOPICS, topics=[wanted], timeout_ms=10_000)
+
+
+SERVE_ON_A_DISK_THAT_FILLS = """
+import errno, os, sys
+from kbroker.cli.main import main
+
+fsync = os.fsync
+
+def full(descriptor):
+    if os.path.exists(sys.argv[1]) and "__cluster_metadata" in os.readlink(f"/proc/self/fd/{descriptor}"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    fsync(descriptor)
+
+os.fsync = full
+main(sys.argv[2:])
+"""
+
+
+def test_the_command_says_so_in_one_line_and_leaves_with_1(tmp_path: Path) -> None:
+    ready, full = tmp_path / "ready", tmp_path / "full"
+    flags = ["serve", "--mode", "test", "--listen", "127.0.0.1:0", "--data-dir", str(tmp_path / "data")]
+    command = [sys.executable, "-c", SERVE_ON_A_DISK_THAT_FILLS, str(full), *flags, "--ready-file", str(ready)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        bootstrap = next(line.split()[-1] for line in process.stdout if line.startswith("kbroker ready on"))
+        full.touch()
+        with RawPeer(bootstrap) as peer:
+            peer.send(_create("new"))
+            assert peer.is_closed_by_broker()
+        _, err = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 1
+    assert "Traceback" not in err
+    assert err.splitlines()[-1].startswith("kbroker: ")
+    assert "No space left on device" in err.splitlines()[-1]

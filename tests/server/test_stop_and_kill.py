@@ -1,0 +1,265 @@
+"""The ends of a broker's process: asked to stop, it owes nobody anything; killed, it lost nothing that it promised."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kbroker.testing import BrokerProcess, run, start
+from protocol_specs import api
+from protocol_specs.errors import ErrorCode
+from tests.server.raw_peer import (
+    FETCH,
+    INIT_PRODUCER_ID,
+    JOIN_GROUP,
+    METADATA,
+    PRODUCE,
+    WAIT_S,
+    RawPeer,
+    answer_of,
+    batch_of,
+    fetch_request,
+    join_request,
+    produce_request,
+)
+
+MARKER = ".kafka_cleanshutdown"
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[BrokerProcess]:
+    """A broker with a folder and two topics."""
+    with start(data_dir=str(tmp_path / "data"), topics={"t": 1, "u": 1}) as process:
+        yield process
+
+
+def _wait_for_exit(broker: BrokerProcess) -> float:
+    """Until the process has ended; how long that took."""
+    begun = time.monotonic()
+    while broker.is_running:
+        assert time.monotonic() - begun < WAIT_S
+        time.sleep(0.005)
+    return time.monotonic() - begun
+
+
+def _member_who_waits(broker: BrokerProcess) -> tuple[RawPeer, RawPeer]:
+    """A first member of a group, and a second one who waits for the first to join again."""
+    first, second = RawPeer(broker.bootstrap), RawPeer(broker.bootstrap)
+    deadline = time.monotonic() + WAIT_S
+    while True:
+        first.send(join_request("g"))
+        error = answer_of(JOIN_GROUP, first.read_frame()).error_code
+        if error == 0:
+            break
+        assert time.monotonic() < deadline, ErrorCode(error)
+        first.ask(10, key="g")
+    second.send(join_request("g"))
+    return first, second
+
+
+def test_a_stop_answers_all_who_wait_and_leaves_with_0_within_a_second(broker: BrokerProcess, tmp_path: Path) -> None:
+    idle = [RawPeer(broker.bootstrap) for _ in range(100)]
+    readers = [RawPeer(broker.bootstrap) for _ in range(5)]
+    for reader in readers:
+        reader.send(fetch_request("t", 0, max_wait_ms=60_000))
+    first, joiner = _member_who_waits(broker)
+    large = batch_of(bytes(900_000))
+    producers = [RawPeer(broker.bootstrap) for _ in range(3)]
+    for producer in producers:
+        producer.send(produce_request("u", large) * 2)
+        # The first answer shows that the second request is under way, or about to be.
+        assert answer_of(PRODUCE, producer.read_frame()).responses[0].partition_responses[0].error_code == 0
+    os.kill(broker.pid, signal.SIGTERM)
+    for reader in readers:
+        assert answer_of(FETCH, reader.read_frame()).responses[0].partitions[0].error_code == 0
+    assert answer_of(JOIN_GROUP, joiner.read_frame()).error_code == ErrorCode.NOT_COORDINATOR
+    acknowledged = len(producers)
+    for producer in producers:
+        head = producer.read(4)
+        if head:
+            producer.read(int.from_bytes(head, "big"))
+            acknowledged += 1
+    assert _wait_for_exit(broker) < 1
+    assert broker.exit_code == 0
+    assert (tmp_path / "data" / MARKER).exists()
+    for peer in [*idle, *readers, first, joiner, *producers]:
+        peer.socket.close()
+    broker.start()
+    with RawPeer(broker.bootstrap) as peer:
+        assert len(peer.records("u")) >= acknowledged
+
+
+def test_a_peer_that_takes_nothing_delays_a_stop_by_half_a_second_at_most(broker: BrokerProcess) -> None:
+    with RawPeer(broker.bootstrap, 8192) as deaf, RawPeer(broker.bootstrap) as peer:
+        for _ in range(8):
+            assert peer.produce("t", batch_of(bytes(900_000))).error_code == 0
+        deaf.send(fetch_request("t", 0) * 3)
+        assert len(deaf.read(1000)) == 1000
+        os.kill(broker.pid, signal.SIGTERM)
+        assert _wait_for_exit(broker) < 1.5
+    assert broker.exit_code == 0
+
+
+def test_a_second_signal_forces_and_leaves_what_was_acknowledged(broker: BrokerProcess, tmp_path: Path) -> None:
+    with RawPeer(broker.bootstrap, 8192) as deaf, RawPeer(broker.bootstrap) as peer:
+        for _ in range(8):
+            assert peer.produce("t", batch_of(bytes(900_000))).error_code == 0
+        deaf.send(fetch_request("t", 0) * 3)
+        assert len(deaf.read(1000)) == 1000
+        # The deaf peer keeps the drain going while the second signal comes.
+        os.kill(broker.pid, signal.SIGTERM)
+        assert peer.is_closed_by_broker()
+        os.kill(broker.pid, signal.SIGTERM)
+        _wait_for_exit(broker)
+    assert broker.exit_code == 1
+    assert not (tmp_path / "data" / MARKER).exists()
+    broker.start()
+    with RawPeer(broker.bootstrap) as peer:
+        assert len(peer.records("t")) == 8
+
+
+SERVE_ON_A_SLOW_DISK = """
+import os, sys, time
+from kbroker.cli.main import main
+
+fsync = os.fsync
+
+def slow(descriptor):
+    if os.path.exists(sys.argv[1]):
+        open(sys.argv[2], "w").close()
+        time.sleep(60)
+    fsync(descriptor)
+
+os.fsync = slow
+main(sys.argv[3:])
+"""
+
+
+def test_a_second_signal_forces_even_while_a_slow_disk_takes_what_is_flushed(tmp_path: Path) -> None:
+    """It used to wait for the end of the flush, which then wrote the marker."""
+    slow, flushing, data = tmp_path / "slow", tmp_path / "flushing", tmp_path / "data"
+    flags = ["serve", "--mode", "test", "--listen", "127.0.0.1:0", "--data-dir", str(data), "--topic", "t:1"]
+    command = [sys.executable, "-c", SERVE_ON_A_SLOW_DISK, str(slow), str(flushing), *flags]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        bootstrap = next(line.split()[-1] for line in process.stdout if line.startswith("kbroker ready on"))
+        with RawPeer(bootstrap) as peer:
+            assert peer.produce("t", batch_of(b"kept")).error_code == 0
+        slow.touch()
+        process.send_signal(signal.SIGTERM)
+        begun = time.monotonic()
+        while not flushing.exists():
+            assert time.monotonic() - begun < WAIT_S
+            time.sleep(0.005)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 1
+    assert "Traceback" not in err
+    assert not (data / MARKER).exists()
+    with run(data_dir=str(data)) as broker, RawPeer(broker.bootstrap) as peer:
+        assert [record.value for record in peer.records("t")] == [b"kept"]
+
+
+class Producer:
+    """Sends numbered records, one batch a request, as an idempotent producer; knows what was acknowledged."""
+
+    def __init__(self, bootstrap: str, topic: str, acks: int) -> None:
+        self.topic, self.acks, self.bootstrap = topic, acks, bootstrap
+        with RawPeer(bootstrap) as peer:
+            given = peer.ask(INIT_PRODUCER_ID, transactional_id=None, transaction_timeout_ms=-1)
+        self.producer_id, self.epoch = given.producer_id, given.producer_epoch
+        self.next = 0
+        self.size = 1
+
+    def batch(self) -> bytes:
+        """The batch that begins with record `next`."""
+        values = [b"%d" % number + bytes(self.size) for number in range(self.next, self.next + 3)]
+        ids = {"producer_id": self.producer_id, "producer_epoch": self.epoch, "base_sequence": self.next}
+        return batch_of(*values, **ids)
+
+    def run(self, randomness: random.Random) -> None:
+        """Send until the broker is gone; the batch without an answer is sent again by the next run."""
+        try:
+            with RawPeer(self.bootstrap) as peer:
+                while True:
+                    answer = peer.produce(self.topic, self.batch(), acks=self.acks)
+                    assert answer.error_code == 0, ErrorCode(answer.error_code)
+                    assert answer.base_offset == self.next
+                    self.next += 3
+                    self.size = randomness.choice((1, 100, 100, 60_000))
+        except (OSError, AssertionError) as error:
+            if isinstance(error, AssertionError) and "closed" not in str(error):
+                raise
+
+
+def _numbers(broker: BrokerProcess, topic: str) -> list[int]:
+    with RawPeer(broker.bootstrap) as peer:
+        return [int(bytes(record.value or b"").rstrip(b"\0")) for record in peer.records(topic)]
+
+
+def test_a_killed_broker_has_every_acknowledged_record_and_nothing_twice(tmp_path: Path) -> None:
+    """Ten kills under load, each at some moment; both producers go on with the batch that was not answered."""
+    randomness = random.Random(10)
+    failures: list[BaseException] = []
+    with start(data_dir=str(tmp_path / "data"), topics={"leader": 1, "all": 1}) as broker:
+        producers = [Producer(broker.bootstrap, "leader", 1), Producer(broker.bootstrap, "all", -1)]
+        for _ in range(10):
+            threads = [_started(producer, randomness, failures) for producer in producers]
+            time.sleep(randomness.uniform(0.005, 0.08))
+            broker.kill()
+            for thread in threads:
+                thread.join()
+            broker.restart()
+            assert failures == []
+            for producer in producers:
+                found = _numbers(broker, producer.topic)
+                assert found == list(range(len(found)))
+                # At most the batch under way is there without having been acknowledged.
+                assert len(found) - producer.next in (0, 3)
+        for producer in producers:
+            with RawPeer(broker.bootstrap) as peer:
+                again = peer.produce(producer.topic, producer.batch(), acks=producer.acks)
+                assert (again.error_code, again.base_offset) == (0, producer.next)
+            assert _numbers(broker, producer.topic) == list(range(producer.next + 3))
+        assert all(producer.next > 30 for producer in producers)
+
+
+def _started(producer: Producer, randomness: random.Random, failures: list[BaseException]) -> threading.Thread:
+    seed = randomness.random()
+
+    def live() -> None:
+        try:
+            producer.run(random.Random(seed))
+        except AssertionError as failure:
+            failures.append(failure)
+
+    thread = threading.Thread(target=live, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_metadata_that_was_answered_survives_a_kill(tmp_path: Path) -> None:
+    with start(data_dir=str(tmp_path / "data")) as broker:
+        for number in range(3):
+            with RawPeer(broker.bootstrap) as peer:
+                message, _ = api.messages(METADATA)
+                name = f"made-{number}"
+                wanted: Any = [message.MetadataRequestTopic(name=name)]
+                answer = peer.ask(METADATA, topics=wanted, allow_auto_topic_creation=True)
+                assert answer.topics[0].error_code == 0
+            broker.kill()
+            broker.restart()
+            with RawPeer(broker.bootstrap) as peer:
+                assert {topic.name for topic in peer.ask(METADATA, topics=None).topics} >= {
+                    f"made-{earlier}" for earlier in range(number + 1)
+                }
