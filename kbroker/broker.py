@@ -2,7 +2,7 @@
 
     bind listeners -> lock and read the log directory -> replay the metadata log -> register -> open partitions
     -> load groups -> create wished-for topics -> accept                      (ready)
-    stop: accept no more -> send what is owed -> resign coordinators -> flush, checkpoint, mark clean
+    stop: accept no more -> resign coordinators -> send what is owed -> flush, checkpoint, mark clean
 
 All state hangs under the Broker object; two of them in one process share nothing.
 """
