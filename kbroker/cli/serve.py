@@ -17,7 +17,7 @@ from kbroker.cli.settings import Flags, load_config, printed_config
 from kbroker.config import BrokerConfig
 from kbroker.config.modes import MODE_SUMMARIES, MODES
 from kbroker.real.files import FileUnreadable, absolute, check_replaceable, remove, replace_text
-from kbroker.real.process import process_id
+from kbroker.real.process import postpone_garbage_collection, process_id, resume_garbage_collection
 
 log = logging.getLogger("kbroker.serve")
 
@@ -79,13 +79,15 @@ def mode_help() -> str:
 
 def serve_until_stopped(config: BrokerConfig, ready_file: str | None) -> int:
     """Run a broker until a signal stops it; the exit code. Raises CommandFailed when it can't start."""
-    from kbroker.cli.running import run_broker
-
-    if ready_file is not None:
-        _prepare(ready_file)
+    postpone_garbage_collection()
     try:
+        from kbroker.cli.running import run_broker
+
+        if ready_file is not None:
+            _prepare(ready_file)
         return run_broker(config, lambda broker: _announce(broker, config, ready_file), FORCED_EXIT)
     finally:
+        resume_garbage_collection()
         if ready_file is not None:
             remove(ready_file)
 
@@ -100,6 +102,7 @@ def _prepare(ready_file: str) -> None:
 
 
 def _announce(broker: Any, config: BrokerConfig, ready_file: str | None) -> None:
+    resume_garbage_collection()
     if ready_file is not None:
         try:
             replace_text(ready_file, ready_json(broker.bootstrap, config))

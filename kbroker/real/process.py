@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -11,6 +12,9 @@ from typing import Final, NoReturn
 
 POLL_S: Final = 0.002
 """How often a file that another process will write is looked for."""
+
+YOUNG_OBJECTS: Final = 20_000
+"""Objects that may be made and kept between two collections; Python's own choice is 700."""
 
 
 def process_id() -> int:
@@ -28,6 +32,18 @@ def leave_at_once(code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+def postpone_garbage_collection() -> None:
+    """No collections while a program is being loaded: nothing of it is garbage."""
+    gc.disable()
+
+
+def resume_garbage_collection() -> None:
+    """Pass over what is there now, and collect seldom: it stops everybody, and requests leave no cycles behind."""
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, 20, 100)
+    gc.enable()
 
 
 def forget_stdout() -> None:

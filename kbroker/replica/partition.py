@@ -23,6 +23,7 @@ class Partition:
 
     __slots__ = (
         "_followers",
+        "_is_alone",
         "_isr",
         "_min_isr",
         "high_watermark",
@@ -49,6 +50,7 @@ class Partition:
         self.is_gone = False
         self._isr = Committed(frozenset())
         self._min_isr = 1
+        self._is_alone = False
         self._followers: dict[int, int] = {}
         self.high_watermark = log.log_start
 
@@ -68,6 +70,8 @@ class Partition:
         self.leader_epoch = image.leader_epoch
         self._isr = Committed(frozenset(image.isr))
         self._min_isr = min(min_isr, len(image.replicas))
+        # What we have written is replicated then: the common case of every append on a single node.
+        self._is_alone = self.is_leader and self._isr.members == {self.node_id} and self._min_isr <= 1
         self.progressed()
 
     def append_as_leader(
@@ -85,7 +89,9 @@ class Partition:
 
     def progressed(self) -> None:
         """The log was written further, failed, or the ISR changed: move the high watermark, poke the watches."""
-        if self.leader == self.node_id:
+        if self._is_alone:
+            self.high_watermark = max(self.high_watermark, self.log.written_end)
+        elif self.leader == self.node_id:
             self.high_watermark = high_watermark(
                 self.node_id,
                 self.log.written_end,
