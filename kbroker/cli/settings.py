@@ -68,7 +68,9 @@ def _check_address(flag: str, text: str) -> None:
     try:
         split_address(text)
     except ValueError:
-        raise ConfigError(flag, text, "it must be HOST:PORT, an IPv6 address in brackets") from None
+        raise ConfigError(
+            flag, text, "it must be HOST:PORT with a port up to 65535, an IPv6 address in brackets"
+        ) from None
 
 
 def printed_config(config: BrokerConfig) -> str:

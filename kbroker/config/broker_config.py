@@ -230,6 +230,7 @@ class _Resolving:
         self._check_directories()
         self._check_bounds()
         self._clamp_replication()
+        self._check_topics()
         config = BrokerConfig(self.values, self.origins, self._remarks(), mode)
         try:
             _ = config.listeners, config.advertised
@@ -240,7 +241,7 @@ class _Resolving:
     def _check_unknown(self) -> None:
         known = [*BROKER_CONFIGS]
         for setting in self.unknown:
-            suggestion = nearest(setting.name, known)
+            suggestion = nearest(setting.name, known) or nearest(setting.name.removeprefix("kbroker."), known)
             if not self.values["kbroker.unknown.keys.allow"]:
                 raise self._error(setting, "no such config", suggestion)
             hint = f"; did you mean {suggestion}?" if suggestion else ""
@@ -312,6 +313,25 @@ class _Resolving:
                     origin = self.origins[name]
                     self.warnings.append(f"{origin}: {name}={self.values[name]} is lowered to 1: there is one broker")
                 self.values[name] = 1
+
+    def _check_topics(self) -> None:
+        """Topics to make at start: each once, with partitions, and with as many replicas as there are brokers."""
+        name = "kbroker.topics"
+        specs: list[TopicSpec] = []
+        for spec in map(_topic_spec, self.values[name]):
+            if spec.name in (".", ".."):
+                raise self._refuse(name, f"no topic can be named {spec.name}")
+            if any(spec.name == other.name for other in specs):
+                raise self._refuse(name, f"{spec.name} is named twice")
+            if spec.partitions < 1 or spec.replicas == 0:
+                raise self._refuse(name, f"{spec.name} needs at least one partition and one replica")
+            if spec.replicas is not None and spec.replicas > 1:
+                if not self.values["kbroker.clamp.replication"]:
+                    raise self._refuse(name, f"{spec.name} can't have {spec.replicas} replicas: there is one broker")
+                self.warnings.append(f"{spec.name} gets one replica, not {spec.replicas}: there is one broker")
+                spec = spec._replace(replicas=1)
+            specs.append(spec)
+        self.values[name] = tuple(":".join(str(part) for part in spec if part is not None) for spec in specs)
 
     def _remarks(self) -> Remarks:
         inert = [

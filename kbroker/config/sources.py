@@ -110,6 +110,6 @@ def settings_of_overrides(pairs: Iterable[str]) -> list[Setting]:
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals or not name.strip():
-            raise ConfigError(pair, "", "an override is written KEY=VALUE", "-o")
+            raise ConfigError("-o", pair, "an override is written KEY=VALUE")
         settings.append(Setting(name.strip(), text, Origin(Source.OVERRIDE, "-o")))
     return settings

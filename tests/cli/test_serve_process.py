@@ -103,7 +103,7 @@ def test_the_second_signal_forces_and_leaves_no_marker(tmp_path: Path, serving: 
     one.process.send_signal(signal.SIGTERM)
     code, _, err = one.end(signal.SIGCONT)
     assert code == 1
-    assert "stopping at once" in err
+    assert "at once: the next start will recover" in err
     assert not (data / ".kafka_cleanshutdown").exists()
 
 

@@ -374,3 +374,30 @@ def test_connections_per_address_may_differ() -> None:
 def test_topics_to_make_at_start() -> None:
     config = BrokerConfig.of({"kbroker.topics": "orders:3,audit:1:1"})
     assert config.topics == (TopicSpec("orders", 3), TopicSpec("audit", 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("a:0", "a needs at least one partition and one replica"),
+        ("a:1:0", "a needs at least one partition and one replica"),
+        ("a:1,b:1,a:2", "a is named twice"),
+        ("..:1", "no topic can be named"),
+    ],
+)
+def test_topics_that_cannot_be_made_are_refused_before_the_start(text: str, reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        BrokerConfig.of({"kbroker.topics": text})
+
+
+def test_replicas_that_one_broker_cannot_hold_are_lowered_or_refused() -> None:
+    config = BrokerConfig.of({"kbroker.topics": "a:2:3"})
+    assert config.topics == (TopicSpec("a", 2, 1),)
+    assert any("not 3" in warning for warning in config.remarks.warnings)
+    with pytest.raises(ConfigError, match="can't have 3 replicas"):
+        BrokerConfig.of({"kbroker.topics": "a:2:3"}, mode="strict")
+
+
+def test_a_misspelt_variable_is_answered_with_the_nearest_name() -> None:
+    config = BrokerConfig.resolve(settings_of_environment({"KBROKER_NUM_PARTITONS": "3"}))
+    assert any("num.partitions" in warning for warning in config.remarks.warnings)
