@@ -6,6 +6,7 @@ Fit for any caller: plain code, asyncio, another trio loop. Its end leaves no th
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Final
@@ -15,6 +16,9 @@ import trio
 
 from kbroker.broker import Broker
 from kbroker.config import MEMORY, BrokerConfig
+
+CALLER: Final = 4
+"""Frames from a warning about a configuration up to the code that wrote it: run(), its context manager, the `with`."""
 
 START_S_MAX: Final = 30.0
 """How long recovery of a folder may keep the caller waiting."""
@@ -116,4 +120,7 @@ def config_of_test(
         "log.dirs": MEMORY if data_dir is None else str(data_dir),
         "kbroker.topics": [f"{name}:{partitions}" for name, partitions in (topics or {}).items()],
     }
-    return BrokerConfig.of({**values, **(config or {})}, mode=mode)
+    resolved = BrokerConfig.of({**values, **(config or {})}, mode=mode)
+    for remark in resolved.remarks.warnings:
+        warnings.warn(remark, stacklevel=CALLER)
+    return resolved

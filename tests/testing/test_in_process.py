@@ -167,3 +167,9 @@ def test_the_fixture_is_a_fresh_broker_every_time(kbroker: InProcessBroker) -> N
 def test_the_session_has_one_server(kbroker_server: InProcessBroker, request: pytest.FixtureRequest) -> None:
     assert kbroker_server.is_running
     assert request.getfixturevalue("kbroker_server") is kbroker_server
+
+
+def test_a_misspelt_config_is_a_warning_where_it_was_written() -> None:
+    with pytest.warns(UserWarning, match=r"message\.max\.bytes") as warned, run(config={"message.max.byte": 5}):
+        pass
+    assert warned[0].filename == __file__
