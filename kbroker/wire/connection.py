@@ -87,11 +87,6 @@ class FrameSplitter:
         missing = min(4 + size - held, len(self._buffer) - self._end)
         return missing if missing >= EXPECTED_BYTES_MIN else 1
 
-    @property
-    def is_between_frames(self) -> bool:
-        """Has the stream no part of a frame waiting?"""
-        return not self._frame_size and self._start == self._end
-
     def next_frame(self) -> memoryview | None:
         """The next whole frame, or None until more is received. Raises FrameTooLarge."""
         if self._frame_size:
@@ -117,12 +112,14 @@ class FrameSplitter:
         frame = memoryview(self._frame)[: self._frame_size]
         self._proven = max(self._proven, self._frame_size)
         self._frame_size = 0
+        if len(self._frame) > KEPT_FRAME_BYTES_MAX:
+            self._frame = bytearray()
         return frame
 
     def _begin_own_frame(self, size: int) -> None:
         held = self._end - self._start - 4
         wanted = min(size, max(self._proven, held))
-        if len(self._frame) < wanted or len(self._frame) > KEPT_FRAME_BYTES_MAX or not _is_free(self._frame):
+        if len(self._frame) < wanted or not _is_free(self._frame):
             self._frame = bytearray(wanted)
         self._frame[:held] = self._view[self._start + 4 : self._end]
         self._frame_size = size
