@@ -45,6 +45,7 @@ class Connection:
         "_room",
         "_splitter",
         "_transport",
+        "_unsent",
         "_wake",
         "_whole",
         "last_active_ms",
@@ -63,6 +64,7 @@ class Connection:
         self._reading = trio.CancelScope()
         self._whole = trio.CancelScope()
         self._is_draining = False
+        self._unsent = 0
         self.last_active_ms = clock.monotonic_ms()
 
     @property
@@ -74,6 +76,14 @@ class Connection:
     def is_owing(self) -> bool:
         """Is the peer's next answer still being made? One that it only has to take doesn't count."""
         return bool(self._owed) and not self._owed[0].is_ready
+
+    def notice_sending(self) -> None:
+        """What went out since the last call of an answer that takes long to send is activity, too."""
+        unsent = sum(map(len, self._owed[0].chunks)) if self._owed else 0
+        if unsent != self._unsent:
+            if unsent < self._unsent:
+                self.last_active_ms = self._clock.monotonic_ms()
+            self._unsent = unsent
 
     async def run(self) -> None:
         """Serve until the end; the transport is closed and every lease given back then."""

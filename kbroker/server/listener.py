@@ -86,6 +86,7 @@ class Connections:
             return
         now_ms = self._clock.monotonic_ms()
         for connection in tuple(self._open):
+            connection.notice_sending()
             if now_ms - connection.last_active_ms > self._limits.idle_ms and not connection.is_owing:
                 log.info("idle connection: closing", extra={"client": connection.peer_host})
                 connection.cut()

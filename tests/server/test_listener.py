@@ -95,6 +95,29 @@ async def test_a_peer_that_takes_nothing_is_silent_too(nursery) -> None:
     served.connections.stop_accepting()
 
 
+async def test_a_peer_that_takes_a_long_answer_bit_by_bit_is_not_silent(nursery) -> None:
+    """A steady download used to be cut: only the beginning of an answer counted as activity."""
+    served = Served(nursery)
+    slow = served.connect()
+    await settle_down()
+    served.connections.sweep()
+    slow.room = 0
+    slow.push(frame(1))
+    await settle_down()
+    served.owed[0].settle(MetadataResponse())
+    await settle_down()
+    for _ in range(8):
+        slow.take(1)
+        await settle_down()
+        served.clock.advance(IDLE_MS // 4)
+        await settle_down()
+    assert (slow.closed, len(slow.sent)) == (False, 8)
+    served.clock.advance(2 * IDLE_MS)
+    await settle_down()
+    assert slow.closed
+    served.connections.stop_accepting()
+
+
 async def test_without_a_limit_nobody_is_swept(nursery) -> None:
     served = Served(nursery, idle_ms=-1)
     served.connections.sweep()
