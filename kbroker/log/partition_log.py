@@ -445,7 +445,7 @@ class PartitionLog(Progress):
         if header.is_log_append_time:
             return max(header.base_offset, self.log_start), header.max_timestamp
         try:
-            for record in iterate_records(segment.read_batch(position)):
+            for record in iterate_records(segment.read_batch(position, header.size)):
                 if record.timestamp >= timestamp and record.offset >= self.log_start:
                     return record.offset, record.timestamp
         except CorruptRecords:

@@ -14,7 +14,8 @@ from typing import Final, NamedTuple
 from kbroker.log.index import OFFSET_ENTRY_BYTES, TIME_ENTRY_BYTES, offset_index, time_index
 from kbroker.log.open_files import FileHandle, OpenFiles
 from kbroker.log.settings import LogSettings
-from kbroker.record.batch import HEADER_BYTES, NO_TIMESTAMP, BatchHeader, read_header
+from kbroker.record.batch import HEADER_BYTES, MAGIC, NO_TIMESTAMP, BatchHeader, read_header
+from kbroker.world import DiskFailure
 
 INT32_MAX: Final = 0x7FFFFFFF
 TAIL_BATCHES_MAX: Final = 1024
@@ -200,22 +201,38 @@ class Segment:
         return position + next(self.headers(position))[1].size
 
     def headers(self, position: int) -> Iterator[tuple[int, BatchHeader]]:
-        """(position, header) of each written batch from `position`, which must be a batch's."""
+        """(position, header) of each written batch from `position`, which must be a batch's.
+
+        Raises DiskFailure where the medium changed what it held: a header that no append could have written.
+        """
         file = self.handle.file()
         window, start = b"", position
-        while position + HEADER_BYTES <= self.written:
+        expected = self.base_offset
+        while (left := self.written - position) > 0:
             inside = position - start
             if inside + HEADER_BYTES > len(window):
-                window = file.read_at(position, min(_WINDOW_BYTES, self.written - position))
+                window = file.read_at(position, min(_WINDOW_BYTES, left))
                 start, inside = position, 0
-            header = read_header(window, inside)
+            header = read_header(window, inside) if len(window) - inside >= HEADER_BYTES else None
+            if header is None or not self._can_hold(header, left, expected):
+                raise DiskFailure(self.handle.path, f"the batch at byte {position} is damaged")
             yield position, header
             position += header.size
+            expected = header.base_offset + header.last_offset_delta + 1
 
-    def read_batch(self, position: int) -> bytes:
-        """The whole batch at `position`."""
-        file = self.handle.file()
-        return file.read_at(position, read_header(file.read_at(position, HEADER_BYTES)).size)
+    def _can_hold(self, header: BatchHeader, left: int, expected: int) -> bool:
+        """Can a batch like this stand where `left` bytes and offsets from `expected` on remain?"""
+        return (
+            header.magic == MAGIC
+            and HEADER_BYTES <= header.size <= left
+            and header.base_offset >= expected
+            and header.last_offset_delta >= 0
+            and header.last_offset - self.base_offset <= INT32_MAX
+        )
+
+    def read_batch(self, position: int, size: int) -> bytes:
+        """The whole batch of `size` bytes at `position`."""
+        return self.handle.file().read_at(position, size)
 
     def largest_timestamp(self) -> int:
         """The largest timestamp of its records, -1 when none has a time."""
@@ -277,11 +294,6 @@ class Segment:
         self.first_timestamp = self.max_timestamp = NO_TIMESTAMP
         self.last_offset_of_max = self.base_offset
         self._bytes_since_entry = 0
-
-    def sync(self) -> None:
-        """Log and index files reach the medium. For a worker; pin the handles before."""
-        for handle in self.handles():
-            handle.file(create=True).sync()
 
     def handles(self) -> tuple[FileHandle, FileHandle, FileHandle]:
         """The three files."""

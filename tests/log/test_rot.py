@@ -1,0 +1,89 @@
+"""A medium that changed what it held: the log says so, and neither waits for ever nor answers with other bytes."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+import pytest
+from log_workshop import DIRECTORY
+
+from kbroker.log.outcome import LogRead, Refused
+from kbroker.world import DiskFailure
+from protocol_specs.errors import ErrorCode
+
+if TYPE_CHECKING:
+    from log_workshop import Workshop
+
+FIELDS = {
+    "base offset": (0, ">q", (-1, 1 << 40)),
+    "batch length": (8, ">i", (-12, 0, 48, 1 << 30, -(1 << 31) + 5)),
+    "magic": (16, ">b", (0, 1, -1)),
+    "last offset delta": (23, ">i", (-1, -(1 << 31))),
+}
+"""Header fields that walking relies on: position, format, values that no append writes."""
+ROTTEN = [
+    pytest.param(position, struct.pack(code, value), id=f"{name} {value}")
+    for name, (position, code, values) in FIELDS.items()
+    for value in values
+]
+
+
+def _rot(shop: Workshop, base: int, position: int, data: bytes) -> None:
+    shop.disk.open(f"{DIRECTORY}/{base:020d}.log").write_at(position, [data])
+
+
+@pytest.mark.parametrize(("position", "data"), ROTTEN)
+def test_a_read_through_a_damaged_header_is_refused(shop: Workshop, position: int, data: bytes) -> None:
+    """A batch length of -12 used to hang the broker, a large one to answer with another offset's batch."""
+    shop.open(segment_bytes=500)
+    for _ in range(12):
+        shop.append(1)
+    shop.reopen(clean=True)
+    _rot(shop, 0, position, data)
+    refused = shop.log.read(2, 1000, 1 << 60)
+    assert isinstance(refused, Refused)
+    assert refused.error == ErrorCode.KAFKA_STORAGE_ERROR
+    assert "the batch at byte 0 is damaged" in refused.reason
+
+
+@pytest.mark.parametrize(("position", "data"), ROTTEN)
+def test_a_search_by_time_through_a_damaged_header_is_refused(shop: Workshop, position: int, data: bytes) -> None:
+    shop.open(segment_bytes=500)
+    for _ in range(12):
+        shop.append(1)
+    _rot(shop, 0, position, data)
+    assert isinstance(shop.log.offset_for_timestamp(shop.clock.wall_ms()), Refused)
+
+
+@pytest.mark.parametrize(("position", "data"), ROTTEN)
+def test_a_damaged_header_in_the_growing_segment_fails_a_clean_start(
+    shop: Workshop, position: int, data: bytes
+) -> None:
+    """It used to hang, or to end in a struct.error."""
+    for _ in range(5):
+        shop.append(1)
+    assert shop.log.close(clean=True)
+    before = shop.disk.read(f"{DIRECTORY}/{0:020d}.log")
+    _rot(shop, 0, position, data)
+    with pytest.raises(DiskFailure, match="the batch at byte 0 is damaged"):
+        shop.open(clean=True)
+    assert len(shop.disk.read(f"{DIRECTORY}/{0:020d}.log")) == len(before), "nothing is cut"
+
+
+def test_bytes_behind_the_last_batch_fail_a_clean_start(shop: Workshop) -> None:
+    """The next batch used to land behind them, where no reader came."""
+    shop.append(1)
+    size = shop.log.size_bytes
+    assert shop.log.close(clean=True)
+    _rot(shop, 0, size, bytes(20))
+    with pytest.raises(DiskFailure, match=f"the batch at byte {size} is damaged"):
+        shop.open(clean=True)
+
+
+def test_other_segments_of_a_damaged_log_are_read_until_the_damage_is_met(shop: Workshop) -> None:
+    shop.open(segment_bytes=500)
+    for _ in range(12):
+        shop.append(1)
+    _rot(shop, 0, 8, struct.pack(">i", -12))
+    assert isinstance(shop.log.read(11, 1000, 1 << 60), LogRead)
