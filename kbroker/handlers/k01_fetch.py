@@ -82,7 +82,7 @@ def fetch(ctx: RequestContext, request: Any) -> Answer:
 def _is_enough(ctx: RequestContext, request: Any, plan: FetchPlan, before: Reading) -> bool:
     """Has what the request waits for come? One byte is found by comparing offsets, more by reading again."""
     reader = _Reader(ctx, request)
-    if any(partition.is_gone for partition, _ in before.waited_for):
+    if any(partition.is_gone or partition.log.failure is not None for partition, _ in before.waited_for):
         return True
     if request.min_bytes <= 1:
         return any(reader.end(partition) > wanted.fetch_offset for partition, wanted in before.waited_for)

@@ -3,6 +3,7 @@
 import pytest
 from small_broker import SmallBroker, batch
 
+from kbroker.world import DiskFailure
 from protocol_specs.api.k01_fetch import FetchRequest
 from protocol_specs.errors import ErrorCode
 
@@ -166,6 +167,15 @@ def test_a_waiting_reader_hears_of_the_end_of_its_topic(broker):
     asked = broker.start(request(broker, {0: 0}, max_wait_ms=500), NEWEST)
     broker.ask(DeleteTopicsRequest(topic_names=["t"]), 5)
     assert asked.answer().responses[0].partitions[0].error_code == ErrorCode.UNKNOWN_TOPIC_ID
+
+
+@pytest.mark.parametrize("min_bytes", [1, 1000])
+def test_a_waiting_reader_hears_of_the_failure_of_its_log(broker, min_bytes):
+    """With min_bytes of 1 it used to wait until its time was over."""
+    asked = broker.start(request(broker, {0: 0, 1: 0}, max_wait_ms=500, min_bytes=min_bytes), NEWEST)
+    broker.partitions.find("t", 1).log.fail(DiskFailure("/data", "Input/output error"))
+    parts = asked.answer().responses[0].partitions
+    assert [part.error_code for part in parts] == [ErrorCode.KAFKA_STORAGE_ERROR] * 2
 
 
 def test_an_abandoned_wait_leaves_nothing_behind(broker):
