@@ -149,7 +149,10 @@ class LogDirectory:
         if self._is_started:
             return
         self._is_started = True
-        self.disk.remove(self._in(CLEAN_FILE))
+        if self.was_clean:
+            self.disk.remove(self._in(CLEAN_FILE))
+            # Were the marker back after a power failure, torn logs would be trusted.
+            self.disk.sync_directory(self.path)
         for name in self.disk.list(self.path):
             if name.endswith(DELETE_SUFFIX):
                 self.disk.in_worker(partial(self.disk.remove_tree, self._in(name)), _ignore)

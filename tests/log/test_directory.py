@@ -23,7 +23,7 @@ from kbroker.names import METADATA_TOPIC_ID, TopicPartition, uuid_text
 from kbroker.real.memory_disk import MemoryDisk
 from kbroker.record.batch import build_batch
 from kbroker.record.compression import CorruptRecords
-from kbroker.testing.simulated_disk import Loss, SimulatedDisk
+from kbroker.testing.simulated_disk import Keep, Loss, SimulatedDisk
 from kbroker.testing.virtual_clock import VirtualClock
 from kbroker.world import DirectoryLocked, DiskFailure
 from protocol_specs.errors import ErrorCode
@@ -137,6 +137,23 @@ def test_a_kill_leaves_no_marker_and_the_records(disk: MemoryDisk) -> None:
     second = _open(disk)
     assert not second.was_clean
     assert second.open_log(WHERE, ID, LogSettings()).log_end == 4
+
+
+def test_the_marker_of_a_clean_stop_is_gone_for_good_before_anything_is_appended() -> None:
+    """It used to be back after a power failure: zeros at the end of a log were trusted, and appended to."""
+    disk = SimulatedDisk()
+    directory = _open(disk)
+    _append(directory.open_log(WHERE, ID, LogSettings()), 1)
+    assert directory.close(clean=True)
+    log = _open(disk).open_log(WHERE, ID, LogSettings())
+    for _ in range(5):
+        _append(log, 1)
+    again = _open(disk.restarted(Loss.POWER_FAILED, Keep.ZEROS))
+    assert not again.was_clean
+    log = again.open_log(WHERE, ID, LogSettings())
+    assert log.log_end == 1
+    assert _append(log, 1).base_offset == 1
+    assert log.read(1, 100, 2).first_offset == 1
 
 
 def test_a_checkpoint_bounds_what_the_next_start_reads(disk: MemoryDisk) -> None:
