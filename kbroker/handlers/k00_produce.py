@@ -16,6 +16,7 @@ from typing import Any, Final
 from kbroker.handlers.answer import CLOSE, Answer
 from kbroker.handlers.context import RequestContext
 from kbroker.handlers.delayed import when_progressed
+from kbroker.handlers.hosted import find_by_id, find_by_name
 from kbroker.handlers.registry import handles
 from kbroker.log.outcome import Appended, Refused, Stage, Ticket
 from kbroker.names import INTERNAL_TOPICS
@@ -132,13 +133,8 @@ def _append_one(ctx: RequestContext, request: Any, topic: Any, wanted: Any) -> O
 
 def _find(ctx: RequestContext, topic: Any, index: int) -> tuple[Partition | None, ErrorCode]:
     if ctx.api_version >= TOPIC_ID_SINCE:
-        partition = ctx.node.partitions.find_by_id(topic.topic_id, index)
-        if partition is None:
-            known = ctx.node.image.topics.get_by_id(topic.topic_id) is not None
-            return None, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION if known else ErrorCode.UNKNOWN_TOPIC_ID
-        return partition, ErrorCode.NONE
-    partition = ctx.node.partitions.find(topic.name, index)
-    return partition, ErrorCode.NONE if partition else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+        return find_by_id(ctx.node, topic.topic_id, index)
+    return find_by_name(ctx.node, topic.name, index)
 
 
 def _refusal(ctx: RequestContext, request: Any, partition: Partition | None, records: memoryview) -> ErrorCode:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from kbroker.handlers.answer import Answer
 from kbroker.handlers.context import RequestContext
 from kbroker.handlers.delayed import when_progressed
+from kbroker.handlers.hosted import find_by_id, find_by_name
 from kbroker.handlers.registry import handles
 from kbroker.log.outcome import LogRead
 from kbroker.replica.partition import Partition
@@ -174,15 +175,11 @@ class _Reader:
         """The partition, fenced: by its leader's epoch, by who asks."""
         node = self._ctx.node
         if self._version >= TOPIC_ID_SINCE:
-            partition = node.partitions.find_by_id(wanted.topic_id, wanted.partition)
-            unknown = ErrorCode.UNKNOWN_TOPIC_ID
-            if partition is None and node.image.topics.get_by_id(wanted.topic_id) is not None:
-                unknown = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+            partition, error = find_by_id(node, wanted.topic_id, wanted.partition)
         else:
-            partition = node.partitions.find(wanted.topic, wanted.partition)
-            unknown = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+            partition, error = find_by_name(node, wanted.topic, wanted.partition)
         if partition is None:
-            return None, unknown
+            return None, error
         error = partition.fence(wanted.current_leader_epoch)
         if not error and not partition.is_leader and self._replica != DEBUG_CONSUMER:
             error = ErrorCode.NOT_LEADER_OR_FOLLOWER

@@ -5,6 +5,7 @@ from small_broker import SmallBroker, batch
 
 from kbroker.handlers.answer import CLOSE
 from kbroker.record.batch import Codec
+from kbroker.world import DiskFailure
 from protocol_specs.api.k00_produce import ProduceRequest
 from protocol_specs.errors import ErrorCode
 
@@ -190,3 +191,12 @@ def test_every_partition_of_a_request_stands_alone(broker):
 def test_the_broker_times_the_records_of_a_log_append_time_topic():
     broker = SmallBroker({"t": 1}, log_message_timestamp_type="LogAppendTime")
     assert produce(broker, batch(b"a")).log_append_time_ms == broker.clock.wall_ms()
+
+
+@pytest.mark.parametrize("version", [3, 12, NEWEST])
+def test_a_partition_whose_log_could_not_be_opened_is_a_storage_error(broker, version):
+    """It used to be unknown, although Metadata names this broker as its leader."""
+    broker.directory.failure = DiskFailure("/data", "Input/output error")
+    broker.create({"late": 1})
+    assert broker.image.partition("late", 0).leader == broker.node_id
+    assert produce(broker, batch(b"a"), topic="late", version=version).error_code == ErrorCode.KAFKA_STORAGE_ERROR

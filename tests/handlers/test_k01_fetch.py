@@ -244,3 +244,12 @@ def test_a_stopping_broker_may_answer_early(broker):
     asked = broker.start(request(broker, {0: 0}, max_wait_ms=500), NEWEST)
     asked._result.hurry()
     assert len(asked.answer().responses[0].partitions[0].records) == 0
+
+
+@pytest.mark.parametrize("version", [6, 12, NEWEST])
+def test_a_partition_whose_log_could_not_be_opened_is_a_storage_error(broker, version):
+    """It used to be unknown, although Metadata names this broker as its leader."""
+    broker.directory.failure = DiskFailure("/data", "Input/output error")
+    broker.create({"late": 1})
+    assert broker.image.partition("late", 0).leader == broker.node_id
+    assert fetch(broker, {0: 0}, topic="late", version=version)[0].error_code == ErrorCode.KAFKA_STORAGE_ERROR
