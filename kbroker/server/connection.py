@@ -24,7 +24,7 @@ OWED_MAX: Final = 1000
 """Answers that one connection may be owed before its requests wait in the socket."""
 
 OWED_BYTES_MAX: Final = 1 << 20
-"""Bytes of ready answers, slices of files aside, that may wait for a connection's turn before its requests do."""
+"""Bytes of requests under way and of ready answers that may wait for a connection's turn before its requests do."""
 
 
 UNHEARD_BYTES: Final = 4096
@@ -166,9 +166,9 @@ class Connection:
         """Send what can be sent at once; what the peer has no room for goes to the head of the line. Was it all?"""
         if not ready or self._transport.send_now(ready):
             return True
-        left = OwedAnswer(ready.copy(), False)
+        left = OwedAnswer(ready.copy(), False, held_bytes=_held_bytes(ready))
         ready.clear()
-        self._owed_bytes += _held_bytes(left)
+        self._owed_bytes += left.held_bytes
         self._owed.appendleft(left)
         self._wake.set()
         return False
@@ -194,11 +194,13 @@ class Connection:
         return False
 
     def _queue(self, answer: OwedAnswer) -> None:
-        self._owed_bytes += _held_bytes(answer)
+        answer.held_bytes = _held_bytes(answer.chunks)
+        self._owed_bytes += answer.held_bytes
         self._owed.append(answer)
         self._wake.set()
 
     def _owe(self, answer: OwedAnswer) -> None:
+        self._owed_bytes += answer.held_bytes
         self._owed.append(answer)
         assert answer.pending is not None
         answer.pending.on_settled = self._settled
@@ -228,7 +230,6 @@ class Connection:
         owed = self._owed
         while owed and owed[0].is_ready:
             first = owed[0]
-            counted = 0 if first.pending is not None else _held_bytes(first)
             first.settle()
             self.last_active_ms = self._clock.monotonic_ms()
             # It stays at the head while it is being sent, so that the reader sends nothing past it.
@@ -237,8 +238,9 @@ class Connection:
             if first.closes:
                 return False
             owed.popleft()
-            self._owed_bytes -= counted
-            if len(owed) <= OWED_MAX // 2 and self._owed_bytes <= OWED_BYTES_MAX // 2:
+            self._owed_bytes -= first.held_bytes
+            # One large request may stay under way while the next is read.
+            if len(owed) <= OWED_MAX // 2 and (self._owed_bytes <= OWED_BYTES_MAX // 2 or len(owed) == 1):
                 self._room.set()
         return True
 
@@ -252,6 +254,6 @@ class Connection:
         self._owed.clear()
 
 
-def _held_bytes(answer: OwedAnswer) -> int:
-    """What a ready answer costs in memory; slices of files cost next to nothing."""
-    return sum(len(chunk) for chunk in answer.chunks if not isinstance(chunk, FileSlice))
+def _held_bytes(chunks: list[Chunk]) -> int:
+    """What chunks cost in memory; slices of files cost next to nothing."""
+    return sum(len(chunk) for chunk in chunks if not isinstance(chunk, FileSlice))

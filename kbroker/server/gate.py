@@ -68,6 +68,9 @@ class OwedAnswer:
     closes: bool
     pending: Pending | None = None
     conclude: Callable[[Callable[[], Any]], Concluded] | None = None
+    held_bytes: int = 0
+    """What it keeps in memory: its request's frame while it is pending (an append may lie queued for the disk), its ready
+    chunks otherwise; slices of files cost next to nothing."""
 
     @property
     def is_ready(self) -> bool:
@@ -144,7 +147,7 @@ class Gate:
         concluded = self._conclude(handler, version, header.correlation_id, handler.handle, ctx, request)
         if isinstance(concluded, Pending):
             finish = partial(self._conclude, handler, version, header.correlation_id)
-            return OwedAnswer([], False, concluded, finish)
+            return OwedAnswer([], False, concluded, finish, len(frame))
         return concluded
 
     def refuse_frame(self, peer: Peer, reason: str) -> None:

@@ -366,6 +366,47 @@ async def test_ready_answers_behind_an_owed_one_are_bounded_by_their_bytes(nurse
     served.transport.push(end=True)
 
 
+async def test_requests_under_way_are_bounded_by_the_bytes_of_their_frames(nursery):
+    """They used to be bounded by number only: a thousand appends of a megabyte each, while the disk stood still."""
+    owed = []
+
+    def answer():
+        owed.append(Pending())
+        return owed[-1]
+
+    served = Served(answer)
+    nursery.start_soon(served.connection.run)
+    large = b"\0\0\0\1" + (30_000).to_bytes(2, "big") + b"t" * 30_000
+    served.transport.push(b"".join(frame(number, body=large) for number in range(100)))
+    await settle_down()
+    assert OWED_BYTES_MAX < len(owed) * 30_000 < OWED_BYTES_MAX + 90_000
+    for pending in owed:
+        pending.settle(MetadataResponse())
+        await settle_down()
+    assert served.transport.correlation_ids() == list(range(100))
+    served.transport.push(end=True)
+
+
+async def test_a_large_request_may_be_under_way_while_the_next_is_read(nursery):
+    """The disk shall have its next write when it is through with one."""
+    owed = []
+
+    def answer():
+        owed.append(Pending())
+        return owed[-1]
+
+    served = Served(answer)
+    nursery.start_soon(served.connection.run)
+    large = (30).to_bytes(4, "big") + ((30_000).to_bytes(2, "big") + b"t" * 30_000) * 30
+    served.transport.push(b"".join(frame(number, body=large) for number in range(4)))
+    await settle_down()
+    assert len(owed) == 2
+    owed[0].settle(MetadataResponse())
+    await settle_down()
+    assert len(owed) == 3
+    served.connection.cut()
+
+
 async def test_drain_sends_what_the_peer_had_no_room_for(nursery):
     """A stop in the middle of an answer used to cut it."""
     served = Served(MetadataResponse)
