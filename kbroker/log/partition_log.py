@@ -301,7 +301,7 @@ class PartitionLog(Progress):
             is_written = self._write(segment, position, buffers, end, size)
             segment.note_batch(header, position, settings.index_interval_bytes)
         except (DiskFailure, FileNotFoundError) as error:
-            return self._broken(error)
+            return self.broken(error)
         self.log_end = end
         if is_written:
             segment.written = position + size
@@ -391,7 +391,7 @@ class PartitionLog(Progress):
         try:
             return self._read(offset, max_bytes, end, at_least_one=at_least_one)
         except (DiskFailure, FileNotFoundError) as error:
-            return self._broken(error)
+            return self.broken(error)
 
     def _read(self, offset: int, max_bytes: int, end: int, *, at_least_one: bool) -> LogRead:
         for segment in self._segments_from(offset):
@@ -422,7 +422,7 @@ class PartitionLog(Progress):
         try:
             return self._offset_for_timestamp(timestamp)
         except (DiskFailure, FileNotFoundError) as error:
-            return self._broken(error)
+            return self.broken(error)
 
     def _offset_for_timestamp(self, timestamp: int) -> tuple[int, int, int] | None:
         for segment in self._segments:
@@ -482,7 +482,7 @@ class PartitionLog(Progress):
         if offset > self.log_start:
             self.log_start = min(offset, self.log_end)
             self.is_dirty = True
-            self._drop_front(lambda segment: segment.next_offset <= self.log_start)
+            self._drop_front(bisect_right(self._bases, self.log_start) - 1)
         return self.log_start
 
     def apply_retention(self, deletable_end: int | None = None) -> int:
@@ -505,18 +505,16 @@ class PartitionLog(Progress):
         except DiskFailure as failure:
             self._fail(failure)
             return 0
-        doomed = self._segments[:count]
-        return self._drop_front(lambda segment: segment in doomed)
+        return self._drop_front(count)
 
-    def _drop_front(self, is_doomed: Callable[[Segment], bool]) -> int:
-        """Take segments off the front while they are doomed; never the active one."""
-        count = 0
-        while count < len(self._segments) - 1 and is_doomed(self._segments[count]):
-            count += 1
+    def _drop_front(self, count: int) -> int:
+        """Take `count` segments off the front, but never the active one; how many."""
+        count = min(count, len(self._segments) - 1)
         doomed = self._segments[:count]
         del self._segments[:count], self._bases[:count]
         if doomed:
             self.is_dirty = True
+            self._syncing.forget(doomed)
             self.log_start = max(self.log_start, self._bases[0])
             self.epochs.truncate_start(self.log_start)
             try:
@@ -537,6 +535,7 @@ class PartitionLog(Progress):
             return
         try:
             keep = bisect_right(self._bases, offset - 1)
+            self._syncing.forget(self._segments[keep - 1 :])
             removal.remove_now(self._disk, self.directory, self._segments[keep:])
             del self._segments[keep:], self._bases[keep:]
             self._active = self._segments[-1]
@@ -549,6 +548,7 @@ class PartitionLog(Progress):
         """Drop everything; the next batch gets `offset`. All writes must be over. May fail the log."""
         assert not self._pending, "truncation waits for queued writes"
         try:
+            self._syncing.forget(self._segments)
             removal.remove_now(self._disk, self.directory, self._segments)
             fresh = Segment(self._files, self.directory, offset, self._clock.wall_ms())
             fresh.handle.file(create=True)
@@ -605,8 +605,8 @@ class PartitionLog(Progress):
         if is_clean and self.is_dirty:
             try:
                 self._syncing.finish(self.producers.snapshot())
-            except DiskFailure as failure:
-                self._fail(failure)
+            except (DiskFailure, FileNotFoundError) as error:
+                self.broken(error)
                 is_clean = False
         for segment in self._segments:
             segment.retire()
@@ -627,8 +627,8 @@ class PartitionLog(Progress):
             self.on_failure(failure)
             self.on_progress()
 
-    def _broken(self, error: DiskFailure | FileNotFoundError) -> Refused:
-        """The disk refused, or somebody took a file away: either way the log is not what it was."""
+    def broken(self, error: DiskFailure | FileNotFoundError) -> Refused:
+        """Fail: the disk refused, or somebody took a file away: either way the log is not what it was."""
         if isinstance(error, FileNotFoundError):
             error = DiskFailure(error.filename or self.directory, "No such file or directory")
         self._fail(error)

@@ -6,7 +6,7 @@ before that point. Of the growing segment only the log matters; its indexes are 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from kbroker.log.checkpoints import format_epochs
@@ -52,6 +52,12 @@ class Syncing:
         if segment.written == segment.size:
             self.start()
 
+    def forget(self, segments: Sequence[Segment]) -> None:
+        """They leave the log, or grow again: what is left to be synced of them is nobody's business any more."""
+        gone = {segment.base_offset for segment in segments}
+        self._sealed = [segment for segment in self._sealed if segment.base_offset not in gone]
+        self._snapshots = [(offset, data) for offset, data in self._snapshots if offset not in gone]
+
     def start(self) -> None:
         """Sync what is written by now; harmless when nothing is."""
         if self._is_under_way:
@@ -70,14 +76,14 @@ class Syncing:
             handles.append(active.handle)
         try:
             work = self._work(handles, snapshots)
-        except DiskFailure as failure:
-            log.fail(failure)
+        except (DiskFailure, FileNotFoundError) as error:
+            log.broken(error)
             return
         self._is_under_way = True
         self._disk.in_worker(work, lambda result: self._finished(result, handles, end))
 
     def _work(self, handles: list[FileHandle], snapshots: list[tuple[int, bytes]]) -> Callable[[], None]:
-        files = [handle.file(create=True) for handle in handles]
+        files = [handle.file() for handle in handles]
         for handle in handles:
             handle.pins += 1
         disk, log, directory = self._disk, self._log, self._log.directory
@@ -142,14 +148,18 @@ class Syncing:
             self.save_epochs()
 
     def finish(self, snapshot: bytes) -> None:
-        """Everything complete and on the medium, in the calling thread: a clean stop. May raise DiskFailure."""
+        """Everything complete and on the medium, in the calling thread: a clean stop.
+
+        May raise DiskFailure, FileNotFoundError.
+        """
         log, disk = self._log, self._disk
         active = log.segments[-1]
         active.finish_indexes()
-        dirty = [*self._sealed, active]
-        for segment in dirty:
+        for segment in self._sealed:
             for handle in segment.handles():
-                handle.file(create=True).sync()
+                handle.file().sync()
+        for handle in active.handles():
+            handle.file(create=True).sync()
         for offset, data in (*self._snapshots, (log.log_end, snapshot)):
             disk.replace(f"{log.directory}/{file_name(offset)}{SNAPSHOT_SUFFIX}", data)
         disk.replace(f"{log.directory}/{EPOCHS_FILE}", format_epochs(log.epochs.entries()))
