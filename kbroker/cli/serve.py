@@ -17,7 +17,12 @@ from kbroker.cli.settings import Flags, load_config, printed_config
 from kbroker.config import BrokerConfig
 from kbroker.config.modes import MODE_SUMMARIES, MODES
 from kbroker.real.files import FileUnreadable, absolute, check_replaceable, remove, replace_text
-from kbroker.real.process import postpone_garbage_collection, process_id, resume_garbage_collection
+from kbroker.real.process import (
+    forget_stdout,
+    postpone_garbage_collection,
+    process_id,
+    resume_garbage_collection,
+)
 
 log = logging.getLogger("kbroker.serve")
 
@@ -108,8 +113,13 @@ def _announce(broker: Any, config: BrokerConfig, ready_file: str | None) -> None
             replace_text(ready_file, ready_json(broker.bootstrap, config))
         except FileUnreadable as error:
             raise CommandFailed(str(error), EXIT_STARTUP) from error
-    for line in banner(broker.bootstrap, config):
-        click.echo(line)
+    try:
+        for line in banner(broker.bootstrap, config):
+            click.echo(line)
+    except OSError as error:
+        # Whoever started us waits for the last line and would wait for ever.
+        forget_stdout()
+        raise CommandFailed(f"stdout: {error.strerror}", EXIT_STARTUP) from error
 
 
 def banner(bootstrap: str, config: BrokerConfig) -> list[str]:

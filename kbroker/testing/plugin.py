@@ -40,5 +40,7 @@ def kbroker(request: pytest.FixtureRequest) -> Iterator[InProcessBroker]:
     from kbroker.testing.in_process import run
 
     marker = request.node.get_closest_marker("kbroker")
+    if marker is not None and marker.args:
+        raise pytest.UsageError("the kbroker marker takes keywords: @pytest.mark.kbroker(topics={...}, config={...})")
     with run(**({} if marker is None else marker.kwargs)) as broker:
         yield broker

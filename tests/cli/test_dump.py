@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import struct
 import subprocess
 import sys
@@ -226,11 +227,16 @@ def test_text_is_names_and_values(dump: Dump) -> None:
     assert 'value="a b"' in dump.text("segment", bytes(build_batch([(None, b"a b", ())], timestamp_ms=1)), "--records")
 
 
+def test_an_empty_checkpoint_has_no_rows(dump: Dump) -> None:
+    """Apache Kafka makes its cleaner's checkpoint so; it used to be called malformed."""
+    assert dump.text("checkpoint", b"", name="cleaner-offset-checkpoint") == ""
+
+
 def test_a_reader_that_leaves_early_is_no_error_of_ours(tmp_path: Path) -> None:
     """As in `kbroker dump segment FILE | head -1`."""
     file = tmp_path / "0.log"
     file.write_bytes(_segment() * 2000)
-    command = f"{sys.executable} -m kbroker dump segment {file} | head -1"
+    command = f"{shlex.quote(sys.executable)} -m kbroker dump segment {shlex.quote(str(file))} | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
     assert (done.stdout.count("\n"), done.stderr) == (1, "")
 

@@ -113,3 +113,11 @@ def test_a_ready_file_that_cannot_be_written_is_a_failed_start(tmp_path: Path) -
     done = subprocess.run([*command, "--ready-file", missing], capture_output=True, text=True, timeout=WAIT_S)
     assert done.returncode == 3
     assert "No such file or directory" in done.stderr
+
+
+def test_a_banner_that_cannot_be_written_is_a_failed_start() -> None:
+    """Whoever started the broker would wait for its last line for ever; it used to be a traceback."""
+    command = [sys.executable, "-m", "kbroker", "serve", "--listen", "127.0.0.1:0", "--data-dir", "memory:"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=WAIT_S, check=False)
+    assert (done.returncode, done.stderr) == (3, "kbroker: stdout: No space left on device\n")

@@ -65,6 +65,9 @@ def producer_rows(view: memoryview) -> Iterator[Row]:
 def checkpoint_rows(view: memoryview, name: str) -> Iterator[Row]:
     """A row per row; columns are named where the file's name is known. Raises MalformedFrame."""
     lines = bytes(view).decode("utf-8", "replace").splitlines()
+    if not lines:
+        # Kafka makes some checkpoints before it has anything to write.
+        return
     if len(lines) < 2 or not (lines[0].isdecimal() and lines[1].isdecimal()):
         raise MalformedFrame("", 0, "a checkpoint begins with its version and the number of its rows")
     rows = lines[2:]
