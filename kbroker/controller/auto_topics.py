@@ -37,7 +37,9 @@ def create_missing(
             records += planned.records()
         elif planned.error != ErrorCode.TOPIC_ALREADY_EXISTS:
             outcomes[name] = planned
-    return Decision(records, outcomes)
+    return Decision(
+        records, outcomes, lambda refused: outcomes | dict.fromkeys([each.name for each in wanted], refused)
+    )
 
 
 def wanted_topic(name: str, config: BrokerConfig, image: MetadataImage) -> WantedTopic:

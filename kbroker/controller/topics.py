@@ -36,7 +36,10 @@ from protocol_specs.metadata.remove_topic import RemoveTopicRecord
 from protocol_specs.metadata.topic import TopicRecord
 
 PARTITIONS_PER_REQUEST_MAX: Final = 10_000
-"""Kafka's bound on the records of one decision (QuorumController.MAX_RECORDS_PER_USER_OP)."""
+"""Kafka's bound before anything is planned (ReplicationControlManager.MAX_PARTITIONS_PER_BATCH)."""
+
+RECORDS_PER_REQUEST_MAX: Final = 10_000
+"""Kafka's bound on the records of one decision, configurations included (QuorumController.MAX_RECORDS_PER_USER_OP)."""
 
 
 class WantedTopic(NamedTuple):
@@ -54,6 +57,11 @@ class PlannedTopic(NamedTuple):
 
     topic: TopicImage
     configs: Mapping[str, str]
+
+    @property
+    def records_count(self) -> int:
+        """How many `records` there are."""
+        return 1 + len(self.configs) + len(self.topic.partitions)
 
     def records(self) -> list[Any]:
         """What makes it: the topic, its configurations, its partitions, in Kafka's order."""
@@ -81,14 +89,19 @@ def create_topics(image: MetadataImage, request: Any, config: BrokerConfig, entr
     results = []
     for name, outcome in outcomes.items():
         if isinstance(outcome, Refused):
-            refusal = CreateTopicsResponse.CreatableTopicResult(
-                name=name, error_code=outcome.error, error_message=outcome.reason
-            )
-            results.append(refusal)
+            results.append(_not_created(name, outcome))
             continue
         results.append(_created(image, outcome, config, is_real=not request.validate_only))
         records += [] if request.validate_only else outcome.records()
-    return Decision(records, CreateTopicsResponse(topics=results))
+    return Decision(
+        records,
+        CreateTopicsResponse(topics=results),
+        lambda refused: CreateTopicsResponse(topics=[_not_created(name, refused) for name in outcomes]),
+    )
+
+
+def _not_created(name: str, refused: Refused) -> Any:
+    return CreateTopicsResponse.CreatableTopicResult(name=name, error_code=refused.error, error_message=refused.reason)
 
 
 def _wanted(topic: Any) -> WantedTopic:
@@ -143,6 +156,10 @@ def plan_topics(
         else:
             refused = _refused_name(image, topic.name, existing) or _refused_configs(topic.configs)
             outcomes[topic.name] = refused or _plan(image, topic, config, entropy)
+    planned = [outcome for outcome in outcomes.values() if isinstance(outcome, PlannedTopic)]
+    if sum(topic.records_count for topic in planned) > RECORDS_PER_REQUEST_MAX:
+        reason = f"topics, partitions and configurations of one request may be {RECORDS_PER_REQUEST_MAX} at most"
+        return dict.fromkeys(counts, Refused(ErrorCode.POLICY_VIOLATION, reason))
     return outcomes
 
 
@@ -302,7 +319,18 @@ def delete_topics(image: MetadataImage, unwanted: Sequence[UnwantedTopic], confi
         else:
             records.append(RemoveTopicRecord(topic_id=found.topic_id))
             results.append(DeleteTopicsResponse.DeletableTopicResult(name=found.name, topic_id=found.topic_id))
-    return Decision(records, DeleteTopicsResponse(responses=results))
+    if len(records) > RECORDS_PER_REQUEST_MAX:
+        reason = f"one request may delete {RECORDS_PER_REQUEST_MAX} topics at most"
+        return Decision([], _none_deleted(results, Refused(ErrorCode.POLICY_VIOLATION, reason)))
+    return Decision(records, DeleteTopicsResponse(responses=results), lambda refused: _none_deleted(results, refused))
+
+
+def _none_deleted(results: Sequence[Any], refused: Refused) -> Any:
+    """The answer where nothing can be done at once: what would have been deleted is refused as well."""
+    for result in results:
+        if result.error_code == ErrorCode.NONE:
+            result.error_code, result.error_message = refused.error, refused.reason
+    return DeleteTopicsResponse(responses=results)
 
 
 def _resolved(

@@ -28,4 +28,4 @@ def create_wished(
             refusals[name] = planned
         else:
             records += planned.records()
-    return Decision(records, refusals)
+    return Decision(records, refusals, lambda refused: dict.fromkeys([each.name for each in wanted], refused))

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from kbroker.controller.decision import Decision
+from kbroker.controller.decision import Decision, Refused
 from kbroker.controller.producer_ids import ProducerIdBlock, ProducerIdSupply, allocate_block
 from kbroker.controller.registration import Registration, join
 from kbroker.log.outcome import Appended, Origin
@@ -26,14 +26,22 @@ from kbroker.metadata.image import MetadataImage
 from kbroker.metadata.records import encode_record
 from kbroker.quorum.election import parse_election
 from kbroker.quorum.solo import Append, Commit, Effect, Persist, SoloQuorum, Sync
-from kbroker.record.batch import build_batch
+from kbroker.record.batch import HEADER_BYTES, build_batch
 from kbroker.server.metadata_replay import Replayed, replay_log
 from kbroker.world import Clock, Disk, DiskFailure
+from protocol_specs.errors import ErrorCode
 
 ELECTION_FILE: Final = "quorum-state"
 
 BATCH_BYTES_MAX: Final = 8 << 20
 """Kafka's KafkaRaftClient.MAX_BATCH_SIZE_BYTES: what any reader of the log must be able to take."""
+
+RECORD_OVERHEAD_BYTES_MAX: Final = 32
+"""What a batch adds to a value at most: varints of lengths, times and offsets, and a null key."""
+
+
+class DecisionTooLarge(Exception):
+    """A decision that offers no refusal has more records than one batch can hold."""
 
 
 @dataclass(slots=True, eq=False)
@@ -84,19 +92,9 @@ class MetadataLog:
         log.on_progress = self._progressed
 
     @property
-    def log(self) -> PartitionLog:
-        """The log itself, to close and to look at; only this class appends to it."""
-        return self._log
-
-    @property
     def epoch(self) -> int:
         """The epoch in which this node leads; 0 before `start`."""
         return self._quorum.epoch
-
-    @property
-    def is_idle(self) -> bool:
-        """Is everything that was proposed committed?"""
-        return not self._in_flight
 
     def start(self, registration: Registration, then: Callable[[int], None]) -> None:
         """Lead in a new epoch and register the broker; `then(broker epoch)` once that is committed and published.
@@ -116,17 +114,21 @@ class MetadataLog:
         """Decide against the newest image, append the records, `then(response)` once they are committed and published.
 
         `then` may run before this returns. A decision without records waits for the proposals before it, because what
-        it reports rests on them. After a fatal failure nothing is answered any more.
+        it reports rests on them; so does the refusal of one whose records do not fit a batch. After a fatal failure
+        nothing is answered any more. Raises DecisionTooLarge, before anything has changed.
         """
         if self.failure is not None:
             return
         decision = decide(self._newest)
+        delta, values = self._encoded(decision)
+        if HEADER_BYTES + sum(len(value) + RECORD_OVERHEAD_BYTES_MAX for value in values) > BATCH_BYTES_MAX:
+            decision, values = _too_large(decision), []
 
         def told() -> None:
             then(decision.response)
 
-        if decision.records:
-            self._append_records(decision, told)
+        if values:
+            self._append_records(delta, values, told)
         elif self._in_flight:
             self._in_flight.append(_InFlight(self._in_flight[-1].end, self._newest, None, told))
         else:
@@ -139,8 +141,16 @@ class MetadataLog:
             then(producer_id)
             return
         self._producer_id_waiters.append(then)
-        if len(self._producer_id_waiters) == 1:
+        if len(self._producer_id_waiters) > 1:
+            return
+        is_proposed = False
+        try:
             self.propose(lambda image: allocate_block(image, self._node_id), self._serve_producer_ids)
+            is_proposed = True
+        finally:
+            # Whoever waited for a block that nobody asked for would keep all others from asking.
+            if not is_proposed:
+                self._producer_id_waiters.clear()
 
     def _serve_producer_ids(self, block: ProducerIdBlock) -> None:
         self._producer_ids.add(block)
@@ -148,11 +158,14 @@ class MetadataLog:
         for waiter in waiters:
             self.next_producer_id(waiter)
 
-    def _append_records(self, decision: Decision, told: Callable[[], None]) -> None:
+    def _encoded(self, decision: Decision) -> tuple[MetadataDelta, list[bytes]]:
+        """What the decision changes, and its records as the log holds them."""
         delta = MetadataDelta(self._newest)
         delta.replay_all(decision.records)
         level = self._newest.metadata_version or delta.apply(0, 0).metadata_version
-        values = [encode_record(record, level) for record in decision.records]
+        return delta, [encode_record(record, level) for record in decision.records]
+
+    def _append_records(self, delta: MetadataDelta, values: list[bytes], told: Callable[[], None]) -> None:
         end = self._newest.offset + 1 + len(values)
         self._newest = delta.apply(end - 1, self._quorum.epoch)
         self._in_flight.append(_InFlight(end, self._newest, delta, told))
@@ -217,6 +230,14 @@ class MetadataLog:
         if self.failure is None:
             self.failure = failure
             self._on_fatal(failure)
+
+
+def _too_large(decision: Decision) -> Decision:
+    """The refusal in place of a decision that no batch can hold."""
+    if decision.refuse is None:
+        raise DecisionTooLarge(f"{len(decision.records)} records take more than {BATCH_BYTES_MAX} bytes")
+    reason = f"the request's {len(decision.records)} records take more than {BATCH_BYTES_MAX} bytes"
+    return Decision([], decision.refuse(Refused(ErrorCode.POLICY_VIOLATION, reason)))
 
 
 def _ignore(delta: MetadataDelta, image: MetadataImage) -> None:

@@ -4,6 +4,7 @@ import pytest
 from cluster import Dealt, after, broker, cluster, config
 
 from kbroker.controller.auto_topics import create_missing
+from kbroker.controller.decision import Refused
 from protocol_specs.errors import ErrorCode
 
 
@@ -68,3 +69,11 @@ def test_an_illegal_or_colliding_name_is_refused(name: str) -> None:
     assert decision.response[name].error == ErrorCode.INVALID_TOPIC_EXCEPTION
     assert decision.response["good"] is None
     assert "good" in after(image, decision).topics
+
+
+def test_what_does_not_fit_a_batch_is_refused_by_name() -> None:
+    image = after(cluster(), create_missing(cluster(), ["there"], config(), Dealt()))
+    refuse = create_missing(image, ["there", "missing"], config(), Dealt()).refuse
+    assert refuse is not None
+    refused = Refused(ErrorCode.POLICY_VIOLATION, "too much")
+    assert refuse(refused) == {"there": None, "missing": refused}

@@ -3,6 +3,7 @@
 import pytest
 from cluster import Dealt, after, broker, cluster, config
 
+from kbroker.controller.decision import Refused
 from kbroker.controller.topics import create_topics
 from kbroker.metadata.image import DIRECTORY_MIGRATING, DIRECTORY_UNASSIGNED, MetadataImage
 from protocol_specs.api.k19_create_topics import CreateTopicsRequest, CreateTopicsResponse
@@ -205,6 +206,23 @@ def test_too_many_partitions_in_one_request_are_refused_altogether() -> None:
         "more": ErrorCode.POLICY_VIOLATION,
     }
     assert outcome(topic(partitions=1 << 28)) == {"orders": ErrorCode.POLICY_VIOLATION}
+
+
+def test_configurations_count_like_partitions_against_the_bound_of_one_request() -> None:
+    """Partitions alone were counted: configurations could make a decision as large as the request."""
+    configs = [("retention.ms", "1"), ("segment.bytes", "1048576")]
+    assert outcome(topic(partitions=9_999)) == {"orders": 0}
+    assert outcome(topic(partitions=9_999, configs=configs)) == {"orders": ErrorCode.POLICY_VIOLATION}
+
+
+def test_what_does_not_fit_a_batch_is_refused_topic_by_topic() -> None:
+    refuse = decide(topic("a"), topic("bad name")).refuse
+    assert refuse is not None
+    response = refuse(Refused(ErrorCode.POLICY_VIOLATION, "too much"))
+    assert [(each.name, each.error_code, each.error_message) for each in response.topics] == [
+        ("a", ErrorCode.POLICY_VIOLATION, "too much"),
+        ("bad name", ErrorCode.POLICY_VIOLATION, "too much"),
+    ]
 
 
 def test_validation_alone_makes_nothing_but_checks_everything() -> None:

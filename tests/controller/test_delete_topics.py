@@ -1,7 +1,9 @@
 """DeleteTopics, rule by rule."""
 
+import pytest
 from cluster import Dealt, after, cluster, config
 
+from kbroker.controller import topics
 from kbroker.controller.topics import UnwantedTopic, create_topics, delete_topics
 from kbroker.metadata.image import MetadataImage
 from kbroker.names import NO_UUID
@@ -13,10 +15,10 @@ UNKNOWN = b"?" * 16
 
 
 def two_topics() -> MetadataImage:
-    topics = [
+    wanted = [
         CreateTopicsRequest.CreatableTopic(name=name, num_partitions=1, replication_factor=1) for name in ("a", "b")
     ]
-    return after(cluster(), create_topics(cluster(), CreateTopicsRequest(topics=topics), config(), Dealt()))
+    return after(cluster(), create_topics(cluster(), CreateTopicsRequest(topics=wanted), config(), Dealt()))
 
 
 def outcome(*unwanted: UnwantedTopic, settings=None):
@@ -75,3 +77,16 @@ def test_where_deletion_is_off_nothing_is_deleted() -> None:
     results, left = outcome(UnwantedTopic("a"), settings=config(delete_topic_enable=False))
     assert results == [("a", NO_UUID, ErrorCode.TOPIC_DELETION_DISABLED)]
     assert left == ["a", "b"]
+
+
+def test_what_is_too_much_to_delete_at_once_is_refused_and_nothing_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Removals were not counted, and a decision that fits no batch broke the metadata log."""
+    image = two_topics()
+    monkeypatch.setattr(topics, "RECORDS_PER_REQUEST_MAX", 1)
+    decision = delete_topics(image, [UnwantedTopic("a"), UnwantedTopic("b"), UnwantedTopic("c")], config())
+    assert decision.records == []
+    assert {each.name: each.error_code for each in decision.response.responses} == {
+        "a": ErrorCode.POLICY_VIOLATION,
+        "b": ErrorCode.POLICY_VIOLATION,
+        "c": ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+    }

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from kbroker.controller.decision import Decision
+from kbroker.controller.decision import Decision, Refused
 from kbroker.controller.registration import Registration
 from kbroker.log.outcome import Origin
 from kbroker.log.partition_log import PartitionLog
@@ -19,8 +19,9 @@ from kbroker.quorum.solo import NotSolo
 from kbroker.real.memory_disk import MemoryDisk
 from kbroker.record.batch import build_batch, iterate_batches, iterate_records, read_header
 from kbroker.record.compression import CorruptRecords
-from kbroker.server.metadata_log import MetadataLog
+from kbroker.server.metadata_log import BATCH_BYTES_MAX, DecisionTooLarge, MetadataLog
 from kbroker.world import DiskFailure
+from protocol_specs.errors import ErrorCode
 from protocol_specs.metadata.config import ConfigRecord
 from protocol_specs.raft.kraft_version import KRaftVersionRecord
 
@@ -69,13 +70,14 @@ class World:
 
     def __init__(self) -> None:
         self.disk = HeldDisk()
+        self.log: PartitionLog
         self.disk.make_directory("data")
         self.failures: list[DiskFailure] = []
         self.published: list[MetadataImage] = []
 
     def open(self, node_id: int = 1) -> MetadataLog:
         where = TopicPartition(METADATA_TOPIC, 0)
-        log = PartitionLog.open(self.disk, DIRECTORY, where, METADATA_TOPIC_ID, LogSettings(), Standing())
+        log = self.log = PartitionLog.open(self.disk, DIRECTORY, where, METADATA_TOPIC_ID, LogSettings(), Standing())
         metadata = MetadataLog(
             log,
             self.disk,
@@ -133,10 +135,8 @@ def test_nobody_is_told_before_the_records_are_synced(world: World) -> None:
     put(metadata, "a", told=told)
     assert told == []
     assert configured(metadata.image) == set()
-    assert not metadata.is_idle
     world.disk.release()
     assert told == ["done"]
-    assert metadata.is_idle
 
 
 def test_the_image_is_published_before_the_proposer_is_told(world: World) -> None:
@@ -280,6 +280,67 @@ def test_waiting_for_producer_ids_asks_for_one_block(world: World) -> None:
     assert metadata.image.next_producer_id == 1000
 
 
+HUGE = [setting(f"huge {number}", "x" * 32_000) for number in range(BATCH_BYTES_MAX // 32_000)]
+
+
+def test_a_decision_too_large_for_a_batch_is_refused_and_the_log_goes_on(world: World) -> None:
+    """The image and the line of proposals had moved before the size was seen: every later proposal was an error."""
+    metadata = world.start()
+    told: list[Any] = []
+    metadata.propose(lambda image: Decision(HUGE, "done", lambda refused: refused), told.append)
+    (refused,) = told
+    assert isinstance(refused, Refused)
+    assert refused.error == ErrorCode.POLICY_VIOLATION
+    put(metadata, "a", told=told)
+    assert told[1:] == ["done"]
+    assert configured(metadata.image) == configured(world.open().image) == {"a"}
+
+
+def test_the_refusal_of_too_large_a_decision_waits_for_what_it_rests_on(world: World) -> None:
+    metadata = world.start()
+    told: list[Any] = []
+    world.disk.is_held = True
+    put(metadata, "a", told=told, response="first")
+    metadata.propose(lambda image: Decision(HUGE, "done", lambda refused: "refused"), told.append)
+    assert told == []
+    world.disk.release()
+    assert told == ["first", "refused"]
+
+
+def test_too_large_a_decision_without_a_refusal_changes_nothing(world: World) -> None:
+    metadata = world.start()
+    with pytest.raises(DecisionTooLarge):
+        metadata.propose(lambda image: Decision(HUGE, None), lambda response: None)
+    put(metadata, "a")
+    assert configured(metadata.image) == {"a"}
+
+
+def test_what_just_fits_a_batch_is_committed(world: World) -> None:
+    metadata = world.start()
+    told: list[Any] = []
+    metadata.propose(lambda image: Decision(HUGE[:-1], "done"), told.append)
+    assert told == ["done"]
+    assert len(world.batches()[-1]) > BATCH_BYTES_MAX - 64_000
+
+
+def test_after_a_proposal_that_raised_the_next_producer_id_is_asked_for_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one stayed in the line, and nobody behind it ever asked for a block."""
+    metadata = world.start()
+
+    def broken(*_: Any) -> None:
+        raise DecisionTooLarge("broken")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(metadata, "propose", broken)
+        with pytest.raises(DecisionTooLarge):
+            metadata.next_producer_id(lambda producer_id: None)
+    told: list[int] = []
+    metadata.next_producer_id(told.append)
+    assert told == [0]
+
+
 def checkpoint(image: MetadataImage, *, kraft_version: int = 0) -> bytes:
     value = KRaftVersionRecord.build_version(0, KRaftVersionRecord(kraft_version=kraft_version))
     control = build_batch([(b"\x00\x00\x00\x05", value)], timestamp_ms=0, control=True)
@@ -312,9 +373,9 @@ def test_a_snapshot_at_the_very_beginning_can_set_the_kraft_version(world: World
     ("value", "error"), [(b"\x01\x7e\x00", UnknownRecord), (None, CorruptRecords)], ids=["unknown", "null"]
 )
 def test_a_log_that_cannot_be_understood_stops_the_start(world: World, value: bytes | None, error: type) -> None:
-    metadata = world.start()
+    world.start()
     batch = build_batch([(None, value)], timestamp_ms=0)
-    metadata.log.append_as_leader(memoryview(batch), 1, origin=Origin.QUORUM)
+    world.log.append_as_leader(memoryview(batch), 1, origin=Origin.QUORUM)
     with pytest.raises(error):
         world.open()
 
