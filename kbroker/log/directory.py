@@ -59,11 +59,13 @@ class LogDirectory:
         self._lock: Lock | None = lock
         self._is_started = False
         self._is_checkpointing = False
+        self._is_outdated = False
         self.meta = self._read_meta()
         self.was_clean = disk.exists(self._in(CLEAN_FILE))
         self.recovery_points = self._read_offsets(RECOVERY_POINTS_FILE)
         self.log_starts = self._read_offsets(LOG_STARTS_FILE)
-        self.high_watermarks = self._read_offsets(HIGH_WATERMARKS_FILE)
+        # Names that the files may still hold although their logs are gone.
+        self._forgotten: set[TopicPartition] = set()
 
     @classmethod
     def open(
@@ -195,6 +197,8 @@ class LogDirectory:
         return log
 
     def _open(self, where: TopicPartition, topic_id: bytes, settings: LogSettings) -> PartitionLog:
+        if not self.disk.is_directory(self._in(str(where))):
+            self._begin_anew(where)
         return PartitionLog.open(
             self.disk,
             self._in(str(where)),
@@ -242,8 +246,21 @@ class LogDirectory:
         )
 
     def _forget_checkpoints(self, where: TopicPartition) -> None:
-        for offsets in (self.recovery_points, self.log_starts, self.high_watermarks):
-            offsets.pop(where, None)
+        was_flushed = self.recovery_points.pop(where, None) is not None
+        had_moved = self.log_starts.pop(where, None) is not None
+        if was_flushed or had_moved:
+            self._forgotten.add(where)
+
+    def _begin_anew(self, where: TopicPartition) -> None:
+        """A log is going to be made: what the checkpoints say of an older one by its name must not outlive a crash."""
+        self._forget_checkpoints(where)
+        if where in self._forgotten:
+            for path, data in self._checkpoint_contents():
+                self.disk.replace(path, data)
+            # A checkpoint under way may still bring the old names back.
+            self._is_outdated = self._is_checkpointing
+            if not self._is_outdated:
+                self._forgotten.clear()
 
     def _rename_away(self, where: TopicPartition, suffix: str) -> str:
         tail = f"-{where.partition}.{self._entropy.uuid().hex()}{suffix}"
@@ -258,29 +275,22 @@ class LogDirectory:
         for log in self.logs.values():
             log.sync_if_overdue()
 
-    @property
-    def has_queued_writes(self) -> bool:
-        """Are accepted batches still on their way to their files? A clean close waits until not."""
-        return any(log.has_queued_writes for log in self.logs.values())
-
     def checkpoint(self, high_watermarks: Mapping[TopicPartition, int] = NO_OFFSETS) -> None:
         """Bring recovery points, log starts and high watermarks (else: what is written) to their files, in a worker."""
         if self._is_checkpointing or self.failure is not None:
             return
         self._is_checkpointing = True
-        self.disk.in_worker(self._checkpoint_work(high_watermarks), self._checkpointed)
+        forgotten = frozenset(self._forgotten)
+        work = self._checkpoint_work(high_watermarks)
+        self.disk.in_worker(work, lambda result: self._checkpointed(result, forgotten))
 
     def _checkpoint_work(self, high_watermarks: Mapping[TopicPartition, int]) -> Callable[[], None]:
         # The metadata log has no place in these files: Kafka recovers it whole and keeps its state in the quorum's.
         logs = {where: log for where, log in self.logs.items() if where != METADATA_PARTITION}
         self.recovery_points = {where: log.flushed_end for where, log in logs.items()}
         self.log_starts = {where: log.log_start for where, log in logs.items() if log.has_moved_start}
-        self.high_watermarks = {where: high_watermarks.get(where, log.written_end) for where, log in logs.items()}
-        contents = [
-            (self._in(RECOVERY_POINTS_FILE), format_offsets(self.recovery_points)),
-            (self._in(LOG_STARTS_FILE), format_offsets(self.log_starts)),
-            (self._in(HIGH_WATERMARKS_FILE), format_offsets(self.high_watermarks)),
-        ]
+        replicated = {where: high_watermarks.get(where, log.written_end) for where, log in logs.items()}
+        contents = [*self._checkpoint_contents(), (self._in(HIGH_WATERMARKS_FILE), format_offsets(replicated))]
 
         def work() -> None:
             for path, data in contents:
@@ -288,10 +298,22 @@ class LogDirectory:
 
         return work
 
-    def _checkpointed(self, result: DiskFailure | None) -> None:
+    def _checkpoint_contents(self) -> list[tuple[str, bytes]]:
+        """Of the files that a start reads back. For others, high watermarks are written too."""
+        return [
+            (self._in(RECOVERY_POINTS_FILE), format_offsets(self.recovery_points)),
+            (self._in(LOG_STARTS_FILE), format_offsets(self.log_starts)),
+        ]
+
+    def _checkpointed(self, result: DiskFailure | None, forgotten: frozenset[TopicPartition]) -> None:
         self._is_checkpointing = False
         if isinstance(result, DiskFailure):
             self.fail(result)
+            return
+        self._forgotten -= forgotten
+        if self._is_outdated:
+            self._is_outdated = False
+            self.checkpoint()
 
     def _read_offsets(self, name: str) -> dict[TopicPartition, int]:
         """A checkpoint, empty when missing or damaged: recovery then reads more, and loses nothing."""

@@ -124,7 +124,7 @@ def test_a_clean_stop_leaves_checkpoints_and_the_marker_that_the_next_start_take
     assert read["log-start-offset-checkpoint"] == b"0\n1\nmy-topic.x 3 1\n"
     assert read["replication-offset-checkpoint"] == b"0\n1\nmy-topic.x 3 5\n"
     second = _open(disk)
-    assert (second.was_clean, second.high_watermarks) == (True, {WHERE: 5})
+    assert second.was_clean
     again = second.open_log(WHERE, ID, LogSettings())
     assert (again.log_start, again.log_end) == (1, 7)
     assert not disk.exists(f"{PATH}/.kafka_cleanshutdown")
@@ -189,6 +189,46 @@ def test_a_deleted_log_vanishes_at_once_and_its_files_after_the_delay(disk: Memo
     assert fresh.log_end == 0
     clock.advance(500)
     assert [name for name in disk.list(PATH) if name.startswith("my-topic")] == ["my-topic.x-3"]
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_the_next_topic_of_a_deleted_ones_name_takes_nothing_from_its_checkpoints(is_restarted: bool) -> None:
+    """The old recovery point and log start were forgotten in memory alone: after a kill new records were invisible."""
+    disk = SimulatedDisk()
+    directory = _open(disk)
+    other = directory.open_log(TopicPartition("other", 0), ID, LogSettings())
+    _append(other, 3)
+    other.delete_before(2)
+    old = directory.open_log(WHERE, ID, LogSettings())
+    _append(old, 10)
+    old.delete_before(8)
+    directory.checkpoint()
+    directory.delete_log(old)
+    if is_restarted:
+        disk = disk.restarted(Loss.PROCESS_DIED)
+        directory = _open(disk)
+    fresh = directory.open_log(WHERE, b"n" * 16, LogSettings())
+    assert (fresh.log_start, fresh.flushed_end) == (0, 0)
+    _append(fresh, 5)
+    again = _open(disk.restarted(Loss.PROCESS_DIED))
+    fresh = again.open_log(WHERE, b"n" * 16, LogSettings())
+    assert (fresh.log_start, fresh.log_end, fresh.flushed_end) == (0, 5, 0)
+    assert again.open_log(TopicPartition("other", 0), ID, LogSettings()).log_start == 2, "of others nothing is lost"
+
+
+def test_a_checkpoint_under_way_when_a_name_is_used_again_is_written_once_more() -> None:
+    disk = SimulatedDisk(queues_work=True)
+    directory = _open(disk)
+    old = directory.open_log(WHERE, ID, LogSettings())
+    _append(old, 10)
+    old.delete_before(8)
+    directory.checkpoint()
+    directory.delete_log(old)
+    _append(directory.open_log(WHERE, b"n" * 16, LogSettings()), 5)
+    disk.run_queued()
+    again = _open(disk.restarted(Loss.PROCESS_DIED))
+    assert again.log_starts == {}
+    assert again.open_log(WHERE, b"n" * 16, LogSettings()).log_start == 0
 
 
 def test_a_deletion_that_a_stop_cut_short_is_finished_by_the_next_start(disk: MemoryDisk) -> None:
