@@ -165,7 +165,8 @@ def plan_topics(
 
 def _partitions_asked(wanted: Sequence[WantedTopic], config: BrokerConfig) -> int:
     return sum(
-        len(topic.assignments) or (config["num.partitions"] if topic.num_partitions == -1 else topic.num_partitions)
+        len(topic.assignments)
+        or (config["num.partitions"] if topic.num_partitions == -1 else max(0, topic.num_partitions))
         for topic in wanted
     )
 

@@ -3,6 +3,7 @@
 import pytest
 from cluster import Dealt, after, broker, cluster, config
 
+from kbroker.controller import topics
 from kbroker.controller.decision import Refused
 from kbroker.controller.topics import create_topics
 from kbroker.metadata.image import DIRECTORY_MIGRATING, DIRECTORY_UNASSIGNED, MetadataImage
@@ -213,6 +214,15 @@ def test_configurations_count_like_partitions_against_the_bound_of_one_request()
     configs = [("retention.ms", "1"), ("segment.bytes", "1048576")]
     assert outcome(topic(partitions=9_999)) == {"orders": 0}
     assert outcome(topic(partitions=9_999, configs=configs)) == {"orders": ErrorCode.POLICY_VIOLATION}
+
+
+def test_a_negative_number_of_partitions_makes_no_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """300000 and -300000 were 0 partitions to the bound, and 3 s of planning."""
+    monkeypatch.delattr(topics, "place")
+    assert outcome(topic("a", partitions=20_000), topic("b", partitions=-20_000)) == {
+        "a": ErrorCode.POLICY_VIOLATION,
+        "b": ErrorCode.POLICY_VIOLATION,
+    }
 
 
 def test_what_does_not_fit_a_batch_is_refused_topic_by_topic() -> None:
