@@ -9,6 +9,7 @@ Without tiered storage everything is local, nothing is tiered. Kafka: ReplicaMan
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Final
 
 from kbroker.handlers.answer import Answer
@@ -49,15 +50,14 @@ NOT_FOUND: Final[Found] = (-1, -1, -1)
 @handles(ListOffsetsRequest, ListOffsetsResponse, serves="1-11")
 def list_offsets(ctx: RequestContext, request: Any) -> Answer:
     """Answer every partition by itself; a partition named twice is an invalid request."""
-    named = [(topic.name, wanted.partition_index) for topic in request.topics for wanted in topic.partitions]
-    twice = {name for name in named if named.count(name) > 1} if len(set(named)) < len(named) else set()
+    named = Counter((topic.name, wanted.partition_index) for topic in request.topics for wanted in topic.partitions)
     return ListOffsetsResponse(
         topics=[
             TopicAnswer(
                 name=topic.name,
                 partitions=[
                     _refused(wanted, ErrorCode.INVALID_REQUEST)
-                    if (topic.name, wanted.partition_index) in twice
+                    if named[topic.name, wanted.partition_index] > 1
                     else _one(ctx, request, topic.name, wanted)
                     for wanted in topic.partitions
                 ],
