@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kbroker.handlers.answer import Pending
@@ -16,12 +17,12 @@ def when_progressed(
     clock: Clock,
     partitions: Iterable[Partition],
     deadline_ms: int | None,
-    is_enough: Callable[[], bool],
+    is_enough: Callable[[Partition], bool],
     build: Callable[[], Any],
     *,
     may_hurry: bool = False,
 ) -> Pending:
-    """An answer made by `build` once `is_enough()` holds after some progress, or at `deadline_ms` (monotonic).
+    """An answer made by `build` once `is_enough(partition)` holds after its progress, or at `deadline_ms` (monotonic).
 
     The caller has found already that it does not hold now. `build` runs when the answer is about to be sent. With
     `may_hurry` a stopping broker gives the answer at once.
@@ -40,12 +41,12 @@ def when_progressed(
         forget()
         pending.settle_with(build)
 
-    def poke() -> None:
-        if is_enough():
+    def poke(partition: Partition) -> None:
+        if is_enough(partition):
             finish()
 
     for partition in watched:
-        partition.watches.add(pending, poke)
+        partition.watches.add(pending, partial(poke, partition))
     if deadline_ms is not None:
         timer = clock.call_at(deadline_ms, finish)
     pending.when_abandoned(forget)

@@ -96,7 +96,7 @@ def produce(ctx: RequestContext, request: Any) -> Answer:
         ctx.node.clock,
         {outcome.partition for outcome in waiting if outcome.partition is not None},
         ctx.received_ms + max(0, request.timeout_ms) if acks == -1 else None,
-        lambda: all(outcome.is_over(acks) for outcome in waiting),
+        lambda _: all(outcome.is_over(acks) for outcome in waiting),
         answer,
     )
 

@@ -7,6 +7,7 @@ Kafka: KafkaApis.handleFetchRequest, ReplicaManager.fetchMessages, Partition.fet
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -45,7 +46,8 @@ class Reading:
     """What one pass over the plan found; slices in it are leased until they are sent or released."""
 
     answers: list[tuple[Key, FetchedPartition, Any]] = field(default_factory=list)
-    waited_for: list[tuple[Partition, FetchedPartition]] = field(default_factory=list)
+    waited_for: dict[Partition, tuple[FetchedPartition, int]] = field(default_factory=dict)
+    """Partitions that may give more later, each with what is wanted of it and the bytes of records it gave."""
     record_bytes: int = 0
     has_news: bool = False
 
@@ -70,44 +72,42 @@ def fetch(ctx: RequestContext, request: Any) -> Answer:
     if request.max_wait_ms <= 0 or not reading.waited_for or is_enough:
         return _answer(ctx, plan, reading)
     reading.release()
+    gathering = _Gathering(ctx, request, reading)
     return when_progressed(
         ctx.node.clock,
-        {partition for partition, _ in reading.waited_for},
+        gathering.partitions,
         ctx.received_ms + request.max_wait_ms,
-        lambda: _is_enough(ctx, request, plan, reading),
+        gathering.is_enough,
         lambda: _answer(ctx, plan, _read(ctx, request, plan)),
         may_hurry=True,
     )
-
-
-def _is_enough(ctx: RequestContext, request: Any, plan: FetchPlan, before: Reading) -> bool:
-    """Has what the request waits for come? One byte is found by comparing offsets, more by reading again."""
-    reader = _Reader(ctx, request)
-    if any(partition.is_gone or partition.log.failure is not None for partition, _ in before.waited_for):
-        return True
-    if request.min_bytes <= 1:
-        return any(reader.end(partition) > wanted.fetch_offset for partition, wanted in before.waited_for)
-    again = _read(ctx, request, plan)
-    again.release()
-    return again.has_news or again.record_bytes >= request.min_bytes
 
 
 def _read(ctx: RequestContext, request: Any, plan: FetchPlan) -> Reading:
     """One pass over the partitions in order, within the byte limits; the first batch found is given whole."""
     reader = _Reader(ctx, request)
     reading = Reading()
-    left = min(request.max_bytes, ctx.node.config["fetch.max.bytes"])
+    left = _bytes_max(ctx, request)
     for key, wanted in plan.partitions.items():
         answer, partition = reader.read(
             wanted, min(left - reading.record_bytes, wanted.max_bytes), reading.record_bytes == 0
         )
         reading.answers.append((key, wanted, answer))
         reading.record_bytes += len(answer.records)
-        if answer.error_code not in UNHURRIED or answer.diverging_epoch.epoch >= 0:
+        if _is_news(answer):
             reading.has_news = True
         if partition is not None:
-            reading.waited_for.append((partition, wanted))
+            reading.waited_for[partition] = wanted, len(answer.records)
     return reading
+
+
+def _bytes_max(ctx: RequestContext, request: Any) -> int:
+    return min(int(request.max_bytes), int(ctx.node.config["fetch.max.bytes"]))
+
+
+def _is_news(answer: Any) -> bool:
+    """Must the client hear of it now?"""
+    return answer.error_code not in UNHURRIED or answer.diverging_epoch.epoch >= 0
 
 
 def _answer(ctx: RequestContext, plan: FetchPlan, reading: Reading) -> Any:
@@ -227,3 +227,37 @@ class _Reader:
         if partition is not None and tells_leader and self._version >= CURRENT_LEADER_SINCE:
             answer.current_leader = Leader(leader_id=partition.leader, leader_epoch=partition.leader_epoch)
         return answer
+
+
+class _Gathering:
+    """Has what a waiting request wants come? A partition that made progress is looked at alone, not all of them."""
+
+    __slots__ = ("_bytes_max", "_bytes_min", "_gathered", "_reader", "_waited_for")
+
+    def __init__(self, ctx: RequestContext, request: Any, before: Reading) -> None:
+        self._reader = _Reader(ctx, request)
+        self._bytes_min = request.min_bytes
+        self._bytes_max = _bytes_max(ctx, request)
+        self._gathered = before.record_bytes
+        self._waited_for = before.waited_for
+
+    @property
+    def partitions(self) -> Iterable[Partition]:
+        """Whose progress counts."""
+        return self._waited_for
+
+    def is_enough(self, partition: Partition) -> bool:
+        """After progress of `partition`. One byte is found by comparing offsets, more by reading it again."""
+        if partition.is_gone or partition.log.failure is not None:
+            return True
+        wanted, gave = self._waited_for[partition]
+        if self._bytes_min <= 1:
+            return self._reader.end(partition) > wanted.fetch_offset
+        others = self._gathered - gave
+        answer, _ = self._reader.read(wanted, min(self._bytes_max - others, wanted.max_bytes), others == 0)
+        if isinstance(answer.records, FileSlice):
+            answer.records.release()
+        gives = len(answer.records)
+        self._gathered = others + gives
+        self._waited_for[partition] = wanted, gives
+        return _is_news(answer) or self._gathered >= self._bytes_min

@@ -3,6 +3,7 @@
 import pytest
 from small_broker import SmallBroker, batch
 
+from kbroker.log.partition_log import PartitionLog
 from kbroker.world import DiskFailure
 from protocol_specs.api.k01_fetch import FetchRequest
 from protocol_specs.errors import ErrorCode
@@ -159,6 +160,32 @@ def test_min_bytes_are_gathered_over_appends_and_partitions(broker):
     append(broker, b"x" * 100, partition=1)
     parts = asked.answer().responses[0].partitions
     assert [len(part.records) > 0 for part in parts] == [True, True]
+
+
+def test_progress_of_one_partition_does_not_read_the_others_again(monkeypatch):
+    """With min_bytes each append used to read all that the waiting reader wants: 1.2 ms where it wants 200."""
+    broker = SmallBroker({"t": 20})
+    asked = broker.start(
+        request(broker, dict.fromkeys(range(20), 0), max_wait_ms=500, min_bytes=3 * len(batch(b"a"))), NEWEST
+    )
+    reads, read = [], PartitionLog.read
+    monkeypatch.setattr(
+        PartitionLog, "read", lambda log, *limits, **how: reads.append(log) or read(log, *limits, **how)
+    )
+    for partition in (3, 3, 5):
+        assert asked.is_pending
+        append(broker, b"a", partition=partition)
+    assert reads == [broker.partitions.find("t", partition).log for partition in (3, 3, 5)]
+    given = {part.partition_index: len(part.records) for part in asked.answer().responses[0].partitions}
+    assert {index for index, size in given.items() if size} == {3, 5}
+
+
+def test_what_was_gathered_to_look_keeps_no_lease(broker):
+    asked = broker.start(request(broker, {0: 0, 1: 0}, max_wait_ms=500, min_bytes=1000), NEWEST)
+    append(broker, b"a")
+    append(broker, b"a", partition=1)
+    assert asked.is_pending
+    assert [broker.partitions.find("t", index).log._active.handle.pins for index in (0, 1)] == [0, 0]
 
 
 def test_a_waiting_reader_hears_of_the_end_of_its_topic(broker):
