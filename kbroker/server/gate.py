@@ -69,8 +69,8 @@ class OwedAnswer:
     pending: Pending | None = None
     conclude: Callable[[Callable[[], Any]], Concluded] | None = None
     held_bytes: int = 0
-    """What it keeps in memory: while pending its request's frame, which an append may have queued for the disk; else its
-    ready chunks. Slices of files cost next to nothing."""
+    """What it keeps in memory: while pending its request's frame, which an append may have queued for the disk; else
+    its ready chunks. Slices of files cost next to nothing."""
 
     @property
     def is_ready(self) -> bool:
