@@ -6,21 +6,28 @@ import heapq
 import itertools
 import time
 from collections.abc import Callable
+from typing import Final
 
 import trio
 
+DEAD_MIN: Final = 64
+"""Cancelled entries that may stay in the heap, however few live ones there are."""
+
 
 class RealTimer:
-    """One entry of the heap; cancelling leaves it there, empty, until its time comes."""
+    """One entry of the heap; cancelling leaves it there, empty, until its time comes or half of the heap is empty."""
 
-    __slots__ = ("action",)
+    __slots__ = ("_clock", "action")
 
-    def __init__(self, action: Callable[[], None]) -> None:
+    def __init__(self, clock: RealClock, action: Callable[[], None]) -> None:
+        self._clock = clock
         self.action: Callable[[], None] | None = action
 
     def cancel(self) -> None:
-        """Forget the action; the entry is dropped when its time comes."""
-        self.action = None
+        """Forget the action; harmless when it ran or was cancelled already."""
+        if self.action is not None:
+            self.action = None
+            self._clock.count_dead()
 
 
 class RealClock:
@@ -28,6 +35,7 @@ class RealClock:
 
     def __init__(self) -> None:
         self._heap: list[tuple[int, int, RealTimer]] = []
+        self._dead = 0
         self._order = itertools.count()
         self._earlier = trio.Event()
 
@@ -41,7 +49,7 @@ class RealClock:
 
     def call_at(self, deadline_ms: int, action: Callable[[], None]) -> RealTimer:
         """See world.Clock."""
-        timer = RealTimer(action)
+        timer = RealTimer(self, action)
         heap = self._heap
         if not heap or deadline_ms < heap[0][0]:
             self._earlier.set()
@@ -59,10 +67,23 @@ class RealClock:
             with trio.move_on_after(max(0.0, wait_s)):
                 await self._earlier.wait()
 
+    def count_dead(self) -> None:
+        """One of the heap's entries was cancelled: throw such entries out when they are more than half of all."""
+        self._dead += 1
+        heap = self._heap
+        if self._dead > DEAD_MIN and self._dead > len(heap) // 2:
+            # In place: _fire_due holds the list.
+            heap[:] = [entry for entry in heap if entry[2].action is not None]
+            heapq.heapify(heap)
+            self._dead = 0
+
     def _fire_due(self) -> None:
         heap = self._heap
         now_ms = self.monotonic_ms()
         while heap and (heap[0][2].action is None or heap[0][0] <= now_ms):
-            action = heapq.heappop(heap)[2].action
-            if action is not None:
+            timer = heapq.heappop(heap)[2]
+            action, timer.action = timer.action, None
+            if action is None:
+                self._dead -= 1
+            else:
                 action()

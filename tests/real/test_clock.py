@@ -1,0 +1,44 @@
+"""The real clock's timers: they fire in order, once, and leave nothing behind."""
+
+import trio
+
+from kbroker.real.clock import DEAD_MIN, RealClock
+
+FAR_MS = 2**31 - 1
+
+
+def test_cancelled_timers_do_not_pile_up():
+    """They used to stay until their deadline, which a client chooses: up to 24 days."""
+    clock = RealClock()
+    live = [clock.call_at(clock.monotonic_ms() + FAR_MS, lambda: None) for _ in range(100)]
+    for _ in range(5_000):
+        clock.call_at(clock.monotonic_ms() + FAR_MS, lambda: None).cancel()
+    assert len(clock._heap) <= 2 * len(live) + DEAD_MIN
+    assert {entry[2] for entry in clock._heap} >= set(live)
+    for timer in live:
+        timer.cancel()
+        timer.cancel()
+    assert len(clock._heap) <= DEAD_MIN
+
+
+async def test_timers_fire_in_order_whatever_is_cancelled_meanwhile(nursery):
+    clock, fired, over = RealClock(), [], trio.Event()
+    now_ms = clock.monotonic_ms()
+    cancelled = [clock.call_at(now_ms + number % 2, lambda: fired.append("cancelled")) for number in range(300)]
+
+    def fire(name):
+        fired.append(name)
+        for timer in cancelled[:200]:
+            timer.cancel()
+        del cancelled[:200]
+
+    clock.call_at(now_ms - 2, lambda: fire("first"))
+    last = clock.call_at(now_ms + 1, lambda: fire("third") or over.set())
+    clock.call_at(now_ms - 1, lambda: fire("second"))
+    nursery.start_soon(clock.run)
+    with trio.fail_after(5):
+        await over.wait()
+    assert fired == ["first", "second", "third"]
+    last.cancel()
+    assert clock._dead == len(clock._heap) == 0
+    nursery.cancel_scope.cancel()
