@@ -287,7 +287,7 @@ class LogDirectory:
     def _checkpoint_work(self, high_watermarks: Mapping[TopicPartition, int]) -> Callable[[], None]:
         # The metadata log has no place in these files: Kafka recovers it whole and keeps its state in the quorum's.
         logs = {where: log for where, log in self.logs.items() if where != METADATA_PARTITION}
-        self.recovery_points = {where: log.flushed_end for where, log in logs.items()}
+        self.recovery_points = {where: log.recovery_point for where, log in logs.items()}
         self.log_starts = {where: log.log_start for where, log in logs.items() if log.has_moved_start}
         replicated = {where: high_watermarks.get(where, log.written_end) for where, log in logs.items()}
         contents = [*self._checkpoint_contents(), (self._in(HIGH_WATERMARKS_FILE), format_offsets(replicated))]

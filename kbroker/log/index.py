@@ -93,7 +93,10 @@ class SparseIndex:
         self.handle.file(create=True).truncate(0)
 
     def adopt(self) -> bool:
-        """Trust the file as it is and stay on disk; False when it is missing or its size or order can't be right."""
+        """Trust the file as it is and stay on disk; False when it is missing or its size or order can't be right.
+
+        Looks at the first and the last entry. Neither index ends in zeros: those never reached the medium.
+        """
         try:
             file = self.handle.file()
         except FileNotFoundError:
@@ -104,8 +107,13 @@ class SparseIndex:
         self._count = self._written = size // self._entry.size
         self._keys = None
         self._values = array("i")
-        self.last = self._read(self._count - 1) if self._count else None
-        return self.last is None or (self._read(0) <= self.last and min(self.last) >= 0)
+        if not self._count:
+            self.last = None
+            return True
+        first, last = self._read(0), self._read(self._count - 1)
+        self.last = last
+        is_rising = self._count == 1 or (first[0] < last[0] and first[1] < last[1])
+        return is_rising and min(last) >= 0 and last != (0, 0)
 
     def truncate(self, key_end: int, *, column: int = 0) -> None:
         """Drop entries whose key (column 0) or value (column 1) is `key_end` or more. Loads a sealed index."""

@@ -2,8 +2,8 @@
 
     log_start <= flushed_end <= written_end <= log_end      (all but log_start exclusive; flushed_end may lag log_start)
 
-`log_end` moves when an append is accepted, `written_end` when readers may see it, `flushed_end` (the recovery point)
-when it has been fsynced. Small appends are written before `append_as_leader` returns; a queued one calls `on_progress`
+`log_end` moves when an append is accepted, `written_end` when readers may see it, `flushed_end` when it has been
+fsynced. Small appends are written before `append_as_leader` returns; a queued one calls `on_progress`
 later. A DiskFailure fails the log for good: it refuses everything with KAFKA_STORAGE_ERROR until it is opened again.
 Source: Kafka's UnifiedLog and LocalLog.
 """
@@ -201,6 +201,11 @@ class PartitionLog(Progress):
     def latest_epoch(self) -> int:
         """The leader epoch of the newest batch, -1 when there is none."""
         return self.epochs.latest
+
+    @property
+    def recovery_point(self) -> int:
+        """Up to where the next start may trust segments that end before it, indexes included; at most flushed_end."""
+        return min(self.flushed_end, self._syncing.trusted_end)
 
     @property
     def size_bytes(self) -> int:
@@ -565,6 +570,7 @@ class PartitionLog(Progress):
         self.log_start = min(self.log_start, offset)
         self._active.next_offset = offset
         self.epochs.truncate_end(offset)
+        self._syncing.truncated(offset)
         self._syncing.save_epochs()
         self.producers = recovery.load_producers(self._disk, self.directory, self._segments, offset)
 

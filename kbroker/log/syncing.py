@@ -13,6 +13,7 @@ from kbroker.log.checkpoints import format_epochs
 from kbroker.log.open_files import FileHandle
 from kbroker.log.recovery import EPOCHS_FILE, SNAPSHOT_SUFFIX
 from kbroker.log.segment import Segment, file_name
+from kbroker.log.settings import INT64_MAX
 from kbroker.world import Disk, DiskFailure
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ class Syncing:
     """The durability side of one log."""
 
     __slots__ = (
+        "_being_synced",
         "_disk",
+        "_end_under_way",
         "_has_new_names",
         "_is_again",
         "_is_under_way",
@@ -37,8 +40,10 @@ class Syncing:
         self._log = log
         self._disk = disk
         self._sealed: list[Segment] = []
+        self._being_synced: list[Segment] = []
         self._snapshots: list[tuple[int, bytes]] = []
         self._is_under_way = False
+        self._end_under_way = 0
         self._is_again = False
         self._saves_epochs = False
         # A file's name may be unsynced though its bytes are; true at the start, since nobody knows.
@@ -56,7 +61,18 @@ class Syncing:
         """They leave the log, or grow again: what is left to be synced of them is nobody's business any more."""
         gone = {segment.base_offset for segment in segments}
         self._sealed = [segment for segment in self._sealed if segment.base_offset not in gone]
+        self._being_synced = [segment for segment in self._being_synced if segment.base_offset not in gone]
         self._snapshots = [(offset, data) for offset, data in self._snapshots if offset not in gone]
+
+    @property
+    def trusted_end(self) -> int:
+        """Inside the oldest sealed segment whose indexes may not have reached the medium; INT64_MAX without one."""
+        unsynced = (*self._being_synced, *self._sealed)
+        return min((segment.next_offset - 1 for segment in unsynced), default=INT64_MAX)
+
+    def truncated(self, end: int) -> None:
+        """The log was cut at `end`: what is written there from now on, no sync under way has seen."""
+        self._end_under_way = min(self._end_under_way, end)
 
     def start(self) -> None:
         """Sync what is written by now; harmless when nothing is."""
@@ -80,7 +96,9 @@ class Syncing:
             log.broken(error)
             return
         self._is_under_way = True
-        self._disk.in_worker(work, lambda result: self._finished(result, handles, end))
+        self._being_synced = sealed
+        self._end_under_way = end
+        self._disk.in_worker(work, lambda result: self._finished(result, handles))
 
     def _work(self, handles: list[FileHandle], snapshots: list[tuple[int, bytes]]) -> Callable[[], None]:
         files = [handle.file() for handle in handles]
@@ -102,7 +120,7 @@ class Syncing:
 
         return work
 
-    def _finished(self, result: DiskFailure | None, handles: list[FileHandle], end: int) -> None:
+    def _finished(self, result: DiskFailure | None, handles: list[FileHandle]) -> None:
         for handle in handles:
             handle.unpin()
         self._is_under_way = False
@@ -113,6 +131,8 @@ class Syncing:
         if isinstance(result, DiskFailure):
             log.fail(result)
             return
+        self._being_synced = []
+        end = self._end_under_way
         if self._is_again:
             self._is_again = False
             self.start()
@@ -164,6 +184,6 @@ class Syncing:
             disk.replace(f"{log.directory}/{file_name(offset)}{SNAPSHOT_SUFFIX}", data)
         disk.replace(f"{log.directory}/{EPOCHS_FILE}", format_epochs(log.epochs.entries()))
         disk.sync_directory(log.directory)
-        self._sealed, self._snapshots = [], []
+        self._sealed, self._being_synced, self._snapshots = [], [], []
         log.flushed_end = log.log_end
         log.is_dirty = False

@@ -294,7 +294,7 @@ def _workload(shop: Workshop, promised: list[int]) -> None:
         promised[0] = shop.log.written_end
         if number % 3 == 2:
             shop.log.sync()
-            promised[1] = max(promised[1], shop.log.flushed_end)
+            promised[1] = max(promised[1], shop.log.recovery_point)
     shop.log.close(clean=True)
     promised[1] = shop.log.flushed_end
 

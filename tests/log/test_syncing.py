@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from log_workshop import DIRECTORY
 
-from kbroker.testing.simulated_disk import SimulatedDisk
+from kbroker.testing.simulated_disk import Keep, Loss, SimulatedDisk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,3 +59,63 @@ def test_segments_that_truncation_took_are_synced_no_more(shop: Workshop) -> Non
     shop.disk.run_queued()
     assert [name[:20] for name in shop.names(".log")] == [f"{s.base_offset:020d}" for s in shop.log.segments]
     assert shop.log.failure is None
+
+
+@pytest.mark.parametrize("is_rolled_first", [True, False])
+def test_a_sealed_segment_is_behind_the_recovery_point_only_with_its_indexes(
+    shop: Workshop, is_rolled_first: bool
+) -> None:
+    """The recovery point used to reach the next segment before: after a power failure a time index of zeros was
+    trusted, and retention dropped what had been synced."""
+    shop.disk.make_directory("/data")
+    shop.open(index_interval_bytes=0)
+    for _ in range(5):
+        shop.append(1)
+    shop.log.sync()
+    if is_rolled_first:
+        shop.log.roll()
+    while shop.log.flushed_end < 5:
+        assert shop.disk.run_queued(1)
+    shop.log.roll()
+    newest = shop.log.segments[0].max_timestamp
+    recovery_point = shop.log.recovery_point
+    assert recovery_point == 4
+    crashed = shop.disk.restarted(Loss.POWER_FAILED, Keep.ZEROS)
+    shop.disk.run_queued()
+    assert shop.log.recovery_point == 5, "the next sync brings the indexes"
+    shop.disk = crashed
+    shop.open(recovery_point=recovery_point)
+    assert shop.log.segments[0].max_timestamp == newest
+    assert shop.log.apply_retention() == 0
+
+
+@pytest.mark.parametrize("name", ["index", "timeindex"])
+@pytest.mark.parametrize("kept", [0, 1])
+def test_an_index_that_ends_in_zeros_is_made_again(shop: Workshop, name: str, kept: int) -> None:
+    shop.open(index_interval_bytes=0)
+    for number in range(5):
+        shop.append(1, timestamp_ms=shop.clock.wall_ms() + number)
+    shop.log.roll()
+    shop.disk.run_queued()
+    entries = [(list(s.offsets.entries()), list(s.times.entries())) for s in shop.log.segments]
+    path = f"{DIRECTORY}/{0:020d}.{name}"
+    size = len(shop.disk.read(path))
+    width = {"index": 8, "timeindex": 12}[name] * kept
+    shop.disk.open(path).write_at(width, [bytes(size - width)])
+    shop.reopen(clean=False, recovery_point=5)
+    assert [(list(s.offsets.entries()), list(s.times.entries())) for s in shop.log.segments] == entries
+
+
+def test_a_sync_that_began_before_a_truncation_does_not_vouch_for_what_came_after(shop: Workshop) -> None:
+    """The recovery point used to cover batches that no sync had seen."""
+    shop.open()
+    shop.append(10)
+    for _ in range(4):
+        shop.append(1)
+    shop.disk.run_queued()
+    shop.log.sync()
+    shop.log.truncate_to(10)
+    for _ in range(6):
+        shop.append(1)
+    shop.disk.run_queued(1)
+    assert shop.log.flushed_end == 10
