@@ -11,7 +11,7 @@ Pure: time and randomness are arguments. Not here: reading (handlers/k01_fetch.p
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from protocol_specs.errors import ErrorCode
@@ -28,8 +28,20 @@ Key = tuple[Any, int]
 
 
 @dataclass(slots=True)
+class Told:
+    """What the client of a session was told last of one partition."""
+
+    high_watermark: int = -1
+    log_start: int = -1
+    error: int = 0
+
+
+@dataclass(slots=True)
 class FetchedPartition:
-    """What is fetched of one partition, and what the client was told last."""
+    """What one request fetches of a partition; not changed once planned: the request may wait with it.
+
+    `told` goes on from request to request: answers are made in the order of the requests.
+    """
 
     topic: str
     topic_id: bytes
@@ -38,29 +50,21 @@ class FetchedPartition:
     max_bytes: int
     current_leader_epoch: int
     last_fetched_epoch: int
-    told_high_watermark: int = -1
-    told_log_start: int = -1
-    told_error: int = 0
-
-    def update(self, newer: FetchedPartition) -> None:
-        """The client asks again, with another position perhaps; what it was told stays."""
-        self.fetch_offset = newer.fetch_offset
-        self.max_bytes = newer.max_bytes
-        self.current_leader_epoch = newer.current_leader_epoch
-        self.last_fetched_epoch = newer.last_fetched_epoch
+    told: Told = field(default_factory=Told)
 
     def has_news(self, error: int, high_watermark: int, log_start: int, record_bytes: int, *, diverges: bool) -> bool:
         """Must an incremental answer mention this partition? Remembers what it is told then."""
+        told = self.told
         news = (
             record_bytes > 0
             or error != 0
-            or self.told_error != 0
+            or told.error != 0
             or diverges
-            or high_watermark != self.told_high_watermark
-            or log_start != self.told_log_start
+            or high_watermark != told.high_watermark
+            or log_start != told.log_start
         )
         if news:
-            self.told_error, self.told_high_watermark, self.told_log_start = error, high_watermark, log_start
+            told.error, told.high_watermark, told.log_start = error, high_watermark, log_start
         return news
 
 
@@ -131,9 +135,10 @@ class FetchSessions:
         if session.uses_topic_ids != uses_topic_ids:
             return ErrorCode.FETCH_SESSION_TOPIC_ID_ERROR
         for key, newer in named.items():
-            known = session.partitions.setdefault(key, newer)
-            if known is not newer:
-                known.update(newer)
+            known = session.partitions.get(key)
+            if known is not None:
+                newer.told = known.told
+            session.partitions[key] = newer
         # Last, as in Kafka: what is named and forgotten in one request is forgotten.
         for topic in request.forgotten_topics_data:
             for index in topic.partitions:
@@ -153,7 +158,7 @@ class FetchSessions:
         session_id = 0
         while session_id == 0 or session_id in self._sessions:
             session_id = self._below(EPOCH_MAX) + 1
-        session = FetchSession(session_id, uses_topic_ids, partitions, 1, now_ms)
+        session = FetchSession(session_id, uses_topic_ids, partitions.copy(), 1, now_ms)
         self._sessions[session_id] = session
         return session
 

@@ -56,6 +56,17 @@ def test_a_full_request_opens_a_session_and_the_next_one_needs_only_the_changes(
     assert offsets(again) == {0: 5, 1: 7}
 
 
+def test_a_request_that_waits_fetches_what_it_asked_for_whatever_the_next_one_asks(sessions):
+    """The next request of the session used to change the positions, and the partitions, of one that waited."""
+    opened = plan(sessions, {0: 5, 1: 6}, epoch=0)
+    second = plan(sessions, {1: 7}, session=opened.session_id, epoch=1)
+    third = plan(sessions, {1: 8, 2: 9}, session=opened.session_id, epoch=2, forgotten=[0])
+    assert (offsets(opened), offsets(second), offsets(third)) == ({0: 5, 1: 6}, {0: 5, 1: 7}, {1: 8, 2: 9})
+    # What the first answers tell is known to the later ones.
+    assert opened.partitions["t", 1].has_news(0, 10, 0, 0, diverges=False)
+    assert not third.partitions["t", 1].has_news(0, 10, 0, 0, diverges=False)
+
+
 def test_a_session_may_be_opened_empty_and_filled_later(sessions):
     """It used to be refused; Apache Kafka opens one."""
     opened = plan(sessions, {}, epoch=0)
