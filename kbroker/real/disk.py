@@ -130,6 +130,10 @@ class RealFile:
         """See world.File: the bytes lie in the page cache, out of reach."""
         return None
 
+    def views(self, position: int, length: int) -> list[memoryview] | None:
+        """See world.File: as with view()."""
+        return None
+
     def fileno(self) -> int:
         """See world.File."""
         return self._descriptor

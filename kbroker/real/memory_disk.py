@@ -84,9 +84,10 @@ class MemoryFile:
 
     def read_at(self, position: int, length: int) -> bytes:
         """See world.File."""
-        return b"".join(self._parts(position, length))
+        return b"".join(self.views(position, length))
 
-    def _parts(self, position: int, length: int) -> list[memoryview]:
+    def views(self, position: int, length: int) -> list[memoryview]:
+        """See world.File."""
         end = min(position + length, self._size)
         parts = []
         while position < end:
@@ -100,7 +101,7 @@ class MemoryFile:
     def truncate(self, size: int) -> None:
         """See world.File."""
         if size < self._size:
-            for part in self._parts(size, self._size - size):
+            for part in self.views(size, self._size - size):
                 part[:] = bytes(len(part))
             del self._extents[_extent_of(max(size - 1, 0)) + 1 :]
         else:

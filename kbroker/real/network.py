@@ -26,7 +26,7 @@ SEND_TURN_BYTES: Final = 4 << 20
 """A reader that keeps up could be sent a whole log in one go; after this much others have their turn."""
 
 IOV_MAX: Final = 512
-"""Buffers for one sendmsg; Linux takes 1024."""
+"""Buffers for one sendmsg, a few more if a slice lies in pieces; Linux takes 1024."""
 
 RECEIVE_LOW_WATER_MAX: Final = 128 * 1024
 """While a large frame is under way, wake only for this much of it: fewer, larger reads."""
@@ -223,9 +223,10 @@ class SocketTransport:
         """Send the leading chunks that are or become bytes; True when they are all gone."""
         buffers: list[Buffer] = []
         more = False
+        offered = 0
         for index, chunk in enumerate(chunks):
             if isinstance(chunk, FileSlice):
-                held = chunk.file.view(chunk.position, chunk.length)
+                held = chunk.file.views(chunk.position, chunk.length)
                 if held is None and not _is_small(chunk):
                     more = True
                     break
@@ -234,11 +235,14 @@ class SocketTransport:
                     chunk.release()
                     chunks[index] = read
                     buffers.append(read)
+                elif sum(map(len, held)) == chunk.length:
+                    buffers += held
                 else:
-                    buffers.append(held)
+                    raise _cut(chunk)
             else:
                 buffers.append(chunk)
-            if len(buffers) == IOV_MAX:
+            offered += 1
+            if len(buffers) >= IOV_MAX:
                 break
         flags = socket.MSG_MORE if more else 0
         try:
@@ -248,7 +252,7 @@ class SocketTransport:
                 sent = self._socket.sendmsg(buffers, (), flags)
         except BlockingIOError:
             return False
-        return _drop_sent(chunks, sent, len(buffers))
+        return _drop_sent(chunks, sent, offered)
 
     def _send_file(self, chunk: FileSlice) -> bool:
         """Send as much of a slice as the socket takes in one turn; it shrinks by what is gone. True when all is."""

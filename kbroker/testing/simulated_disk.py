@@ -98,6 +98,10 @@ class SimulatedFile:
         """See world.File."""
         return self._node.live.view(position, length)
 
+    def views(self, position: int, length: int) -> list[memoryview] | None:
+        """See world.File."""
+        return self._node.live.views(position, length)
+
     def fileno(self) -> int:
         """See world.File: never asked, because view() always answers."""
         raise AssertionError("a simulated file has no descriptor")

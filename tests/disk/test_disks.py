@@ -94,6 +94,8 @@ def test_what_is_written_across_any_border_is_read_back(bench: Bench, size: int)
     data = bytes(number % 251 for number in range(size))
     file.write_at(3000, [data])
     assert file.read_at(3000, size) == data
+    pieces = file.views(3000, size)
+    assert pieces is None or b"".join(pieces) == file.read_at(3000, size)
     view = file.view(3000, size)
     assert view is None or view == data
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 import trio
 
-from kbroker.real import network
+from kbroker.real import memory_disk, network
 from kbroker.real.network import SENDFILE_BYTES_MIN, PortTaken, SocketTransport
 from kbroker.world import ConnectionLost, DiskFailure, FileSlice
 
@@ -19,6 +19,9 @@ class DescriptorFile:
     path: str = "a file"
 
     def view(self, position, length):
+        return None
+
+    def views(self, position, length):
         return None
 
     def fileno(self):
@@ -35,6 +38,11 @@ class MemoryFile:
 
     data: bytes
     path: str = "memory"
+
+    def views(self, position, length):
+        """In three pieces."""
+        data = memoryview(self.data)[position : position + length]
+        return [data[:100], data[100:1000], data[1000:]]
 
     def view(self, position, length):
         return memoryview(self.data)[position : position + length]
@@ -217,3 +225,31 @@ async def test_a_file_that_was_cut_is_the_disks_failure_and_every_lease_ends(pai
         transport.send_now(again)
     assert leases == []
     handle.close()
+
+
+async def test_a_slice_of_a_file_in_memory_is_sent_in_the_pieces_it_lies_in(pair, monkeypatch):
+    """Where it crossed a border, all that was left of it used to be copied for every piece that the socket took."""
+    transport, peer = pair
+    file = memory_disk.MemoryFile("a segment")
+    file.write_at(0, [CONTENT])
+    leases = ["held"]
+    monkeypatch.setattr(memory_disk.MemoryFile, "read_at", None)
+    got = []
+
+    async def read():
+        got.append(await receive(peer, len(CONTENT) + 8))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read)
+        await transport.send([b"head", FileSlice(file, 0, len(CONTENT), lambda: leases.remove("held")), b"tail"])
+    assert got == [b"head" + CONTENT + b"tail"]
+    assert leases == []
+
+
+async def test_a_file_in_memory_that_was_cut_is_the_disks_failure(pair):
+    """Its sender used to spin for ever."""
+    transport, _ = pair
+    file = memory_disk.MemoryFile("a segment")
+    file.write_at(0, [b"short"])
+    with pytest.raises(DiskFailure, match="ends before"):
+        await transport.send([b"head", FileSlice(file, 0, 6, lambda: None)])
