@@ -89,7 +89,7 @@ class File(Protocol):
         """Give the descriptor back; further use is a bug."""
 
     def view(self, position: int, length: int) -> memoryview | None:
-        """The bytes in one piece where the file lives in memory, a copy if need be; None where it must be read or sent."""
+        """The bytes in one piece where the file lives in memory, else None; a copy where they lie in several."""
 
     def views(self, position: int, length: int) -> list[memoryview] | None:
         """Like view, but in as many pieces as the file lies in, so that nothing is ever copied; short at the end."""
