@@ -74,8 +74,16 @@ class Connection:
 
     @property
     def is_owing(self) -> bool:
-        """Is the peer's next answer still being made? One that it only has to take doesn't count."""
-        return bool(self._owed) and not self._owed[0].is_ready
+        """Is the peer's next answer still being made? One that it only has to take doesn't count.
+
+        Nor does it once the line is full: nobody reads then, so that a peer that left would not be noticed.
+        """
+        return bool(self._owed) and not self._owed[0].is_ready and not self._is_full
+
+    @property
+    def _is_full(self) -> bool:
+        """Is so much owed that no more is read?"""
+        return len(self._owed) >= OWED_MAX or self._owed_bytes >= OWED_BYTES_MAX
 
     def notice_sending(self) -> None:
         """What went out since the last call of an answer that takes long to send is activity, too."""
@@ -178,8 +186,7 @@ class Connection:
         # Made before the others run: the writer may be through with everything before we look.
         self._room = trio.Event()
         await trio.lowlevel.checkpoint()
-        is_full = len(self._owed) >= OWED_MAX or self._owed_bytes >= OWED_BYTES_MAX
-        if is_full or (self._owed and not is_sent):
+        if self._is_full or (self._owed and not is_sent):
             await self._room.wait()
 
     async def _end_with(self, ready: list[Chunk], chunks: list[Chunk]) -> bool:

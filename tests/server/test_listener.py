@@ -8,6 +8,7 @@ import trio
 
 from kbroker.handlers.answer import Pending
 from kbroker.handlers.registry import handles
+from kbroker.server.connection import OWED_MAX
 from kbroker.server.gate import Gate
 from kbroker.server.listener import Connections, Limits
 from kbroker.testing.virtual_clock import VirtualClock
@@ -115,6 +116,23 @@ async def test_a_peer_that_takes_a_long_answer_bit_by_bit_is_not_silent(nursery)
     served.clock.advance(2 * IDLE_MS)
     await settle_down()
     assert slow.closed
+    served.connections.stop_accepting()
+
+
+async def test_a_peer_that_is_owed_so_much_that_nobody_reads_from_it_is_not_spared(nursery) -> None:
+    """One that had left used to stay until its last request was answered: as long as it had said it would wait."""
+    served = Served(nursery)
+    gone, waiting = served.connect(), served.connect()
+    await settle_down()
+    served.connections.sweep()
+    gone.push(frame(1) * (OWED_MAX + 1), end=True)
+    waiting.push(frame(1) * (OWED_MAX - 1))
+    await settle_down()
+    assert not gone.closed
+    served.clock.advance(2 * IDLE_MS)
+    await settle_down()
+    assert (gone.closed, waiting.closed) == (True, False)
+    served.connections.cut()
     served.connections.stop_accepting()
 
 
