@@ -74,7 +74,7 @@ LOG_CONFIGS = (
     ConfigDef("log.flush.interval.ms", LONG, None, None, CLUSTER, WORKS,
               "Time after which a partition is flushed to disk."),
     ConfigDef("log.flush.scheduler.interval.ms", LONG, MAX_LONG, None, READ_ONLY, WORKS,
-              "Stands in for log.flush.interval.ms where that is not set."),
+              "How often overdue flushes are looked for, each second if not set; stands in for log.flush.interval.ms."),
     ConfigDef("log.flush.offset.checkpoint.interval.ms", INT, 60000, InRange(0), READ_ONLY, WORKS,
               "How often recovery points are written down."),
     ConfigDef("log.flush.start.offset.checkpoint.interval.ms", INT, 60000, InRange(0), READ_ONLY, NO_EFFECT,

@@ -1,14 +1,19 @@
-"""What a broker does by the clock: retention, checkpoints, forgetting silent producers."""
+"""What a broker does by the clock: retention, overdue flushes, checkpoints, forgetting silent producers."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Final
 
 from kbroker.config import BrokerConfig
 from kbroker.log.directory import LogDirectory
+from kbroker.log.settings import INT64_MAX
 from kbroker.server.hosting import Hosting
 from kbroker.world import Clock, Timer
+
+FLUSH_CHECK_INTERVAL_MS: Final = 1000
+"""How late `flush.ms` may be where `log.flush.scheduler.interval.ms` is not set; Kafka never looks then."""
 
 log = logging.getLogger("kbroker.housekeeping")
 
@@ -22,6 +27,10 @@ class Housekeeping:
         self._hosting = hosting
         self._timers: dict[str, Timer] = {}
         self._repeat("retention", config["log.retention.check.interval.ms"], self.apply_retention)
+        flush_check_ms = config["log.flush.scheduler.interval.ms"]
+        if flush_check_ms == INT64_MAX:
+            flush_check_ms = FLUSH_CHECK_INTERVAL_MS
+        self._repeat("flush", flush_check_ms, directory.sync_overdue)
         self._repeat("checkpoint", config["log.flush.offset.checkpoint.interval.ms"], self.checkpoint)
         self._repeat("producers", config["producer.id.expiration.check.interval.ms"], self.expire_producers)
 

@@ -229,7 +229,7 @@ def test_one_sync_serves_all_that_wait_and_moves_the_recovery_point(make: Callab
     assert shop.disk.steps == steps, "nothing is dirty: nothing is synced"
 
 
-def test_flush_messages_and_flush_ms_sync_by_themselves(shop: Workshop) -> None:
+def test_flush_messages_syncs_by_itself_and_flush_ms_when_somebody_looks(shop: Workshop) -> None:
     shop.open(flush_messages=3)
     shop.append(2)
     assert shop.log.flushed_end == 0
