@@ -64,6 +64,8 @@ class LogDirectory:
         self.was_clean = disk.exists(self._in(CLEAN_FILE))
         self.recovery_points = self._read_offsets(RECOVERY_POINTS_FILE)
         self.log_starts = self._read_offsets(LOG_STARTS_FILE)
+        # Logs that failed to open: not recovered, so the next start must try again, with the same checkpoints.
+        self._unopened: set[TopicPartition] = set()
         # Names that the files may still hold although their logs are gone.
         self._forgotten: set[TopicPartition] = set()
 
@@ -184,11 +186,13 @@ class LogDirectory:
         if self.failure is not None:
             raise self.failure
         self.begin()
+        self._unopened.add(where)
         try:
             log = self._open(where, topic_id, settings)
         except InconsistentTopicId:
             self.set_aside(where)
             log = self._open(where, topic_id, settings)
+        self._unopened.remove(where)
         return self._adopt(log)
 
     def _adopt(self, log: PartitionLog) -> PartitionLog:
@@ -287,8 +291,12 @@ class LogDirectory:
     def _checkpoint_work(self, high_watermarks: Mapping[TopicPartition, int]) -> Callable[[], None]:
         # The metadata log has no place in these files: Kafka recovers it whole and keeps its state in the quorum's.
         logs = {where: log for where, log in self.logs.items() if where != METADATA_PARTITION}
-        self.recovery_points = {where: log.recovery_point for where, log in logs.items()}
-        self.log_starts = {where: log.log_start for where, log in logs.items() if log.has_moved_start}
+        self.recovery_points = self._of_unopened(self.recovery_points) | {
+            where: log.recovery_point for where, log in logs.items()
+        }
+        self.log_starts = self._of_unopened(self.log_starts) | {
+            where: log.log_start for where, log in logs.items() if log.has_moved_start
+        }
         replicated = {where: high_watermarks.get(where, log.written_end) for where, log in logs.items()}
         contents = [*self._checkpoint_contents(), (self._in(HIGH_WATERMARKS_FILE), format_offsets(replicated))]
 
@@ -297,6 +305,9 @@ class LogDirectory:
                 self.disk.replace(path, data)
 
         return work
+
+    def _of_unopened(self, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        return {where: offsets[where] for where in self._unopened if where in offsets}
 
     def _checkpoint_contents(self) -> list[tuple[str, bytes]]:
         """Of the files that a start reads back. For others, high watermarks are written too."""
@@ -345,7 +356,7 @@ class LogDirectory:
         if self._lock is None:
             return False
         results = [log.close(clean=clean) for log in self.logs.values()]
-        is_clean = clean and all(results) and self.failure is None
+        is_clean = clean and all(results) and self.failure is None and not self._unopened
         try:
             if is_clean:
                 self._checkpoint_work(high_watermarks)()

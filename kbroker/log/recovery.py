@@ -1,8 +1,9 @@
 """Reading a partition's directory: what is trusted, what is rebuilt, where a torn tail is cut.
 
-After a clean stop sizes and indexes are trusted. After anything else, the segments that reach beyond the recovery
-point are read batch by batch: the log ends before the first batch whose header or checksum is wrong, what follows is
-dropped, and indexes, leader epochs and producer state are rebuilt from what was read.
+After a clean stop sizes and indexes are trusted; an index that is missing is made again. After anything else, the
+segments that reach beyond the recovery point are read batch by batch: the log ends before the first batch whose header
+or checksum is wrong, what follows is dropped, and indexes, leader epochs and producer state are rebuilt from what was
+read. What lies before the recovery point is never cut: damage there fails the log.
 Source: Kafka's LogLoader, LogSegment.recover, ProducerStateManager.
 """
 
@@ -18,7 +19,7 @@ from kbroker.log.producer_state import CorruptSnapshot, ProducerState
 from kbroker.log.segment import INT32_MAX, Segment, file_name
 from kbroker.record.batch import HEADER_BYTES, MAGIC, BatchHeader, checksum_matches, read_header
 from kbroker.record.compression import CorruptRecords
-from kbroker.world import Disk, File
+from kbroker.world import Disk, DiskFailure, File
 
 EPOCHS_FILE: Final = "leader-epoch-checkpoint"
 LOG_SUFFIX: Final = ".log"
@@ -53,7 +54,10 @@ def load_segments(
     epochs: LeaderEpochs,
     created_ms: int,
 ) -> list[Segment]:
-    """All segments, the last one ready to grow; an empty list in a new directory."""
+    """All segments, the last one ready to grow; an empty list in a new directory.
+
+    Segments behind a cut one go: none of them was promised. Raises DiskFailure where one that was is damaged.
+    """
     bases = base_offsets(disk, directory)
     segments: list[Segment] = []
     expected = 0
@@ -65,7 +69,13 @@ def load_segments(
         if is_trusted and segment.adopt():
             segment.next_offset = next_base if next_base is not None else base
         else:
-            is_whole = recover(segment, max(expected, base), interval_bytes, epochs)
+            try:
+                is_whole = recover(segment, max(expected, base), interval_bytes, epochs, may_cut=not is_trusted)
+            except DiskFailure:
+                segment.retire()
+                for handle in segment.handles()[1:]:
+                    disk.remove(handle.path)  # half made
+                raise
             if next_base is not None:
                 segment.seal()
             if not is_whole:
@@ -82,8 +92,13 @@ def load_segments(
     return segments
 
 
-def recover(segment: Segment, expected: int, interval_bytes: int, epochs: LeaderEpochs) -> bool:
-    """Read the whole segment, rebuild its indexes, cut it before the first bad batch; False when it was cut."""
+def recover(
+    segment: Segment, expected: int, interval_bytes: int, epochs: LeaderEpochs, *, may_cut: bool = True
+) -> bool:
+    """Read the whole segment, rebuild its indexes, cut it before the first bad batch; False when it was cut.
+
+    Not where `may_cut` is false: all of it was on the medium, which has changed it since. Raises DiskFailure then.
+    """
     segment.restart()
     file = segment.handle.file()
     size = file.size()
@@ -95,6 +110,8 @@ def recover(segment: Segment, expected: int, interval_bytes: int, epochs: Leader
         expected = header.last_offset + 1
     segment.written = segment.size
     if segment.size < size:
+        if not may_cut:
+            raise DiskFailure(segment.handle.path, f"the batch at byte {segment.size} is damaged")
         file.truncate(segment.size)
         return False
     return True

@@ -323,6 +323,32 @@ def test_a_write_that_is_queued_when_its_topic_is_deleted_harms_nobody() -> None
     assert directory.failure is None
 
 
+def test_a_log_that_could_not_be_recovered_is_recovered_by_the_next_start() -> None:
+    """Its checkpoints were dropped, and the marker of the next clean stop made its torn end trusted."""
+    disk = SimulatedDisk()
+    directory = _open(disk)
+    log = directory.open_log(WHERE, ID, LogSettings())
+    _append(log, 4)
+    _append(log, 4)
+    log.delete_before(2)
+    directory.checkpoint()
+    disk = disk.restarted(Loss.PROCESS_DIED)
+    file = disk.open(f"{PATH}/{WHERE}/{0:020d}.log")
+    file.write_at(file.size(), [bytes(200)])
+    directory = _open(disk)
+    disk.failing[f"{WHERE}/"] = "Input/output error"
+    with pytest.raises(DiskFailure):
+        directory.open_log(WHERE, ID, LogSettings())
+    disk.failing.clear()
+    directory.checkpoint()
+    assert directory.close(clean=True) is False
+    again = _open(disk)
+    assert not again.was_clean
+    log = again.open_log(WHERE, ID, LogSettings())
+    assert (log.log_start, log.log_end) == (2, 8)
+    assert again.close(clean=True)
+
+
 def test_the_metadata_log_goes_on_when_its_directory_is_offline_and_fails_by_itself() -> None:
     disk = SimulatedDisk()
     directory = _open(disk)

@@ -87,3 +87,36 @@ def test_other_segments_of_a_damaged_log_are_read_until_the_damage_is_met(shop: 
         shop.append(1)
     _rot(shop, 0, 8, struct.pack(">i", -12))
     assert isinstance(shop.log.read(11, 1000, 1 << 60), LogRead)
+
+
+def _filled(shop: Workshop) -> list[str]:
+    """Twelve segments or so, cleanly closed and without their indexes; the names of their files."""
+    shop.open(segment_bytes=500)
+    for _ in range(60):
+        shop.append(1)
+    assert shop.log.close(clean=True)
+    for name in (*shop.names(".index"), *shop.names(".timeindex")):
+        shop.disk.remove(f"{DIRECTORY}/{name}")
+    return list(shop.names(".log"))
+
+
+@pytest.mark.parametrize(("clean", "recovery_point"), [(True, 0), (True, 60), (False, 60)])
+def test_damage_below_the_recovery_point_fails_the_log_and_costs_no_other_byte(
+    shop: Workshop, clean: bool, recovery_point: int
+) -> None:
+    """With an index missing too, the damaged segment used to be cut and all later ones removed."""
+    names = _filled(shop)
+    _rot(shop, 0, 70, b"\xff\xff")
+    before = [shop.disk.read(f"{DIRECTORY}/{name}") for name in names]
+    for _ in range(2):
+        with pytest.raises(DiskFailure, match="the batch at byte 0 is damaged"):
+            shop.open(clean=clean, recovery_point=recovery_point)
+        assert [shop.disk.read(f"{DIRECTORY}/{name}") for name in shop.names(".log")] == before
+
+
+def test_damage_beyond_the_recovery_point_cuts_the_log_there(shop: Workshop) -> None:
+    names = _filled(shop)
+    _rot(shop, 0, 70, b"\xff\xff")
+    assert len(names) > 10
+    assert shop.open(clean=False).log_end == 0
+    assert shop.names(".log") == names[:1]
