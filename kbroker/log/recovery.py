@@ -203,7 +203,7 @@ def snapshot_offsets(disk: Disk, directory: str) -> list[int]:
 def load_producers(disk: Disk, directory: str, segments: Sequence[Segment], end: int) -> ProducerState:
     """The state at offset `end`: the newest good snapshot up to there, then every later batch.
 
-    Snapshots beyond `end` and damaged ones are removed.
+    Snapshots beyond `end`, damaged ones, and those that neither a segment nor a start needs are removed.
     """
     state = ProducerState()
     start = segments[0].base_offset if segments else 0
@@ -216,12 +216,21 @@ def load_producers(disk: Disk, directory: str, segments: Sequence[Segment], end:
                 pass
             else:
                 start = max(start, offset)
+                _remove_strays(disk, directory, segments, offset)
                 break
         disk.remove(path)
     for segment in segments:
         if segment.next_offset > start and segment.base_offset < end:
             _replay(segment, start, end, state)
     return state
+
+
+def _remove_strays(disk: Disk, directory: str, segments: Sequence[Segment], newest: int) -> None:
+    """The snapshots of earlier clean stops: older than the newest, and at the base of no segment."""
+    bases = {segment.base_offset for segment in segments}
+    for offset in snapshot_offsets(disk, directory):
+        if offset < newest and offset not in bases:
+            disk.remove(f"{directory}/{file_name(offset)}{SNAPSHOT_SUFFIX}")
 
 
 def _replay(segment: Segment, start: int, end: int, state: ProducerState) -> None:

@@ -206,6 +206,19 @@ def test_a_sealed_segment_has_the_entry_of_its_largest_time(shop: Workshop) -> N
     assert shop.names(".snapshot") == [f"{2:020d}.snapshot"]
 
 
+@pytest.mark.parametrize("clean", [True, False])
+def test_the_snapshots_of_clean_stops_go_again(shop: Workshop, clean: bool) -> None:
+    """Each stop left one, for ever; a segment's own stay."""
+    shop.append(1)
+    shop.log.roll()
+    for _ in range(4):
+        shop.append(1)
+        shop.reopen(clean=True)
+    assert shop.log.log_end == 5
+    shop.reopen(clean=clean)
+    assert shop.names(".snapshot") == [f"{1:020d}.snapshot", f"{5:020d}.snapshot"]
+
+
 # ---- syncs
 
 
