@@ -145,7 +145,14 @@ class FrameSplitter:
                 self._start, self._end = 0, held
             else:
                 self._view = memoryview(self._buffer)
-                self._replace(held, len(self._buffer))
+                self._replace(held, self._size_needed())
+
+    def _size_needed(self) -> int:
+        """Of a buffer in place of one that is held: as the last reads were, not as the largest ever was."""
+        size = FIRST_BUFFER_BYTES
+        while size < 2 * self._end and size < len(self._buffer):
+            size *= 4
+        return min(size, len(self._buffer))
 
     def _renew_if_held(self) -> None:
         self._view.release()

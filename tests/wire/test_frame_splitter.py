@@ -91,6 +91,23 @@ def test_a_held_small_frame_is_not_overwritten_by_the_next_read():
     assert bytes(held) == b"held"
 
 
+def test_small_frames_that_are_held_one_by_one_pin_small_buffers():
+    """Each used to pin a buffer as large as the traffic had ever needed: 256 KiB for an append of 100 bytes."""
+    splitter = FrameSplitter(1 << 20)
+    feed(splitter, framed(b"x" * 200_000))
+    held = []
+    for number in range(50):
+        stream = framed(bytes([number]) * 100)
+        splitter.space()[: len(stream)] = stream
+        splitter.received(len(stream))
+        held.append(splitter.next_frame())
+        assert splitter.next_frame() is None
+    assert sum(len(frame.obj) for frame in held) < SHARED_BUFFER_BYTES_MAX + 50 * FIRST_BUFFER_BYTES
+    assert [bytes(frame) for frame in held] == [bytes([number]) * 100 for number in range(50)]
+    after = [b"y" * 200_000, b"z"]
+    assert feed(splitter, framed(*after)) == after
+
+
 def test_a_held_large_frame_is_not_overwritten_by_the_next_one():
     size = SHARED_BUFFER_BYTES_MAX + 1
     splitter = FrameSplitter(1 << 20)
