@@ -31,12 +31,12 @@ from kbroker.record.batch import (
     BatchHeader,
     checksum_matches,
     iterate_batches,
-    iterate_records,
     read_header,
     stamp,
     stamp_log_append_time,
 )
 from kbroker.record.compression import CorruptRecords
+from kbroker.record.skim import skim_records
 from kbroker.world import Buffer, Clock, Disk, DiskFailure, FileSlice
 from protocol_specs.errors import ErrorCode
 
@@ -44,6 +44,10 @@ __all__ = ["Appended", "InconsistentTopicId", "LogRead", "Origin", "PartitionLog
 
 METADATA_FILE: Final = "partition.metadata"
 NOTHING: Final = b""
+
+OPENED_BATCHES_MAX: Final = 4
+"""How many batches one search by time opens. The largest time in an honest header is a record's: the first batch ends
+the search, or the second where the log starts inside the first. What lying headers hide is found by its batch alone."""
 
 
 class InconsistentTopicId(Exception):
@@ -430,10 +434,14 @@ class PartitionLog(Progress):
             return self.broken(error)
 
     def _offset_for_timestamp(self, timestamp: int) -> tuple[int, int, int] | None:
+        opened = 0
         for segment in self._segments:
             if segment.next_offset <= self.log_start or segment.largest_timestamp() < timestamp:
                 continue
             for position, header in segment.find_time(timestamp, max(self.log_start, segment.base_offset)):
+                if opened == OPENED_BATCHES_MAX:
+                    return max(header.base_offset, self.log_start), header.max_timestamp, header.partition_leader_epoch
+                opened += 1
                 found = self._first_record(segment, position, header, timestamp)
                 if found is not None:
                     return (*found, header.partition_leader_epoch)
@@ -450,7 +458,7 @@ class PartitionLog(Progress):
         if header.is_log_append_time:
             return max(header.base_offset, self.log_start), header.max_timestamp
         try:
-            for record in iterate_records(segment.read_batch(position, header.size)):
+            for record in skim_records(segment.read_batch(position, header.size)):
                 if record.timestamp >= timestamp and record.offset >= self.log_start:
                     return record.offset, record.timestamp
         except CorruptRecords:

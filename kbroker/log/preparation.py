@@ -9,10 +9,10 @@ import struct
 
 from kbroker.log.outcome import Refused
 from kbroker.log.settings import LogSettings
-from kbroker.log.validation import check_keys
+from kbroker.log.validation import check_keys, refused_body
 from kbroker.record.batch import CODEC_MASK, LOG_APPEND_TIME_BIT, BatchHeader, restamp_checksum
-from kbroker.record.compression import CODEC_BY_NAME, Codec, CorruptRecords
-from kbroker.record.rebuild import keys, recompressed
+from kbroker.record.compression import CODEC_BY_NAME, DECOMPRESSED_BYTES_MAX, Codec, CorruptRecords, ExcessiveRecords
+from kbroker.record.rebuild import recompressed
 from protocol_specs.errors import ErrorCode
 
 _ATTRIBUTES_POSITION = 21
@@ -34,16 +34,22 @@ def prepare(records: memoryview, header: BatchHeader, settings: LogSettings, whe
         records = _with_create_time(records[: header.size], header)
     try:
         if settings.is_compacted:
-            refused = check_keys(keys(records[: header.size]), where)
+            refused = check_keys(records[: header.size], where)
             if refused is not None:
                 return refused
         wanted = settings.compression_type
         if wanted == "producer" or CODEC_BY_NAME[wanted] == header.codec:
             return records
         codec = CODEC_BY_NAME[wanted]
-        rebuilt = recompressed(records[: header.size], codec, _level(codec, settings))
+        # Unpacked, the batch is as large as its records: beyond the limit there is nothing to look for.
+        limit = settings.max_message_bytes if codec == Codec.NONE else DECOMPRESSED_BYTES_MAX
+        rebuilt = recompressed(records[: header.size], codec, _level(codec, settings), limit)
+    except ExcessiveRecords as error:
+        if settings.compression_type in ("none", "uncompressed"):
+            return Refused(ErrorCode.MESSAGE_TOO_LARGE, f"uncompressed: {error}")
+        return refused_body(error)
     except CorruptRecords as error:
-        return Refused(ErrorCode.UNKNOWN_SERVER_ERROR, f"the records can't be opened: {error}")
+        return refused_body(error)
     if len(rebuilt) > settings.max_message_bytes:
         return Refused(
             ErrorCode.MESSAGE_TOO_LARGE,

@@ -8,7 +8,8 @@ Source: Kafka's ProduceRequest.validateRecords, UnifiedLog.analyzeAndValidateRec
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from itertools import islice
+from typing import Final
 
 from crc32c import crc32c
 
@@ -22,15 +23,17 @@ from kbroker.record.batch import (
     PREFIX_BYTES,
     TRANSACTIONAL_BIT,
     BatchHeader,
-    iterate_records,
     read_header,
 )
-from kbroker.record.compression import Codec, CorruptRecords
+from kbroker.record.compression import Codec, CorruptRecords, ExcessiveRecords
+from kbroker.record.skim import skim_records
 from protocol_specs.errors import ErrorCode
 
 _LEGACY_BATCH_BYTES_MIN = 14
 """Kafka calls a length below the smallest message of any format corrupt, one that runs over the end merely absent."""
 _MAGIC_END = 17
+RECORD_ERRORS_MAX: Final = 100
+"""How many records of a refused batch are named; Kafka names all, each in some 70 bytes of the answer."""
 _FLAGS = CONTROL_BIT | TRANSACTIONAL_BIT
 
 
@@ -114,20 +117,32 @@ def check_times(records: memoryview, header: BatchHeader, settings: LogSettings,
         return None
     earliest = now_ms - settings.message_timestamp_before_max_ms
     latest = now_ms + settings.message_timestamp_after_max_ms
-    wrong = []
+    wrong = (
+        (index, f"timestamp {record.timestamp} is outside [{earliest}, {latest}]")
+        for index, record in enumerate(skim_records(records))
+        if record.timestamp != -1 and not earliest <= record.timestamp <= latest
+    )
     try:
-        for index, record in enumerate(iterate_records(records)):
-            if record.timestamp != -1 and not earliest <= record.timestamp <= latest:
-                wrong.append((index, f"timestamp {record.timestamp} is outside [{earliest}, {latest}]"))
+        errors = tuple(islice(wrong, RECORD_ERRORS_MAX))
     except CorruptRecords as error:
-        return Refused(ErrorCode.UNKNOWN_SERVER_ERROR, str(error))
-    if not wrong and header.max_timestamp > latest:
-        wrong.append((0, f"timestamp {header.max_timestamp} is outside [{earliest}, {latest}]"))
-    return Refused(ErrorCode.INVALID_TIMESTAMP, wrong[0][1], tuple(wrong)) if wrong else None
+        return refused_body(error)
+    if not errors and header.max_timestamp > latest:
+        errors = ((0, f"timestamp {header.max_timestamp} is outside [{earliest}, {latest}]"),)
+    return Refused(ErrorCode.INVALID_TIMESTAMP, errors[0][1], errors) if errors else None
 
 
-def check_keys(keys: Iterable[bytes | None], where: str) -> Refused | None:
-    """A compacted topic keeps the newest value of each key: a record without one could never go."""
+def check_keys(records: memoryview, where: str) -> Refused | None:
+    """A compacted topic keeps the newest value of each key: a record without one could never go.
+
+    Raises CorruptRecords.
+    """
     reason = f"a compacted topic takes no record without a key ({where})"
-    missing = tuple((index, reason) for index, key in enumerate(keys) if key is None)
-    return Refused(ErrorCode.INVALID_RECORD, reason, missing) if missing else None
+    missing = ((index, reason) for index, record in enumerate(skim_records(records)) if not record.has_key)
+    errors = tuple(islice(missing, RECORD_ERRORS_MAX))
+    return Refused(ErrorCode.INVALID_RECORD, reason, errors) if errors else None
+
+
+def refused_body(error: CorruptRecords) -> Refused:
+    """The refusal of a body that cannot be opened: Kafka's where it is broken, a final one where it is a bomb."""
+    code = ErrorCode.INVALID_RECORD if isinstance(error, ExcessiveRecords) else ErrorCode.UNKNOWN_SERVER_ERROR
+    return Refused(code, f"the records can't be opened: {error}")

@@ -7,7 +7,8 @@
     17 crc u32 (21..end)       43 producerId i64
 
 The base offset and the leader epoch lie outside the checksum, so that a leader may stamp them without reading the
-batch. The broker's hot path uses the header alone; `iterate_records` opens the bodies where somebody must.
+batch. The broker's hot path uses the header alone; `iterate_records` opens the bodies of batches that somebody vouches
+for, `skim_records` (skim.py) those of clients.
 Source: Apache Kafka's DefaultRecordBatch and DefaultRecord.
 """
 
@@ -19,8 +20,8 @@ from typing import Final, NamedTuple
 
 from crc32c import crc32c
 
-from kbroker.record.compression import DECOMPRESSED_BYTES_MAX, Codec, CorruptRecords, compress, decompress
-from kbroker.record.varint import read_varint, write_varint
+from kbroker.record.compression import DECOMPRESSED_BYTES_MAX, Codec, CorruptRecords, compress, decompressed
+from kbroker.record.varint import VARINT_BYTES_MAX, read_varint, write_varint
 
 Buffer = bytes | bytearray | memoryview
 
@@ -235,21 +236,49 @@ def iterate_batches(buffer: Buffer) -> Iterator[memoryview]:
 
 
 def iterate_records(batch: Buffer, limit: int = DECOMPRESSED_BYTES_MAX) -> Iterator[Record]:
-    """Each record of one whole batch, in order; decompresses at most `limit` bytes. Raises CorruptRecords."""
-    view = memoryview(batch)
-    header = read_header(view)
+    """Each record of one whole batch, in order; decompresses at most `limit` bytes. Raises CorruptRecords.
+
+    For batches that somebody vouches for: a client's costs what its author likes. See `skim_records`.
+    """
+    header = read_header(batch)
+    for data, start, end in record_spans(batch, header, limit):
+        yield _read_record(data, start, end, header)
+
+
+def record_spans(batch: Buffer, header: BatchHeader, limit: int) -> Iterator[tuple[bytes, int, int]]:
+    """(buffer, start, end) of each record behind its length; the buffer is a window of the body, or all of it.
+
+    Raises CorruptRecords; ExcessiveRecords for more than `limit` bytes.
+    """
     if header.magic != MAGIC:
         raise CorruptRecords(f"magic {header.magic} is not a record batch")
-    body: Buffer = view[HEADER_BYTES : header.size]
-    if header.codec != Codec.NONE:
-        body = decompress(header.codec, body, limit)
-    data = bytes(body)
-    position = 0
+    pieces = decompressed(header.codec, memoryview(batch)[HEADER_BYTES : header.size], limit)
+    data, position = next(pieces, b""), 0
     for _ in range(header.records_count):
-        record, position = _read_record(data, position, header)
-        yield record
-    if position != len(data):
-        raise CorruptRecords(f"{len(data) - position} bytes behind the last record")
+        if len(data) - position < VARINT_BYTES_MAX:
+            data, position = _window(data, position, pieces, VARINT_BYTES_MAX), 0
+        length, start = read_varint(data, position)
+        if start + length > len(data):
+            data, start = _window(data, start, pieces, length), 0
+        position = start + length
+        if length < 1 or position > len(data):
+            raise CorruptRecords(f"a record of {length} bytes where {len(data) - start} are left")
+        yield data, start, position
+    if position != len(data) or any(pieces):
+        raise CorruptRecords("bytes behind the last record")
+
+
+def _window(data: bytes, position: int, pieces: Iterator[bytes], wanted: int) -> bytes:
+    """What `data` has from `position` on, with as many pieces behind it as make `wanted` bytes, or all there are."""
+    parts = [data[position:]]
+    missing = wanted - len(parts[0])
+    while missing > 0:
+        piece = next(pieces, None)
+        if piece is None:
+            break
+        parts.append(piece)
+        missing -= len(piece)
+    return b"".join(parts)
 
 
 def _write_record(
@@ -281,11 +310,7 @@ def _write_bytes(out: bytearray, data: bytes | None) -> None:
         out += data
 
 
-def _read_record(data: bytes, position: int, header: BatchHeader) -> tuple[Record, int]:
-    length, position = read_varint(data, position)
-    end = position + length
-    if length < 1 or end > len(data):
-        raise CorruptRecords(f"a record of {length} bytes where {len(data) - position} are left")
+def _read_record(data: bytes, position: int, end: int, header: BatchHeader) -> Record:
     timestamp_delta, position = read_varint(data, position + 1)
     offset_delta, position = read_varint(data, position)
     key, position = _read_bytes(data, position, end)
@@ -303,7 +328,7 @@ def _read_record(data: bytes, position: int, header: BatchHeader) -> tuple[Recor
     if position != end:
         raise CorruptRecords(f"a record that ends {end - position} bytes before its length says")
     timestamp = header.max_timestamp if header.is_log_append_time else header.base_timestamp + timestamp_delta
-    return Record(header.base_offset + offset_delta, timestamp, key, value, tuple(headers)), end
+    return Record(header.base_offset + offset_delta, timestamp, key, value, tuple(headers))
 
 
 def _read_bytes(data: bytes, position: int, end: int) -> tuple[bytes | None, int]:

@@ -7,6 +7,7 @@ Source: KIP-110 and Apache Kafka's org.apache.kafka.common.compress.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from enum import IntEnum
 from typing import Final
 
@@ -14,6 +15,11 @@ Buffer = bytes | bytearray | memoryview
 
 DECOMPRESSED_BYTES_MAX: Final = 256 << 20
 """Where a batch is taken for a bomb: no client batches anywhere near this much before it compresses."""
+
+PIECE_BYTES: Final = 256 << 10
+"""How much is decompressed at a time: what is refused or looked through is never whole in memory."""
+_INPUT_BYTES: Final = 16 << 10
+"""How much gzip is given at a time: it hands back a copy of what it didn't take."""
 
 
 class Codec(IntEnum):
@@ -39,6 +45,10 @@ CODEC_BY_NAME: Final = {
 
 class CorruptRecords(ValueError):
     """Bytes that aren't what their header promises: a cut varint, a bad compressed frame, a bomb."""
+
+
+class ExcessiveRecords(CorruptRecords):
+    """More records or bytes than whoever opens the batch will take: a bomb, or as good as one."""
 
 
 def compress(codec: int, data: bytes, level: int | None = None) -> bytes:
@@ -71,68 +81,86 @@ def compress(codec: int, data: bytes, level: int | None = None) -> bytes:
 
 
 def decompress(codec: int, data: Buffer, limit: int = DECOMPRESSED_BYTES_MAX) -> bytes:
-    """What `compress` took, at most `limit` bytes of it. Raises CorruptRecords for bad frames and bombs."""
+    """What `compress` took, at most `limit` bytes of it. Raises CorruptRecords, ExcessiveRecords for bombs."""
+    return b"".join(decompressed(codec, data, limit))
+
+
+def decompressed(codec: int, data: Buffer, limit: int = DECOMPRESSED_BYTES_MAX) -> Iterator[bytes]:
+    """What `compress` took, piece by piece. Raises CorruptRecords; ExcessiveRecords instead of going over `limit`."""
+    left = limit
+    for piece in _pieces(codec, data, limit):
+        left -= len(piece)
+        if left < 0:
+            raise ExcessiveRecords(f"more than {limit} bytes when decompressed")
+        yield piece
+
+
+def _pieces(codec: int, data: Buffer, limit: int) -> Iterator[bytes]:
     if codec == Codec.NONE:
-        plain = bytes(data)
-    elif codec == Codec.GZIP:
-        plain = _gunzip(data, limit)
-    elif codec == Codec.SNAPPY:
+        return iter((bytes(data),))
+    if codec == Codec.GZIP:
+        return _gunzip(memoryview(data))
+    if codec == Codec.SNAPPY:
         from kbroker.record import snappy
 
-        plain = snappy.decompress(bytes(data), limit)
-    elif codec == Codec.LZ4:
-        plain = _unlz4(data, limit)
-    elif codec == Codec.ZSTD:
-        plain = _unzstd(data, limit)
-    else:
-        raise CorruptRecords(f"no codec has the number {codec}")
-    if len(plain) > limit:
-        raise CorruptRecords(f"more than {limit} bytes when decompressed")
-    return plain
+        return snappy.decompressed(bytes(data), limit)
+    if codec == Codec.LZ4:
+        return _unlz4(data)
+    if codec == Codec.ZSTD:
+        return _unzstd(data)
+    raise CorruptRecords(f"no codec has the number {codec}")
 
 
-def _gunzip(data: Buffer, limit: int) -> bytes:
-    parts = []
-    rest: Buffer = data
-    room = limit + 1
-    while len(rest) and room > 0:  # members may follow each other
-        unpacker = zlib.decompressobj(31)
-        try:
-            part = unpacker.decompress(rest, room)
-        except zlib.error as error:
-            raise CorruptRecords(f"gzip: {error}") from error
-        parts.append(part)
-        room -= len(part)
-        if not unpacker.eof and room > 0:
-            raise CorruptRecords("gzip: the stream is cut")
-        rest = unpacker.unused_data
-    return b"".join(parts)
+def _gunzip(data: memoryview) -> Iterator[bytes]:
+    """Members may follow each other."""
+    unpacker = None
+    rest: Buffer = b""
+    position = 0
+    try:
+        while True:
+            if not rest:
+                rest = data[position : position + _INPUT_BYTES]
+                position += len(rest)
+            if unpacker is None:
+                if not rest:
+                    return
+                unpacker = zlib.decompressobj(31)
+            is_last = not rest
+            part = unpacker.decompress(rest, PIECE_BYTES)
+            yield part
+            if unpacker.eof:
+                rest, unpacker = unpacker.unused_data, None
+            elif is_last and not part:
+                raise CorruptRecords("gzip: the stream is cut")
+            else:
+                rest = unpacker.unconsumed_tail
+    except zlib.error as error:
+        raise CorruptRecords(f"gzip: {error}") from error
 
 
-def _unlz4(data: Buffer, limit: int) -> bytes:
+def _unlz4(data: Buffer) -> Iterator[bytes]:
     import lz4.frame
 
     unpacker = lz4.frame.LZ4FrameDecompressor()
+    rest = bytes(data)
     try:
-        plain: bytes = unpacker.decompress(bytes(data), max_length=limit + 1)
+        while not unpacker.eof:
+            part: bytes = unpacker.decompress(rest, max_length=PIECE_BYTES)
+            rest = b""
+            yield part
+            if not unpacker.eof and (unpacker.needs_input or not part):
+                raise CorruptRecords("lz4: the frame is cut")
     except (RuntimeError, EOFError) as error:
         raise CorruptRecords(f"lz4: {error}") from error
-    if not unpacker.eof and len(plain) <= limit:
-        raise CorruptRecords("lz4: the frame is cut")
-    return plain
 
 
-def _unzstd(data: Buffer, limit: int) -> bytes:
+def _unzstd(data: Buffer) -> Iterator[bytes]:
     import zstandard
 
     unpacker = zstandard.ZstdDecompressor()
     try:
         with unpacker.stream_reader(data, read_across_frames=True) as reader:
-            parts = []
-            room = limit + 1
-            while room > 0 and (part := reader.read(room)):
-                parts.append(part)
-                room -= len(part)
+            while part := reader.read(PIECE_BYTES):
+                yield part
     except zstandard.ZstdError as error:
         raise CorruptRecords(f"zstd: {error}") from error
-    return b"".join(parts)

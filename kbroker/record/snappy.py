@@ -10,8 +10,9 @@ Source: google/snappy format_description.txt, xerial/snappy-java SnappyOutputStr
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 
-from kbroker.record.compression import CorruptRecords
+from kbroker.record.compression import CorruptRecords, ExcessiveRecords
 
 _MAGIC = b"\x82SNAPPY\x00"
 _FRAME_HEADER = _MAGIC + struct.pack(">ii", 1, 1)
@@ -32,9 +33,14 @@ def compress(data: bytes) -> bytes:
 
 def decompress(data: bytes, limit: int) -> bytes:
     """The plain bytes of xerial frames or of one raw block; at most `limit`. Raises CorruptRecords."""
+    return b"".join(decompressed(data, limit))
+
+
+def decompressed(data: bytes, limit: int) -> Iterator[bytes]:
+    """The plain bytes, block by block; see `decompress`."""
     if not data.startswith(_MAGIC):
-        return _decompress_block(data, limit)
-    out = bytearray()
+        yield _decompress_block(data, limit)
+        return
     position = len(_FRAME_HEADER)
     while position < len(data):
         if position + 4 > len(data):
@@ -43,16 +49,17 @@ def decompress(data: bytes, limit: int) -> bytes:
         position += 4
         if length < 0 or position + length > len(data):
             raise CorruptRecords(f"snappy: a block of {length} bytes where {len(data) - position} are left")
-        out += _decompress_block(data[position : position + length], limit - len(out))
+        block = _decompress_block(data[position : position + length], limit)
+        limit -= len(block)
+        yield block
         position += length
-    return bytes(out)
 
 
 def _decompress_block(data: bytes, limit: int) -> bytes:
     try:
         expected, position = _read_uvarint(data)
         if expected > limit:
-            raise CorruptRecords(f"snappy: a block claims {expected} bytes where {limit} are allowed")
+            raise ExcessiveRecords(f"snappy: a block claims {expected} bytes where {limit} are allowed")
         out = bytearray()
         while position < len(data):
             tag = data[position]

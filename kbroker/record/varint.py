@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from kbroker.record.compression import CorruptRecords
+
+VARINT_BYTES_MAX: Final = 10
 
 
 def write_varint(out: bytearray, value: int) -> None:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from kbroker.log import partition_log
 from kbroker.log.outcome import Appended, Origin, Refused, Stage
 from kbroker.log.settings import LogSettings
 from kbroker.record.batch import (
+    HEADER_BYTES,
     build_batch,
     checksum_matches,
     iterate_batches,
@@ -17,7 +19,8 @@ from kbroker.record.batch import (
     read_header,
     restamp_checksum,
 )
-from kbroker.record.compression import Codec
+from kbroker.record.compression import Codec, compress
+from kbroker.record.skim import skim_records
 from kbroker.testing.simulated_disk import SimulatedDisk
 from protocol_specs.errors import ErrorCode
 
@@ -292,3 +295,69 @@ def test_a_follower_keeps_the_leaders_offsets_and_epochs(shop: Workshop, make: C
     corrupt = follower.log.append_as_follower(damaged)
     assert isinstance(corrupt, Refused)
     assert corrupt.error == ErrorCode.CORRUPT_MESSAGE
+
+
+# ---- bodies that cost more than they weigh
+
+
+def _bomb(shop: Workshop, count: int) -> bytearray:
+    """A small batch that says, and holds, `count` times the same record."""
+    single = build_batch([(None, None)], timestamp_ms=shop.clock.wall_ms() + 2 * HOUR_MS)
+    bomb = single[:HEADER_BYTES] + compress(Codec.ZSTD, bytes(single[HEADER_BYTES:]) * count)
+    struct.pack_into(">i", bomb, 8, len(bomb) - 12)
+    struct.pack_into(">h", bomb, 21, Codec.ZSTD)
+    struct.pack_into(">i", bomb, 23, count - 1)
+    return _patched(bomb, 57, ">i", count)
+
+
+def test_more_records_than_a_batch_of_its_size_may_have_are_not_opened(shop: Workshop) -> None:
+    """A Produce of 1.4 kB with 2 million records of tomorrow stopped the broker for 5 s and took 460 MB."""
+    bomb = _bomb(shop, 120_000)
+    assert len(bomb) < 1_000
+    refused = shop.refused(bomb)
+    assert (refused.error, refused.record_errors) == (ErrorCode.INVALID_RECORD, ())
+
+
+@pytest.mark.parametrize("settings", [{}, {"cleanup_policy": ("compact",)}], ids=["times", "keys"])
+def test_a_refused_batch_names_a_hundred_records_at_most(shop: Workshop, settings: dict[str, Any]) -> None:
+    """It named all of them: 2 million in one answer."""
+    shop.log.settings = LogSettings(**settings)
+    assert [index for index, _ in shop.refused(_bomb(shop, 1_000)).record_errors] == list(range(100))
+
+
+@pytest.mark.parametrize(
+    ("compression", "error"),
+    [("gzip", ErrorCode.INVALID_RECORD), ("uncompressed", ErrorCode.MESSAGE_TOO_LARGE)],
+)
+def test_a_body_that_is_thousands_of_times_its_size_is_refused(
+    shop: Workshop, compression: str, error: ErrorCode
+) -> None:
+    """Up to 256 MiB were unpacked, whatever the batch weighed."""
+    shop.log.settings = LogSettings(compression_type=compression)
+    bomb = build_batch([(b"k", bytes(20 << 20))], timestamp_ms=shop.clock.wall_ms(), codec=Codec.ZSTD)
+    assert shop.refused(bomb).error == error
+
+
+def test_a_batch_that_shrank_a_hundredfold_is_opened_and_taken(shop: Workshop) -> None:
+    shop.log.settings = LogSettings(cleanup_policy=("compact",))
+    records = [(b"%d" % number, b"v" * 2_000) for number in range(1_000)]
+    batch = build_batch(records, timestamp_ms=shop.clock.wall_ms(), codec=Codec.ZSTD)
+    assert len(batch) * 100 < 2_000_000
+    assert isinstance(shop.log.append_as_leader(batch, 0), Appended)
+
+
+def test_a_search_by_time_opens_few_batches_where_headers_lie(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It opened every batch whose header promised a time that no record has."""
+    now_ms = shop.clock.wall_ms()
+    for _ in range(9):
+        batch = _patched(shop.batch(2, timestamp_ms=now_ms - 10), 35, ">q", now_ms)
+        assert isinstance(shop.log.append_as_leader(batch, 3), Appended)
+    opened = []
+
+    def counted(batch: Any) -> Any:
+        opened.append(batch)
+        return skim_records(batch)
+
+    monkeypatch.setattr(partition_log, "skim_records", counted)
+    assert shop.log.offset_for_timestamp(now_ms - 5) == (8, now_ms, 3)
+    assert len(opened) == 4
