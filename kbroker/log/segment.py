@@ -11,6 +11,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from crc32c import crc32c
+
 from kbroker.log.index import OFFSET_ENTRY_BYTES, TIME_ENTRY_BYTES, offset_index, time_index
 from kbroker.log.open_files import FileHandle, OpenFiles
 from kbroker.log.settings import LogSettings
@@ -122,11 +124,22 @@ class Segment:
         else:
             waited_ms = now_ms - self.created_ms
         return (
-            waited_ms > settings.segment_ms - settings.segment_jitter_ms
+            (
+                waited_ms > settings.segment_ms - settings.segment_jitter_ms
+                and waited_ms > settings.segment_ms - self._jitter_ms(settings)
+            )
             or len(self.offsets) >= settings.segment_index_bytes // OFFSET_ENTRY_BYTES
             or len(self.times) >= settings.segment_index_bytes // TIME_ENTRY_BYTES - 1
             or last_offset - self.base_offset > INT32_MAX
         )
+
+    def _jitter_ms(self, settings: LogSettings) -> int:
+        """How much earlier than `segment.ms` it is full: below `segment.jitter.ms`, another for each segment.
+
+        Kafka draws it; logs that began together must not roll together, and a name spreads them as well as a die.
+        """
+        bound = min(settings.segment_jitter_ms, settings.segment_ms)
+        return crc32c(self.handle.path.encode()) % bound if bound > 0 else 0
 
     def seal(self) -> None:
         """It grows no more: the last time entry is forced, the indexes go to their files."""
