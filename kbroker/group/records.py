@@ -130,7 +130,10 @@ def new_group_record(group: ClassicGroup) -> KeyValue:
 
 
 def read_record(key: bytes, value: bytes | None) -> OffsetRecord | GroupRecord | None:
-    """What a record says; None for the types of other kinds of groups. MalformedFrame if it can't be read."""
+    """What a record says; None for the types of other kinds of groups.
+
+    Raises MalformedFrame, UnsupportedVersion, struct.error where it can't be read.
+    """
     (record_type,) = _INT16.unpack_from(key)
     if record_type in OFFSET_COMMIT_TYPES:
         named, _ = decode(OffsetCommitKey, 0, key, _INT16.size)

@@ -22,7 +22,7 @@ from kbroker.record.batch import build_batch, iterate_batches, iterate_records, 
 from kbroker.record.compression import CorruptRecords
 from kbroker.world import DiskFailure, FileSlice
 from protocol_specs.errors import ErrorCode
-from protocol_specs.grammar import MalformedFrame
+from protocol_specs.grammar import MalformedFrame, UnsupportedVersion
 
 if TYPE_CHECKING:
     from kbroker.group.shard import GroupShard
@@ -101,7 +101,7 @@ class ShardRunner:
         end = self.partition.log.written_end
         try:
             self._load_position = self._replay_some(self._load_position, end)
-        except (CorruptRecords, MalformedFrame, DiskFailure, struct.error) as error:
+        except (CorruptRecords, MalformedFrame, UnsupportedVersion, DiskFailure, struct.error) as error:
             self.state = RunnerState.FAILED
             log.error(
                 "group records can't be read: groups of this partition are unavailable",

@@ -89,9 +89,15 @@ def test_a_long_log_is_loaded_in_steps_and_nobody_is_answered_wrongly_meanwhile(
     assert fetched(other) == 19
 
 
-def test_a_log_that_cannot_be_read_makes_its_groups_unavailable_and_says_so(caplog):
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [(b"\x00\x01\x00\x05g", b"\x00\x04"), (b"\x00\x02\x00\x01g", b"\x00\x09abc"), (b"\x00", b"")],
+    ids=["cut", "of a later version", "without a type"],
+)
+def test_a_log_that_cannot_be_read_makes_its_groups_unavailable_and_says_so(caplog, key, value):
+    """A record of a version that we don't know raised out of the load instead."""
     node = GroupNode()
-    broken = build_batch([(b"\x00\x01\x00\x05g", b"\x00\x04")], timestamp_ms=1)
+    broken = build_batch([(key, value)], timestamp_ms=1)
     node.partitions.find(OFFSETS_TOPIC, INDEX).append_as_leader(memoryview(broken), -1, Origin.COORDINATOR)
     other = node.restarted()
     assert commit(other) == [[ErrorCode.COORDINATOR_NOT_AVAILABLE]]
