@@ -148,8 +148,7 @@ def session_timer_fired(step: Step, group: ClassicGroup, member_id: str) -> None
         if group.state in (GroupState.STABLE, GroupState.COMPLETING_REBALANCE):
             prepare_rebalance(step, group, f"member {member_id} was silent for too long")
             return
-    if group.state is GroupState.PREPARING_REBALANCE and group.has_all_joined:
-        complete_join(step, group)
+    complete_join_if_all_joined(step, group)
 
 
 def resign(step: Step, group: ClassicGroup, error: ErrorCode) -> None:

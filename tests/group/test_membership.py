@@ -427,6 +427,17 @@ def test_the_first_rebalance_of_a_group_waits_for_company():
     assert first.answer.generation == second.answer.generation == 1
 
 
+def test_a_promised_member_that_never_comes_does_not_cut_the_first_rebalance_short():
+    """The end of its session ended the join phase, though the delay for company was still running."""
+    world = VirtualShard(initial_rebalance_delay_ms=3_000)
+    _, first = world.enter()
+    assert world.join(session_timeout_ms=1_000).answer.error is ErrorCode.MEMBER_ID_REQUIRED
+    world.advance(2_999)
+    assert first.waits
+    world.advance(1)
+    assert is_joined(first.answer)
+
+
 def test_the_first_rebalance_is_put_off_no_longer_than_the_rebalance_timeout():
     world = VirtualShard(initial_rebalance_delay_ms=3_000)
     _, first = world.enter(rebalance_timeout_ms=7_000)
