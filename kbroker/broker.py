@@ -31,7 +31,7 @@ from kbroker.real.make_world import make_world
 from kbroker.record.compression import CorruptRecords
 from kbroker.server.coordinators import GroupCoordinators
 from kbroker.server.gate import Gate
-from kbroker.server.hosting import Hosting
+from kbroker.server.hosting import Hosting, say_what_was_cut
 from kbroker.server.housekeeping import Housekeeping
 from kbroker.server.listener import Connections, Limits
 from kbroker.server.metadata_log import MetadataLog
@@ -149,8 +149,10 @@ class Broker:
         self.partitions = self._hosting.partitions
         registered = trio.Event()
         try:
+            opened = directory.open_metadata_log()
+            say_what_was_cut(opened)
             self.metadata = MetadataLog(
-                directory.open_metadata_log(),
+                opened,
                 world.disk,
                 world.clock,
                 node_id=self.node_id,

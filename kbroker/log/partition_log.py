@@ -226,6 +226,12 @@ class PartitionLog(Progress):
         """From the oldest to the one that grows."""
         return tuple(self._segments)
 
+    @property
+    def cut(self) -> tuple[int, int]:
+        """What opening took away behind the last sound batch: bytes of its segment, and whole segments after it."""
+        last = self._segments[-1]
+        return last.cut_bytes, last.cut_segments
+
     def last_stable_end(self, high_watermark: int) -> int:
         """Where read-committed readers stop: before the oldest open transaction; there are none yet."""
         return high_watermark

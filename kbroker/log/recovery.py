@@ -79,6 +79,7 @@ def load_segments(
             if next_base is not None:
                 segment.seal()
             if not is_whole:
+                segment.cut_segments = len(bases) - number - 1
                 for later in bases[number + 1 :]:
                     remove_segment_files(disk, directory, later)
                 break
@@ -112,6 +113,7 @@ def recover(
     if segment.size < size:
         if not may_cut:
             raise DiskFailure(segment.handle.path, f"the batch at byte {segment.size} is damaged")
+        segment.cut_bytes = size - segment.size
         file.truncate(segment.size)
         return False
     return True

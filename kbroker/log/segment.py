@@ -48,6 +48,8 @@ class Segment:
         "_tail_positions",
         "base_offset",
         "created_ms",
+        "cut_bytes",
+        "cut_segments",
         "directory",
         "first_timestamp",
         "handle",
@@ -63,6 +65,8 @@ class Segment:
     def __init__(self, files: OpenFiles, directory: str, base_offset: int, created_ms: int) -> None:
         self.directory = directory
         self.base_offset = base_offset
+        # What recovery took away behind the last sound batch, for whoever tells the user.
+        self.cut_bytes = self.cut_segments = 0
         stem = f"{directory}/{file_name(base_offset)}"
         self.handle = FileHandle(files, stem + ".log")
         self.offsets = offset_index(FileHandle(files, stem + ".index"))

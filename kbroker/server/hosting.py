@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from kbroker.config import BrokerConfig
 from kbroker.controller.configs import log_settings
 from kbroker.log.directory import LogDirectory
+from kbroker.log.partition_log import PartitionLog
 from kbroker.log.settings import LogSettings
 from kbroker.metadata.delta import MetadataDelta
 from kbroker.metadata.image import MetadataImage, ResourceType, TopicImage
@@ -89,6 +90,7 @@ class Hosting:
         except DiskFailure as failure:
             log.error("a partition cannot be opened", extra={"partition": str(name), "reason": str(failure)})
             return None
+        say_what_was_cut(opened)
         partition = Partition(topic.name, topic.topic_id, index, self._node_id, opened)
         opened.on_progress = partition.progressed
         self.partitions.add(partition)
@@ -105,3 +107,18 @@ class Hosting:
         for partition in self.partitions:
             if partition.topic in topics:
                 partition.log.settings = self.settings(image, partition.topic)
+
+
+def say_what_was_cut(opened: PartitionLog) -> None:
+    """One line when recovery ended a log before its last byte: the tail of a crash, or damage."""
+    cut_bytes, cut_segments = opened.cut
+    if cut_bytes or cut_segments:
+        log.warning(
+            "a log was cut behind its last sound batch",
+            extra={
+                "partition": str(opened.topic_partition),
+                "end": opened.log_end,
+                "bytes": cut_bytes,
+                "segments": cut_segments,
+            },
+        )
