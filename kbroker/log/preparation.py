@@ -42,8 +42,14 @@ def prepare(records: memoryview, header: BatchHeader, settings: LogSettings, whe
             return records
         codec = CODEC_BY_NAME[wanted]
         # Unpacked, the batch is as large as its records: beyond the limit there is nothing to look for.
-        limit = settings.max_message_bytes if codec == Codec.NONE else DECOMPRESSED_BYTES_MAX
-        rebuilt = recompressed(records[: header.size], codec, _level(codec, settings), limit)
+        packed_max = settings.max_message_bytes
+        rebuilt = recompressed(
+            records[: header.size],
+            codec,
+            _level(codec, settings),
+            plain_max=packed_max if codec == Codec.NONE else DECOMPRESSED_BYTES_MAX,
+            packed_max=packed_max,
+        )
     except ExcessiveRecords as error:
         if settings.compression_type in ("none", "uncompressed"):
             return Refused(ErrorCode.MESSAGE_TOO_LARGE, f"uncompressed: {error}")
@@ -53,7 +59,7 @@ def prepare(records: memoryview, header: BatchHeader, settings: LogSettings, whe
     if len(rebuilt) > settings.max_message_bytes:
         return Refused(
             ErrorCode.MESSAGE_TOO_LARGE,
-            f"{len(rebuilt)} bytes as {wanted}, max.message.bytes is {settings.max_message_bytes}",
+            f"as {wanted} the batch is over max.message.bytes, {settings.max_message_bytes}",
         )
     return memoryview(rebuilt)
 

@@ -51,8 +51,12 @@ class ExcessiveRecords(CorruptRecords):
     """More records or bytes than whoever opens the batch will take: a bomb, or as good as one."""
 
 
-def compress(codec: int, data: bytes, level: int | None = None) -> bytes:
-    """`data` as one blob; `level` None is Kafka's default of the codec (gzip -1, lz4 9, zstd 3)."""
+def compress(codec: int, data: bytes, level: int | None = None, packed_max: int | None = None) -> bytes:
+    """`data` as one blob; `level` None is Kafka's default of the codec (gzip -1, lz4 9, zstd 3).
+
+    Where the blob has more than `packed_max` bytes it may be cut behind them: whoever says so has no use for it. That
+    spares snappy, the only slow codec, its work.
+    """
     if codec == Codec.NONE:
         return data
     if codec == Codec.GZIP:
@@ -61,7 +65,7 @@ def compress(codec: int, data: bytes, level: int | None = None) -> bytes:
     if codec == Codec.SNAPPY:
         from kbroker.record import snappy
 
-        return snappy.compress(data)
+        return snappy.compress(data, packed_max)
     if codec == Codec.LZ4:
         import lz4.frame
 

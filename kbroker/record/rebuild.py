@@ -14,16 +14,25 @@ from kbroker.record.compression import DECOMPRESSED_BYTES_MAX, compress, decompr
 from kbroker.record.skim import skim_records
 
 
-def recompressed(batch: Buffer, codec: int, level: int | None, limit: int = DECOMPRESSED_BYTES_MAX) -> bytearray:
+def recompressed(
+    batch: Buffer,
+    codec: int,
+    level: int | None,
+    *,
+    plain_max: int = DECOMPRESSED_BYTES_MAX,
+    packed_max: int | None = None,
+) -> bytearray:
     """The same records under `codec`; everything of the header but length, codec and checksum stays.
 
     Every record is looked at on the way, so that a body which doesn't match its header is refused here rather than
-    stored. Raises CorruptRecords; ExcessiveRecords for more than `limit` plain bytes or what no batch may have.
+    stored. Over `packed_max` bytes the result may be cut, and is good for nothing but its size. Raises CorruptRecords;
+    ExcessiveRecords for more than `plain_max` bytes of records or what no batch may have.
     """
     header = read_header(batch)
-    for _ in skim_records(batch, limit):
+    for _ in skim_records(batch, plain_max):
         pass
-    body = compress(codec, decompress(header.codec, memoryview(batch)[HEADER_BYTES : header.size], limit), level)
+    plain = decompress(header.codec, memoryview(batch)[HEADER_BYTES : header.size], plain_max)
+    body = compress(codec, plain, level, packed_max)
     rebuilt = bytearray(memoryview(batch)[:HEADER_BYTES])
     rebuilt += body
     rebuilt[8:12] = (len(rebuilt) - PREFIX_BYTES).to_bytes(4, "big")

@@ -21,13 +21,15 @@ _LITERAL, _COPY_1, _COPY_2 = 0, 1, 2
 _COPY_BYTES_MAX = 64
 
 
-def compress(data: bytes) -> bytes:
-    """`data` in xerial framing, 32 KiB a block as Java does."""
+def compress(data: bytes, packed_max: int | None = None) -> bytes:
+    """`data` in xerial framing, 32 KiB a block as Java does; a part of it that is over `packed_max`, if it all is."""
     out = bytearray(_FRAME_HEADER)
     for start in range(0, len(data), _BLOCK_BYTES):
         block = _compress_block(data[start : start + _BLOCK_BYTES])
         out += struct.pack(">i", len(block))
         out += block
+        if packed_max is not None and len(out) > packed_max:
+            break
     return bytes(out)
 
 
@@ -138,6 +140,10 @@ def _compress_block(block: bytes) -> bytes:
             position += 1
             continue
         length = 4
+        while block[candidate + length : candidate + length + _COPY_BYTES_MAX] == block[
+            position + length : position + length + _COPY_BYTES_MAX
+        ] and position + length + _COPY_BYTES_MAX <= len(block):
+            length += _COPY_BYTES_MAX
         while position + length < len(block) and block[candidate + length] == block[position + length]:
             length += 1
         _write_literal(out, block[literal_start:position])

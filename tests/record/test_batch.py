@@ -210,6 +210,20 @@ def test_snappy_agrees_with_a_native_library() -> None:
         assert bytes(cramjam.snappy.decompress_raw(snappy._compress_block(data))) == data if data else True
 
 
+def test_snappy_gives_up_where_its_output_is_of_no_use() -> None:
+    """A batch of 54 kB that unpacks to 15 MB was packed for 3 s, then refused for its size."""
+    data = os.urandom(40_000) * 4
+    packed = compress(Codec.SNAPPY, data, packed_max=50_000)
+    assert 50_000 < len(packed) < 100_000
+    assert compress(Codec.SNAPPY, TEXT[:9_000], packed_max=50_000) == compress(Codec.SNAPPY, TEXT[:9_000])
+
+
+@pytest.mark.parametrize("tail", [0, 1, 63, 64, 65, 130])
+def test_long_matches_of_snappy_end_where_they_end(tail: int) -> None:
+    data = b"abcdefgh" + bytes(200) + b"x" + bytes(200)[:tail] + b"abcdefgh" + bytes(tail)
+    assert decompress(Codec.SNAPPY, compress(Codec.SNAPPY, data)) == data
+
+
 def test_gzip_members_may_follow_each_other() -> None:
     assert decompress(Codec.GZIP, compress(Codec.GZIP, b"one") + compress(Codec.GZIP, b"two")) == b"onetwo"
 
