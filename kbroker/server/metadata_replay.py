@@ -10,6 +10,7 @@ Source: KIP-630; Kafka's Snapshots.java and RecordsSnapshotReader.
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -20,7 +21,7 @@ from kbroker.metadata.delta import MetadataDelta
 from kbroker.metadata.image import MetadataImage
 from kbroker.metadata.records import decode_record
 from kbroker.quorum.control import ControlType, control_type, kraft_version_of
-from kbroker.record.batch import checksum_matches, iterate_batches, iterate_records, read_header
+from kbroker.record.batch import Record, checksum_matches, iterate_batches, iterate_records, read_header
 from kbroker.record.compression import CorruptRecords
 from kbroker.world import Disk
 
@@ -100,6 +101,13 @@ def _replay_batch(batch: memoryview, delta: MetadataDelta, replayed: Replayed) -
             raise CorruptRecords(f"metadata record {record.offset} has no value")
         if not header.is_control:
             delta.replay(decode_record(record.value))
-        elif control_type(record.key or b"") == ControlType.KRAFT_VERSION:
+        elif _control_type(record) == ControlType.KRAFT_VERSION:
             replayed.kraft_version = kraft_version_of(record.value)
     return header.partition_leader_epoch
+
+
+def _control_type(record: Record) -> int:
+    try:
+        return control_type(record.key or b"")
+    except struct.error as error:
+        raise CorruptRecords(f"metadata control record {record.offset} has no whole key") from error

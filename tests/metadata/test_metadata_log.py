@@ -380,6 +380,15 @@ def test_a_log_that_cannot_be_understood_stops_the_start(world: World, value: by
         world.open()
 
 
+def test_a_control_record_without_a_whole_key_stops_the_start(world: World) -> None:
+    """It was a struct.error, for which the start had no words."""
+    world.start()
+    batch = build_batch([(b"\x00", b"")], timestamp_ms=0, control=True)
+    world.log.append_as_leader(memoryview(batch), 1, origin=Origin.QUORUM)
+    with pytest.raises(CorruptRecords, match="whole key"):
+        world.open()
+
+
 def test_missing_records_without_a_snapshot_stop_the_start(world: World) -> None:
     metadata = world.start()
     end = metadata.image.offset + 1
