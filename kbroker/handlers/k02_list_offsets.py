@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from kbroker.handlers.answer import Answer
 from kbroker.handlers.context import RequestContext
+from kbroker.handlers.hosted import find_by_name
 from kbroker.handlers.registry import handles
 from kbroker.log.outcome import Refused
 from kbroker.replica.partition import Partition
@@ -68,9 +69,9 @@ def list_offsets(ctx: RequestContext, request: Any) -> Answer:
 
 
 def _one(ctx: RequestContext, request: Any, topic: str, wanted: Any) -> Any:
-    partition = ctx.node.partitions.find(topic, wanted.partition_index)
+    partition, absent = find_by_name(ctx.node, topic, wanted.partition_index)
     if partition is None:
-        return _refused(wanted, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+        return _refused(wanted, absent)
     error = partition.fence(wanted.current_leader_epoch)
     if not error and not partition.is_leader and request.replica_id != DEBUG_CONSUMER:
         error = ErrorCode.NOT_LEADER_OR_FOLLOWER

@@ -140,3 +140,9 @@ def test_names_are_not_compared_each_with_every_other(broker):
     assert CountedName.comparisons < 1_000
     refused = [each.name for each in answer.topics if each.partitions[0].error_code == ErrorCode.INVALID_REQUEST]
     assert refused == ["t0", "t0"]
+
+
+def test_a_partition_whose_log_could_not_be_opened_has_no_offsets_now(broker):
+    """It used to be unknown, as if the topic had never been."""
+    broker.partitions.remove(broker.partitions.find("t", 0))
+    assert ask(broker, LATEST)[0].error_code == ErrorCode.KAFKA_STORAGE_ERROR
