@@ -66,7 +66,7 @@ class LogDirectory:
         self.log_starts = self._read_offsets(LOG_STARTS_FILE)
         # Logs that failed to open: not recovered, so the next start must try again, with the same checkpoints.
         self._unopened: set[TopicPartition] = set()
-        # Names that the files may still hold although their logs are gone.
+        # Names that the medium may still hold, in the checkpoints or as directories, although their logs are gone.
         self._forgotten: set[TopicPartition] = set()
 
     @classmethod
@@ -153,10 +153,10 @@ class LogDirectory:
         if self._is_started:
             return
         self._is_started = True
-        if self.was_clean:
-            self.disk.remove(self._in(CLEAN_FILE))
-            # Were the marker back after a power failure, torn logs would be trusted.
-            self.disk.sync_directory(self.path)
+        self.disk.remove(self._in(CLEAN_FILE))
+        # Were the marker back after a power failure, torn logs would be trusted. Nor may a name that the last process
+        # freed be the old log's again.
+        self.disk.sync_directory(self.path)
         for name in self.disk.list(self.path):
             if name.endswith(DELETE_SUFFIX):
                 self.disk.in_worker(partial(self.disk.remove_tree, self._in(name)), _ignore)
@@ -250,15 +250,16 @@ class LogDirectory:
         )
 
     def _forget_checkpoints(self, where: TopicPartition) -> None:
-        was_flushed = self.recovery_points.pop(where, None) is not None
-        had_moved = self.log_starts.pop(where, None) is not None
-        if was_flushed or had_moved:
-            self._forgotten.add(where)
+        for offsets in (self.recovery_points, self.log_starts):
+            offsets.pop(where, None)
+        self._forgotten.add(where)
 
     def _begin_anew(self, where: TopicPartition) -> None:
-        """A log is going to be made: what the checkpoints say of an older one by its name must not outlive a crash."""
-        self._forget_checkpoints(where)
+        """A log is going to be made: neither an older one by its name nor its checkpoints may be back after a crash."""
+        if where in self.recovery_points or where in self.log_starts:
+            self._forget_checkpoints(where)
         if where in self._forgotten:
+            # This makes the directory's own names durable too.
             for path, data in self._checkpoint_contents():
                 self.disk.replace(path, data)
             # A checkpoint under way may still bring the old names back.

@@ -138,6 +138,7 @@ class SimulatedDisk:
         self._directories: set[str] = {""}
         self._durable_files: dict[str, _Node] = {}
         self._durable_directories: set[str] = {""}
+        self._directory_renames: list[tuple[str, str]] = []
         self._locks: set[str] = set()
 
     # ---- what goes wrong
@@ -238,9 +239,8 @@ class SimulatedDisk:
         if source in self._files:
             self._files[target] = self._files.pop(source)
             return
-        inside = source + "/"
-        self._files = {_moved(name, inside, target): node for name, node in self._files.items()}
-        self._directories = {target if name == source else _moved(name, inside, target) for name in self._directories}
+        self._files, self._directories = _renamed(self._files, self._directories, source, target)
+        self._directory_renames.append((source, target))
 
     def remove(self, path: str) -> None:
         """See world.Disk."""
@@ -263,6 +263,12 @@ class SimulatedDisk:
 
     def _make_durable(self, path: str) -> None:
         """The names in `path`, and `path` itself with its parents (as journalling file systems do)."""
+        for source, target in self._directory_renames:
+            if _parent(source) == path:
+                self._durable_files, self._durable_directories = _renamed(
+                    self._durable_files, self._durable_directories, source, target
+                )
+        self._directory_renames = [names for names in self._directory_renames if _parent(names[0]) != path]
         for name in [name for name in self._durable_files if _parent(name) == path and name not in self._files]:
             del self._durable_files[name]
         self._durable_files.update({name: node for name, node in self._files.items() if _parent(name) == path})
@@ -353,6 +359,17 @@ def _after_power_failure(node: _Node, keep: Keep) -> bytes:
 
 def _parent(path: str) -> str:
     return path.rpartition("/")[0]
+
+
+def _renamed(
+    files: dict[str, _Node], directories: set[str], source: str, target: str
+) -> tuple[dict[str, _Node], set[str]]:
+    """Both with the directory `source` called `target`."""
+    inside = source + "/"
+    return (
+        {_moved(name, inside, target): node for name, node in files.items()},
+        {target if name == source else _moved(name, inside, target) for name in directories},
+    )
 
 
 def _moved(name: str, inside: str, target: str) -> str:

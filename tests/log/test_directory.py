@@ -216,6 +216,20 @@ def test_the_next_topic_of_a_deleted_ones_name_takes_nothing_from_its_checkpoint
     assert again.open_log(TopicPartition("other", 0), ID, LogSettings()).log_start == 2, "of others nothing is lost"
 
 
+def test_a_deleted_log_is_not_back_under_its_name_after_a_power_failure() -> None:
+    """Its renaming was not durable, nor was its topic's id: the next topic of the name took over its records."""
+    disk = SimulatedDisk()
+    directory = _open(disk)
+    directory.begin()
+    old = directory.open_log(WHERE, ID, LogSettings())
+    _append(old, 10)
+    old.sync()
+    directory.delete_log(old)
+    directory.open_log(WHERE, b"n" * 16, LogSettings())
+    disk = disk.restarted(Loss.POWER_FAILED, Keep.NOTHING)
+    assert _open(disk).open_log(WHERE, b"n" * 16, LogSettings()).log_end == 0
+
+
 def test_a_checkpoint_under_way_when_a_name_is_used_again_is_written_once_more() -> None:
     disk = SimulatedDisk(queues_work=True)
     directory = _open(disk)
