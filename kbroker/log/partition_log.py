@@ -632,11 +632,6 @@ class PartitionLog(Progress):
             segment.retire()
         return is_clean
 
-    @property
-    def has_queued_writes(self) -> bool:
-        """Are accepted batches still on their way to the file?"""
-        return bool(self._pending)
-
     def fail(self, failure: DiskFailure) -> None:
         """The log directory went offline."""
         self._fail(failure)
