@@ -215,10 +215,8 @@ class Broker:
         directory.close(clean=True, high_watermarks=self._hosting.high_watermarks(), broker_epoch=epoch)
 
     def _offline(self, failure: DiskFailure) -> None:
-        """Every partition of the directory refuses from now on."""
+        """Every partition of the directory refuses from now on; those who wait were told by their logs."""
         log.error("the log directory is offline", extra={"path": failure.path, "reason": failure.reason})
-        for partition in self.partitions:
-            partition.progressed()
 
     def _fail(self, failure: DiskFailure) -> None:
         """The metadata log is broken: nobody can know what is committed any more."""

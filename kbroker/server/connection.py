@@ -26,7 +26,6 @@ OWED_MAX: Final = 1000
 OWED_BYTES_MAX: Final = 1 << 20
 """Bytes of requests under way and of ready answers that may wait for a connection's turn before its requests do."""
 
-
 UNHEARD_BYTES: Final = 4096
 """Read at once of what comes behind a request that ends its connection."""
 
@@ -153,7 +152,7 @@ class Connection:
                     self._queue(OwedAnswer(chunks, False))
                 else:
                     ready += chunks
-            if len(owed) >= OWED_MAX or self._owed_bytes >= OWED_BYTES_MAX or trio.current_time() > turn_ends:
+            if self._is_full or trio.current_time() > turn_ends:
                 await self._give_way(is_sent=self._send_now_or_queue(ready))
                 turn_ends = trio.current_time() + TURN_S
         if not self._send_now_or_queue(ready):

@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 MEMORY_MULTIPLE = 80
-"""The worst that was found is 62, for arrays of structs whose only field is an empty array; one copy is in it."""
+"""The worst that was found is 60, for arrays of structs whose only field is an empty array; one copy is in it."""
 
 _DECODE_FAILURES = (Refused, struct.error, IndexError)
 

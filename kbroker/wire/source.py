@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from protocol_specs.frame import STRING_BYTES_MAX, uvarint_bytes
-from protocol_specs.grammar import Array, Kind, Struct
+from protocol_specs.grammar import Kind, Struct
 
 SMALL = 32
 """Arrays of fewer numbers than this are packed and unpacked by a ready-made struct."""
@@ -91,13 +91,6 @@ def literal(source: Source, kind: Kind) -> str:
     if isinstance(kind, Struct):
         return f"{source.constant('fresh', kind.value_class)}.fresh()"
     return source.constant("default", default)
-
-
-def element_structs(kind: Kind) -> Struct | None:
-    """The struct inside an array, if there is one."""
-    while isinstance(kind, Array):
-        kind = kind.element
-    return kind if isinstance(kind, Struct) else None
 
 
 @cache
