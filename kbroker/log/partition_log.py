@@ -12,50 +12,30 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from kbroker.log import recovery, removal, syncing
-from kbroker.log.checkpoints import CorruptCheckpoint, format_partition_metadata, parse_partition_metadata
 from kbroker.log.open_files import OpenFiles
 from kbroker.log.outcome import Appended, LogRead, Origin, Progress, Refused, Stage, Ticket
+from kbroker.log.partition_metadata import InconsistentTopicId, claim_directory
 from kbroker.log.preparation import needs_preparation, prepare
 from kbroker.log.producer_state import StoredBatch
+from kbroker.log.reading import read_batches
 from kbroker.log.segment import Segment
 from kbroker.log.settings import LogSettings
+from kbroker.log.stamping import stamped
+from kbroker.log.time_search import first_at_or_after
 from kbroker.log.validation import check_client_batch, read_client_header
-from kbroker.names import NO_UUID, TopicPartition
-from kbroker.record.batch import (
-    HEADER_BYTES,
-    PREFIX_BYTES,
-    BatchHeader,
-    checksum_matches,
-    iterate_batches,
-    read_header,
-    stamp,
-    stamp_log_append_time,
-)
+from kbroker.names import TopicPartition
+from kbroker.record.batch import PREFIX_BYTES, BatchHeader, checksum_matches, iterate_batches, read_header
 from kbroker.record.compression import CorruptRecords
-from kbroker.record.skim import skim_records
-from kbroker.world import Buffer, Clock, Disk, DiskFailure, FileSlice
+from kbroker.world import Buffer, Clock, Disk, DiskFailure
 from protocol_specs.errors import ErrorCode
 
 __all__ = ["Appended", "InconsistentTopicId", "LogRead", "Origin", "PartitionLog", "Refused", "Stage", "Ticket"]
 
-METADATA_FILE: Final = "partition.metadata"
 NOTHING: Final = b""
-
-OPENED_BATCHES_MAX: Final = 4
-"""How many batches one search by time opens. The largest time in an honest header is a record's: the first batch ends
-the search, or the second where the log starts inside the first. What lying headers hide is found by its batch alone."""
-
-
-class InconsistentTopicId(Exception):
-    """The directory belongs to another topic of the same name."""
-
-    def __init__(self, directory: str, found: bytes, wanted: bytes) -> None:
-        super().__init__(f"{directory} belongs to topic id {found.hex()}, not {wanted.hex()}")
-        self.found = found
 
 
 def _no_progress() -> None:
@@ -146,29 +126,9 @@ class PartitionLog(Progress):
         if files is None:
             files = OpenFiles(disk)
         log = cls(disk, directory, topic_partition, topic_id, settings, clock, files, on_progress)
-        log._claim_directory()
+        log.topic_id, log.is_dirty = claim_directory(disk, directory, topic_id)
         log._load(recovery_point, log_start, clean=clean)
         return log
-
-    def _claim_directory(self) -> None:
-        """Create the directory with its topic id, or see that it is ours."""
-        disk, path = self._disk, f"{self.directory}/{METADATA_FILE}"
-        if not disk.is_directory(self.directory):
-            disk.make_directory(self.directory)
-            self.is_dirty = True
-        try:
-            found = parse_partition_metadata(disk.read(path))
-        except (FileNotFoundError, CorruptCheckpoint):
-            if self.topic_id != NO_UUID:
-                # No fsync of its own: a creation is promised by the metadata log, which names the id again.
-                file = disk.open(path, create=True)
-                file.write_at(0, [format_partition_metadata(self.topic_id)])
-                file.close()
-            return
-        if self.topic_id == NO_UUID:
-            self.topic_id = found
-        elif found != self.topic_id:
-            raise InconsistentTopicId(self.directory, found, self.topic_id)
 
     def _load(self, recovery_point: int, log_start: int, *, clean: bool) -> None:
         now_ms = self._clock.wall_ms()
@@ -270,7 +230,7 @@ class PartitionLog(Progress):
         if len(view) != size:
             view = view[:size]
         is_timed = self.settings.is_log_append_time and origin is not Origin.QUORUM
-        buffers = _stamped(view, header, base, leader_epoch, now_ms if is_timed else None)
+        buffers = stamped(view, header, base, leader_epoch, now_ms if is_timed else None)
         header = header._replace(
             base_offset=base,
             partition_leader_epoch=leader_epoch,
@@ -404,73 +364,28 @@ class PartitionLog(Progress):
         if offset >= end:
             return LogRead(NOTHING, offset, 0, 0)
         try:
-            return self._read(offset, max_bytes, end, at_least_one=at_least_one)
+            return read_batches(self._segments_from(offset), offset, max_bytes, end, at_least_one=at_least_one)
         except (DiskFailure, FileNotFoundError) as error:
             return self.broken(error)
 
-    def _read(self, offset: int, max_bytes: int, end: int, *, at_least_one: bool) -> LogRead:
-        for segment in self._segments_from(offset):
-            found = segment.find(offset)
-            if found is None:
-                continue  # behind its last batch: a gap that compaction left
-            base, start = found
-            stop = segment.cut(start, max_bytes, end, at_least_one=at_least_one)
-            if stop <= start:
-                break
-            handle = segment.handle
-            records = FileSlice(handle.file(), start, stop - start, handle.unpin)
-            handle.pins += 1
-            return LogRead(records, base, start, segment.base_offset)
-        return LogRead(NOTHING, offset, 0, 0)
-
-    def _segments_from(self, offset: int) -> Iterator[Segment]:
+    def _segments_from(self, offset: int) -> Sequence[Segment]:
         if offset >= self._active.base_offset:
-            yield self._active
-            return
-        index = max(0, bisect_right(self._bases, offset) - 1)
-        yield from self._segments[index:]
+            return (self._active,)
+        return self._segments[max(0, bisect_right(self._bases, offset) - 1) :]
 
     def offset_for_timestamp(self, timestamp: int) -> tuple[int, int, int] | Refused | None:
         """(offset, timestamp, leader epoch) of the first record at `timestamp` (ms) or later, or None."""
         if self.failure is not None:
             return self._storage_error()
         try:
-            return self._offset_for_timestamp(timestamp)
+            return first_at_or_after(timestamp, self._segments, self.log_start)
         except (DiskFailure, FileNotFoundError) as error:
             return self.broken(error)
-
-    def _offset_for_timestamp(self, timestamp: int) -> tuple[int, int, int] | None:
-        opened = 0
-        for segment in self._segments:
-            if segment.next_offset <= self.log_start or segment.largest_timestamp() < timestamp:
-                continue
-            for position, header in segment.find_time(timestamp, max(self.log_start, segment.base_offset)):
-                if opened == OPENED_BATCHES_MAX:
-                    return max(header.base_offset, self.log_start), header.max_timestamp, header.partition_leader_epoch
-                opened += 1
-                found = self._first_record(segment, position, header, timestamp)
-                if found is not None:
-                    return (*found, header.partition_leader_epoch)
-        return None
 
     def max_timestamp(self) -> tuple[int, int, int] | Refused | None:
         """(offset, timestamp, leader epoch) of the first record with the largest timestamp; None in an empty log."""
         newest = max((segment.largest_timestamp() for segment in self._segments), default=-1)
         return self.offset_for_timestamp(newest) if newest >= 0 else None
-
-    def _first_record(
-        self, segment: Segment, position: int, header: BatchHeader, timestamp: int
-    ) -> tuple[int, int] | None:
-        if header.is_log_append_time:
-            return max(header.base_offset, self.log_start), header.max_timestamp
-        try:
-            for record in skim_records(segment.read_batch(position, header.size)):
-                if record.timestamp >= timestamp and record.offset >= self.log_start:
-                    return record.offset, record.timestamp
-        except CorruptRecords:
-            # Accepted by its header alone; no record can be named, so the batch is.
-            return max(header.base_offset, self.log_start), header.max_timestamp
-        return None
 
     def end_offset_for_epoch(self, epoch: int) -> tuple[int, int]:
         """The largest known leader epoch up to `epoch`, and the offset where it ends; (-1, -1) unknown (KIP-101)."""
@@ -651,22 +566,3 @@ class PartitionLog(Progress):
 
     def _storage_error(self) -> Refused:
         return Refused(ErrorCode.KAFKA_STORAGE_ERROR, str(self.failure))
-
-
-def _stamped(
-    view: memoryview, header: BatchHeader, base_offset: int, leader_epoch: int, log_append_time_ms: int | None
-) -> list[Buffer]:
-    """The batch ready to be written: stamped in place, or its header in a copy where the buffer can't be written."""
-    if not view.readonly:
-        if log_append_time_ms is not None:
-            stamp_log_append_time(view, header, log_append_time_ms)
-        stamp(view, base_offset, leader_epoch)
-        return [view]
-    if log_append_time_ms is not None:  # its checksum covers the whole batch
-        copy = bytearray(view)
-        stamp_log_append_time(copy, header, log_append_time_ms)
-        stamp(copy, base_offset, leader_epoch)
-        return [copy]
-    front = bytearray(view[:HEADER_BYTES])
-    stamp(front, base_offset, leader_epoch)
-    return [front, view[HEADER_BYTES:]]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kbroker.log import partition_log
+from kbroker.log import time_search
 from kbroker.log.outcome import Appended, Origin, Refused, Stage
 from kbroker.log.settings import LogSettings
 from kbroker.record.batch import (
@@ -358,6 +358,6 @@ def test_a_search_by_time_opens_few_batches_where_headers_lie(shop: Workshop, mo
         opened.append(batch)
         return skim_records(batch)
 
-    monkeypatch.setattr(partition_log, "skim_records", counted)
+    monkeypatch.setattr(time_search, "skim_records", counted)
     assert shop.log.offset_for_timestamp(now_ms - 5) == (8, now_ms, 3)
     assert len(opened) == 4
