@@ -1,26 +1,32 @@
 """A disk that forgets on command: what was written and what was synced are kept apart, and any step may fail.
 
-Every change (a write, a truncation, a new name, a rename, a removal) is counted; `crash_at = n` makes the n-th raise
-Crashed. Afterwards `restarted(...)` gives the disk as the next process finds it:
+Every change (a write, a truncation, a new name, a rename, a removal, a sync) is a step, counted and announced to
+`on_step`; `crash_at = n` makes the n-th raise Crashed. `restarted(...)` gives the disk as the next process finds it:
 
-    PROCESS_DIED   all that was written is there: the page cache outlives a process
-    POWER_FAILED   per file: what was synced, plus as much of the rest as `keep` says; names as last synced
+    PROCESS_DIED   all that was written is there, synced or not: the page cache outlives a process
+    POWER_FAILED   per file: what was synced, plus as much of the rest as `keep` says; names as last synced. Or, where
+                   `below` decides: some pages of the rest, and some of the later names, in their order per directory
 
-Only a medium that keeps what fsync promised is simulated, at the granularity of whole writes and of cut ones. Nothing
-here uses a thread: queued writes and work wait in a list until `run_queued()`, or are done at once.
+Only a medium that keeps what fsync promised is simulated. Pages of a file reach it in any order, each whole or not at
+all. Nothing here uses a thread: queued writes and work wait in a list until `run_queued()`, or are done at once.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from kbroker.real.memory_disk import MemoryFile
 from kbroker.world import Buffer, DirectoryLocked, DiskFailure, File
 
 T = TypeVar("T")
+Below = Callable[[int], int]
+"""A uniform integer in [0, n): `world.Entropy.below`, or that of a seeded generator."""
+
+PAGE_BYTES: Final = 4096
+"""What a medium writes whole or not at all; scripts with small files ask for smaller pages."""
 
 
 class Crashed(BaseException):
@@ -45,16 +51,71 @@ class Keep(Enum):
 
 
 class _Node:
-    """One file's bytes: `live` as readers see them, `durable` as last synced."""
+    """One file's bytes: `live` as readers see them, `durable` as last synced, `shortest` its least size since."""
 
-    __slots__ = ("durable", "live")
+    __slots__ = ("durable", "live", "shortest")
 
-    def __init__(self) -> None:
+    def __init__(self, data: bytes = b"", durable: bytes = b"", shortest: int = 0) -> None:
         self.live = MemoryFile("")
-        self.durable = b""
+        if data:
+            self.live.write_at(0, [data])
+        self.durable = durable
+        self.shortest = shortest
 
     def contents(self) -> bytes:
         return self.live.read_at(0, self.live.size())
+
+    def sync(self) -> None:
+        self.durable = self.contents()
+        self.shortest = len(self.durable)
+
+    def copied(self) -> _Node:
+        return _Node(self.contents(), self.durable, self.shortest)
+
+
+class _Folder:
+    """One directory's names: `live` as everybody sees them, `durable` as last synced, and what changed in between."""
+
+    __slots__ = ("changes", "durable", "live")
+
+    def __init__(self) -> None:
+        self.live: dict[str, _Node | _Folder] = {}
+        self.durable: dict[str, _Node | _Folder] = {}
+        self.changes: list[_Change] = []
+
+    def change(self, gone: str | None, name: str | None, entry: _Node | _Folder | None) -> None:
+        """One atomic step: `gone` disappears, `name` is `entry` from now on."""
+        change = _Change(gone, name, entry)
+        change.apply(self.live)
+        self.changes.append(change)
+
+    def keep_changes(self, count: int) -> None:
+        """The oldest `count` changes have reached the medium."""
+        for change in self.changes[:count]:
+            change.apply(self.durable)
+        del self.changes[:count]
+
+    def keep_name_of(self, entry: _Folder) -> None:
+        """The name of a directory in it has reached the medium, with all that was changed before."""
+        last = max((at for at, change in enumerate(self.changes, 1) if change.entry is entry), default=0)
+        self.keep_changes(last)
+
+
+class _Change:
+    """A change of a directory's names, waiting for the medium."""
+
+    __slots__ = ("entry", "gone", "name")
+
+    def __init__(self, gone: str | None, name: str | None, entry: _Node | _Folder | None) -> None:
+        self.gone = gone
+        self.name = name
+        self.entry = entry
+
+    def apply(self, names: dict[str, _Node | _Folder]) -> None:
+        if self.gone is not None:
+            names.pop(self.gone, None)
+        if self.name is not None and self.entry is not None:
+            names[self.name] = self.entry
 
 
 class SimulatedFile:
@@ -85,11 +146,12 @@ class SimulatedFile:
         """See world.File."""
         self._disk.step(self.path)
         self._node.live.truncate(size)
+        self._node.shortest = min(self._node.shortest, size)
 
     def sync(self) -> None:
         """See world.File."""
         self._disk.step(self.path)
-        self._node.durable = self._node.contents()
+        self._node.sync()
 
     def close(self) -> None:
         """See world.File: there is no descriptor."""
@@ -119,27 +181,31 @@ class SimulatedLock:
         self._held.discard(self._path)
 
 
+def _nobody_told(path: str) -> None:
+    """Nobody follows the steps."""
+
+
 class SimulatedDisk:
     """world.Disk with memory for what is durable.
 
     `queues_writes` puts every write, `queues_work` every in_worker call, in line until run_queued(). `failing` maps a
-    piece of a path to the reason that every use of such a path fails with.
+    piece of a path to the reason that every use of such a path fails with. `on_step` is told the path of each step
+    before it is made.
     """
 
-    def __init__(self, *, queues_writes: bool = False, queues_work: bool = False) -> None:
+    def __init__(self, *, queues_writes: bool = False, queues_work: bool = False, page_bytes: int = PAGE_BYTES) -> None:
         self.steps = 0
         self.crash_at: int | None = None
+        self.on_step: Callable[[str], None] = _nobody_told
         self.failing: dict[str, str] = {}
         self.queues_writes = queues_writes
         self.queues_work = queues_work
+        self.page_bytes = page_bytes
         self._queue: deque[Callable[[], None]] = deque()
         self._writes_queued = 0
-        self._files: dict[str, _Node] = {}
-        self._directories: set[str] = {""}
-        self._durable_files: dict[str, _Node] = {}
-        self._durable_directories: set[str] = {""}
-        self._directory_renames: list[tuple[str, str]] = []
+        self._root = _Folder()
         self._locks: set[str] = set()
+        self._temporary_names = 0
 
     # ---- what goes wrong
 
@@ -147,6 +213,7 @@ class SimulatedDisk:
         """A change is about to be made. Raises Crashed or DiskFailure when the script says so."""
         self.check(path)
         self.steps += 1
+        self.on_step(path)
         if self.crash_at is not None and self.steps >= self.crash_at:
             raise Crashed
 
@@ -156,64 +223,98 @@ class SimulatedDisk:
             if piece in path:
                 raise DiskFailure(path, reason)
 
-    def restarted(self, loss: Loss, keep: Keep = Keep.NOTHING) -> SimulatedDisk:
-        """A new disk with what is left; this one is not to be used any more."""
-        after = SimulatedDisk()
-        is_power = loss is Loss.POWER_FAILED
-        files = self._durable_files if is_power else self._files
-        after._directories = set(self._durable_directories if is_power else self._directories)
-        after._durable_directories = set(after._directories)
-        for path, node in files.items():
-            fresh = _Node()
-            data = _after_power_failure(node, keep) if is_power else node.contents()
-            fresh.live.write_at(0, [data])
-            fresh.durable = data
-            after._files[path] = fresh
-        after._durable_files = dict(after._files)
+    def restarted(self, loss: Loss, keep: Keep = Keep.NOTHING, *, below: Below | None = None) -> SimulatedDisk:
+        """A new disk with what is left; this one may go on by itself.
+
+        Where `below` is given it chooses for each file what a power failure leaves, instead of `keep`: nothing, all, or
+        some pages, later ones without earlier ones too; and for each directory how many of its changes.
+        """
+        after = SimulatedDisk(page_bytes=self.page_bytes)
+        after._temporary_names = self._temporary_names
+        if loss is Loss.PROCESS_DIED:
+            after._root = _copied(self._root, {})
+        else:
+            after._root = self._after_power_failure(self._root, keep, below)
         return after
+
+    def _after_power_failure(self, folder: _Folder, keep: Keep, below: Below | None) -> _Folder:
+        names = dict(folder.durable)
+        if below is not None:
+            for change in folder.changes[: below(len(folder.changes) + 1)]:
+                change.apply(names)
+        after = _Folder()
+        for name, entry in names.items():
+            if isinstance(entry, _Folder):
+                after.live[name] = self._after_power_failure(entry, keep, below)
+            else:
+                data = _left_of(entry, keep, below, self.page_bytes)
+                after.live[name] = _Node(data, data, len(data))
+        after.durable = dict(after.live)
+        return after
+
+    # ---- names
+
+    def _entry(self, path: str) -> _Node | _Folder | None:
+        entry: _Node | _Folder | None = self._root
+        for name in _parts(path):
+            if not isinstance(entry, _Folder):
+                return None
+            entry = entry.live.get(name)
+        return entry
+
+    def _node(self, path: str) -> _Node | None:
+        entry = self._entry(path)
+        return entry if isinstance(entry, _Node) else None
+
+    def _folder_of(self, path: str) -> tuple[_Folder, str]:
+        """The directory that `path` is or would be in, and its name there. Raises DiskFailure without one."""
+        *parents, name = _parts(path)
+        folder = self._entry("/".join(parents))
+        if not isinstance(folder, _Folder):
+            raise DiskFailure(path, "No such directory")
+        return folder, name
 
     # ---- world.Disk
 
     def open(self, path: str, *, create: bool = False) -> SimulatedFile:
         """See world.Disk."""
         self.check(path)
-        node = self._files.get(path)
+        node = self._node(path)
         if node is None:
             if not create:
                 raise FileNotFoundError(path)
             self.step(path)
-            if _parent(path) not in self._directories:
-                raise DiskFailure(path, "No such directory")
-            node = self._files[path] = _Node()
+            folder, name = self._folder_of(path)
+            node = _Node()
+            folder.change(None, name, node)
         return SimulatedFile(self, path, node)
 
     def exists(self, path: str) -> bool:
         """See world.Disk."""
-        return path in self._files or self.is_directory(path)
+        return self._entry(path) is not None
 
     def list(self, path: str) -> list[str]:
         """See world.Disk."""
         self.check(path)
-        path = path.rstrip("/")
-        if path not in self._directories:
+        folder = self._entry(path)
+        if not isinstance(folder, _Folder):
             raise FileNotFoundError(path)
-        names = (*self._files, *self._directories - {""})
-        return sorted(name.rpartition("/")[2] for name in names if _parent(name) == path)
+        return sorted(folder.live)
 
     def is_directory(self, path: str) -> bool:
         """See world.Disk."""
-        return path.rstrip("/") in self._directories
+        return isinstance(self._entry(path), _Folder)
 
     def make_directory(self, path: str) -> None:
         """See world.Disk."""
-        path = path.rstrip("/")
-        if path in self._directories:
+        if self.is_directory(path):
             return
-        self.make_directory(_parent(path))
+        self.make_directory(path.rstrip("/").rpartition("/")[0])
         self.step(path)
-        if path in self._files:
+        folder, name = self._folder_of(path)
+        if name in folder.live:
             raise DiskFailure(path, "Not a directory")
-        self._directories.add(path)
+        folder.change(None, name, _Folder())
 
     def read(self, path: str) -> bytes:
         """See world.Disk."""
@@ -221,60 +322,71 @@ class SimulatedDisk:
         return file.read_at(0, file.size())
 
     def replace(self, path: str, data: bytes) -> None:
-        """See world.Disk: one step, and durable."""
+        """See world.Disk. Steps: a temporary name, its bytes written and synced, the rename, the directory synced."""
         self.step(path)
-        if _parent(path) not in self._directories:
-            raise DiskFailure(path, "No such directory")
+        folder, name = self._folder_of(path)
+        temporary = f"{name}.{self._temporary_names}.tmp"
+        self._temporary_names += 1
         node = _Node()
+        folder.change(None, temporary, node)
+        self.step(path)
         node.live.write_at(0, [data])
-        node.durable = bytes(data)
-        self._files[path] = node
-        self._make_durable(_parent(path))
+        node.sync()
+        self.step(path)
+        folder.change(temporary, name, node)
+        self.sync_directory(path.rpartition("/")[0])
 
     def rename(self, source: str, target: str) -> None:
-        """See world.Disk."""
-        if not self.exists(source):
+        """See world.Disk; within one directory."""
+        entry = self._entry(source)
+        if entry is None:
             raise FileNotFoundError(source)
         self.step(source)
-        if source in self._files:
-            self._files[target] = self._files.pop(source)
-            return
-        self._files, self._directories = _renamed(self._files, self._directories, source, target)
-        self._directory_renames.append((source, target))
+        folder, name = self._folder_of(source)
+        other, new_name = self._folder_of(target)
+        assert other is folder, "nobody moves a file to another directory"
+        folder.change(name, new_name, entry)
 
     def remove(self, path: str) -> None:
         """See world.Disk."""
-        if path in self._files:
+        if self._node(path) is not None:
             self.step(path)
-            del self._files[path]
+            folder, name = self._folder_of(path)
+            folder.change(name, None, None)
 
     def remove_tree(self, path: str) -> None:
-        """See world.Disk."""
+        """See world.Disk. A step for every name."""
+        folder = self._entry(path)
+        if not isinstance(folder, _Folder):
+            return
         path = path.rstrip("/")
-        if path in self._directories:
-            self.step(path)
-            self._files = {name: node for name, node in self._files.items() if not name.startswith(path + "/")}
-            self._directories = {name for name in self._directories if name != path and not name.startswith(path + "/")}
+        for name, entry in sorted(folder.live.items()):
+            if isinstance(entry, _Folder):
+                self.remove_tree(f"{path}/{name}")
+            else:
+                self.remove(f"{path}/{name}")
+        self.step(path)
+        parent, name = self._folder_of(path)
+        parent.change(name, None, None)
 
     def sync_directory(self, path: str) -> None:
-        """See world.Disk."""
+        """See world.Disk. Makes the directory's own name durable too, as journalling file systems do."""
         self.step(path)
-        self._make_durable(path.rstrip("/"))
+        folder = self._entry(path)
+        if not isinstance(folder, _Folder):
+            raise DiskFailure(path, "No such directory")
+        folder.keep_changes(len(folder.changes))
+        for parent, child in self._chain(path):
+            parent.keep_name_of(child)
 
-    def _make_durable(self, path: str) -> None:
-        """The names in `path`, and `path` itself with its parents (as journalling file systems do)."""
-        for source, target in self._directory_renames:
-            if _parent(source) == path:
-                self._durable_files, self._durable_directories = _renamed(
-                    self._durable_files, self._durable_directories, source, target
-                )
-        self._directory_renames = [names for names in self._directory_renames if _parent(names[0]) != path]
-        for name in [name for name in self._durable_files if _parent(name) == path and name not in self._files]:
-            del self._durable_files[name]
-        self._durable_files.update({name: node for name, node in self._files.items() if _parent(name) == path})
-        while path not in self._durable_directories:
-            self._durable_directories.add(path)
-            path = _parent(path)
+    def _chain(self, path: str) -> Iterator[tuple[_Folder, _Folder]]:
+        """Each directory above `path` with the one below it, from the root."""
+        folder = self._root
+        for name in _parts(path):
+            child = folder.live[name]
+            assert isinstance(child, _Folder)
+            yield folder, child
+            folder = child
 
     def lock(self, path: str) -> SimulatedLock:
         """See world.Disk."""
@@ -345,10 +457,38 @@ class SimulatedDisk:
         """Nothing runs that could be joined."""
 
 
-def _after_power_failure(node: _Node, keep: Keep) -> bytes:
+def _parts(path: str) -> list[str]:
+    return [name for name in path.split("/") if name]
+
+
+def _copied(folder: _Folder, copies: dict[int, _Node | _Folder]) -> _Folder:
+    """The directory with all that it holds and has held since it was last synced; each entry is copied once."""
+    copy = _Folder()
+    copies[id(folder)] = copy
+
+    def of(entry: _Node | _Folder) -> _Node | _Folder:
+        known = copies.get(id(entry))
+        if known is None:
+            known = _copied(entry, copies) if isinstance(entry, _Folder) else entry.copied()
+            copies[id(entry)] = known
+        return known
+
+    copy.live = {name: of(entry) for name, entry in folder.live.items()}
+    copy.durable = {name: of(entry) for name, entry in folder.durable.items()}
+    copy.changes = [
+        _Change(change.gone, change.name, None if change.entry is None else of(change.entry))
+        for change in folder.changes
+    ]
+    return copy
+
+
+def _left_of(node: _Node, keep: Keep, below: Below | None, page_bytes: int) -> bytes:
+    """What a power failure leaves of a file."""
     live, durable = node.contents(), node.durable
     if keep is Keep.ALL:
         return live
+    if below is not None:
+        return _mixed(node, below, page_bytes)
     unsynced = len(live) - len(durable)
     if keep is Keep.NOTHING or unsynced <= 0:
         return durable
@@ -357,20 +497,24 @@ def _after_power_failure(node: _Node, keep: Keep) -> bytes:
     return durable + bytes(unsynced)
 
 
-def _parent(path: str) -> str:
-    return path.rpartition("/")[0]
-
-
-def _renamed(
-    files: dict[str, _Node], directories: set[str], source: str, target: str
-) -> tuple[dict[str, _Node], set[str]]:
-    """Both with the directory `source` called `target`."""
-    inside = source + "/"
-    return (
-        {_moved(name, inside, target): node for name, node in files.items()},
-        {target if name == source else _moved(name, inside, target) for name in directories},
-    )
-
-
-def _moved(name: str, inside: str, target: str) -> str:
-    return f"{target}/{name[len(inside) :]}" if name.startswith(inside) else name
+def _mixed(node: _Node, below: Below, page_bytes: int) -> bytes:
+    """Some size that the file may have had, and for each page either what was synced, or what was written, or zeros
+    where it lay behind the end meanwhile."""
+    live, durable = node.contents(), node.durable
+    if live == durable and node.shortest == len(live):
+        return live
+    choice = below(4)
+    if choice == 0:
+        return durable
+    if choice == 1:
+        return live
+    smallest, largest = min(node.shortest, len(durable), len(live)), max(len(durable), len(live))
+    size = len(live) if choice == 2 else smallest + below(largest - smallest + 1)
+    left = bytearray()
+    for start in range(0, size, page_bytes):
+        end = min(start + page_bytes, size)
+        sources = [durable[start:end], live[start:end]]
+        if end > node.shortest:
+            sources.append(durable[start : min(end, node.shortest)])
+        left += sources[below(len(sources))].ljust(end - start, b"\0")
+    return bytes(left)
