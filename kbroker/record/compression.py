@@ -20,6 +20,18 @@ PIECE_BYTES: Final = 256 << 10
 """How much is decompressed at a time: what is refused or looked through is never whole in memory."""
 _INPUT_BYTES: Final = 16 << 10
 """How much gzip is given at a time: it hands back a copy of what it didn't take."""
+_GZIP_MAGIC: Final = b"\x1f\x8b\x08"
+_GZIP_MEMBER_BYTES_MIN: Final = 19
+
+LZ4_DEFAULT_LEVEL: Final = 9
+_LZ4_MAGIC: Final = b"\x04\x22\x4d\x18"
+_LZ4_FLAGS_FIXED: Final = 0b11100011
+_LZ4_FLAGS_WANTED: Final = 0b01100000
+"""Version 1, independent blocks, no dictionary; checksums and content size are free."""
+
+_ZSTD_SKIPPABLE: Final = 0x184D2A50
+_ZSTD_BLOCK_REPEATED: Final = 1
+_BLOCKS_AT_A_TIME: Final = 4096
 
 
 class Codec(IntEnum):
@@ -51,12 +63,8 @@ class ExcessiveRecords(CorruptRecords):
     """More records or bytes than whoever opens the batch will take: a bomb, or as good as one."""
 
 
-def compress(codec: int, data: bytes, level: int | None = None, packed_max: int | None = None) -> bytes:
-    """`data` as one blob; `level` None is Kafka's default of the codec (gzip -1, lz4 9, zstd 3).
-
-    Where the blob has more than `packed_max` bytes it may be cut behind them: whoever says so has no use for it. That
-    spares snappy, the only slow codec, its work.
-    """
+def compress(codec: int, data: bytes, level: int | None = None) -> bytes:
+    """`data` as one blob; `level` None is Kafka's default of the codec (gzip -1, lz4 9, zstd 3)."""
     if codec == Codec.NONE:
         return data
     if codec == Codec.GZIP:
@@ -65,13 +73,14 @@ def compress(codec: int, data: bytes, level: int | None = None, packed_max: int 
     if codec == Codec.SNAPPY:
         from kbroker.record import snappy
 
-        return snappy.compress(data, packed_max)
+        return snappy.compress(data)
     if codec == Codec.LZ4:
         import lz4.frame
 
         packed: bytes = lz4.frame.compress(
             data,
-            compression_level=9 if level is None else level,
+            # Kafka's default, 9, is the fast compressor; any other level is one of the thorough one.
+            compression_level=0 if level in (None, LZ4_DEFAULT_LEVEL) else level,
             block_size=lz4.frame.BLOCKSIZE_MAX64KB,
             block_linked=False,
             store_size=False,
@@ -116,8 +125,8 @@ def _pieces(codec: int, data: Buffer, limit: int) -> Iterator[bytes]:
 
 
 def _gunzip(data: memoryview) -> Iterator[bytes]:
-    """Members may follow each other."""
-    unpacker = None
+    """Members may follow each other; what follows and is none is passed over, as Java's GZIPInputStream does."""
+    unpacker = zlib.decompressobj(31)
     rest: Buffer = b""
     position = 0
     try:
@@ -125,15 +134,15 @@ def _gunzip(data: memoryview) -> Iterator[bytes]:
             if not rest:
                 rest = data[position : position + _INPUT_BYTES]
                 position += len(rest)
-            if unpacker is None:
-                if not rest:
-                    return
-                unpacker = zlib.decompressobj(31)
             is_last = not rest
             part = unpacker.decompress(rest, PIECE_BYTES)
             yield part
             if unpacker.eof:
-                rest, unpacker = unpacker.unused_data, None
+                rest = unpacker.unused_data
+                begin = position - len(rest)
+                if len(data) - begin < _GZIP_MEMBER_BYTES_MIN or data[begin : begin + 3] != _GZIP_MAGIC:
+                    return
+                unpacker = zlib.decompressobj(31)
             elif is_last and not part:
                 raise CorruptRecords("gzip: the stream is cut")
             else:
@@ -142,7 +151,21 @@ def _gunzip(data: memoryview) -> Iterator[bytes]:
         raise CorruptRecords(f"gzip: {error}") from error
 
 
+def lz4_defect(data: Buffer) -> str | None:
+    """What of an lz4 frame Java's reader can't take though the library can; None: nothing.
+
+    Source: Kafka's Lz4BlockInputStream.FLG.
+    """
+    if len(data) < 5 or data[:4] != _LZ4_MAGIC:
+        return "no lz4 frame"
+    flags = data[4]
+    if flags & _LZ4_FLAGS_FIXED != _LZ4_FLAGS_WANTED:
+        return f"an lz4 frame with flags {flags:#04x}: blocks must be independent, and no dictionary named"
+    return None
+
+
 def _unlz4(data: Buffer) -> Iterator[bytes]:
+    """One frame; what stands behind it is passed over, as Kafka's Lz4BlockInputStream does."""
     import lz4.frame
 
     unpacker = lz4.frame.LZ4FrameDecompressor()
@@ -159,6 +182,7 @@ def _unlz4(data: Buffer) -> Iterator[bytes]:
 
 
 def _unzstd(data: Buffer) -> Iterator[bytes]:
+    """Frames may follow each other. Windows of more than 128 MiB are refused by the library."""
     import zstandard
 
     unpacker = zstandard.ZstdDecompressor()
@@ -166,5 +190,35 @@ def _unzstd(data: Buffer) -> Iterator[bytes]:
         with unpacker.stream_reader(data, read_across_frames=True) as reader:
             while part := reader.read(PIECE_BYTES):
                 yield part
+        yield from _whole_zstd_frames(memoryview(data))
     except zstandard.ZstdError as error:
         raise CorruptRecords(f"zstd: {error}") from error
+
+
+def _whole_zstd_frames(data: memoryview) -> Iterator[bytes]:
+    """Raises CorruptRecords where the last frame is cut, which the library doesn't tell; b"" now and then till then.
+
+    Source: RFC 8878, 3.1.
+    """
+    import zstandard
+
+    position = blocks = 0
+    while position < len(data):
+        if int.from_bytes(data[position : position + 4], "little") & ~0xF == _ZSTD_SKIPPABLE:
+            position += 8 + int.from_bytes(data[position + 4 : position + 8], "little")
+            continue
+        parameters = zstandard.get_frame_parameters(data[position:])
+        position += zstandard.frame_header_size(data[position:])
+        is_last = False
+        while not is_last:
+            if position + 3 > len(data):
+                raise CorruptRecords("zstd: the frame is cut")
+            block = int.from_bytes(data[position : position + 3], "little")
+            is_last = bool(block & 1)
+            position += 3 + (1 if block >> 1 & 3 == _ZSTD_BLOCK_REPEATED else block >> 3)
+            blocks += 1
+            if not blocks % _BLOCKS_AT_A_TIME:
+                yield b""
+        position += 4 if parameters.has_checksum else 0
+    if position > len(data):
+        raise CorruptRecords("zstd: the frame is cut")

@@ -32,7 +32,7 @@ def recompressed(
     for _ in skim_records(batch, plain_max):
         pass
     plain = decompress(header.codec, memoryview(batch)[HEADER_BYTES : header.size], plain_max)
-    body = compress(codec, plain, level, packed_max)
+    body = compress(codec, plain, level)
     rebuilt = bytearray(memoryview(batch)[:HEADER_BYTES])
     rebuilt += body
     rebuilt[8:12] = (len(rebuilt) - PREFIX_BYTES).to_bytes(4, "big")

@@ -9,13 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import cramjam
 import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kbroker.record import snappy
 from kbroker.record.batch import (
     HEADER_BYTES,
     build_batch,
@@ -202,30 +200,6 @@ def test_damaged_compression_is_corrupt_or_plain_bytes_and_nothing_else(codec: C
             except CorruptRecords:
                 continue
             assert isinstance(plain, bytes)
-
-
-def test_snappy_agrees_with_a_native_library() -> None:
-    for data in (b"", b"abcd" * 9000, TEXT[:30_000], os.urandom(5000)):
-        assert snappy.decompress(bytes(cramjam.snappy.compress_raw(data)), 1 << 20) == data
-        assert bytes(cramjam.snappy.decompress_raw(snappy._compress_block(data))) == data if data else True
-
-
-def test_snappy_gives_up_where_its_output_is_of_no_use() -> None:
-    """A batch of 54 kB that unpacks to 15 MB was packed for 3 s, then refused for its size."""
-    data = os.urandom(40_000) * 4
-    packed = compress(Codec.SNAPPY, data, packed_max=50_000)
-    assert 50_000 < len(packed) < 100_000
-    assert compress(Codec.SNAPPY, TEXT[:9_000], packed_max=50_000) == compress(Codec.SNAPPY, TEXT[:9_000])
-
-
-@pytest.mark.parametrize("tail", [0, 1, 63, 64, 65, 130])
-def test_long_matches_of_snappy_end_where_they_end(tail: int) -> None:
-    data = b"abcdefgh" + bytes(200) + b"x" + bytes(200)[:tail] + b"abcdefgh" + bytes(tail)
-    assert decompress(Codec.SNAPPY, compress(Codec.SNAPPY, data)) == data
-
-
-def test_gzip_members_may_follow_each_other() -> None:
-    assert decompress(Codec.GZIP, compress(Codec.GZIP, b"one") + compress(Codec.GZIP, b"two")) == b"onetwo"
 
 
 @pytest.mark.parametrize("codec", [6, 7])
