@@ -46,7 +46,7 @@ def prepare(records: memoryview, header: BatchHeader, settings: LogSettings, whe
         rebuilt = recompressed(
             records[: header.size],
             codec,
-            _level(codec, settings),
+            compression_level(codec, settings),
             plain_max=packed_max if codec == Codec.NONE else DECOMPRESSED_BYTES_MAX,
             packed_max=packed_max,
         )
@@ -72,7 +72,8 @@ def _with_create_time(records: memoryview, header: BatchHeader) -> memoryview:
     return memoryview(copy)
 
 
-def _level(codec: Codec, settings: LogSettings) -> int | None:
+def compression_level(codec: Codec, settings: LogSettings) -> int | None:
+    """What the topic's configuration says of the codec; None where it has no levels."""
     if codec == Codec.GZIP:
         return settings.compression_gzip_level
     if codec == Codec.LZ4:

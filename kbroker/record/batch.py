@@ -256,10 +256,10 @@ def record_spans(batch: Buffer, header: BatchHeader, limit: int) -> Iterator[tup
     data, position = next(pieces, b""), 0
     for _ in range(header.records_count):
         if len(data) - position < VARINT_BYTES_MAX:
-            data, position = _window(data, position, pieces, VARINT_BYTES_MAX), 0
+            data, position = window(data, position, pieces, VARINT_BYTES_MAX), 0
         length, start = read_varint(data, position)
         if start + length > len(data):
-            data, start = _window(data, start, pieces, length), 0
+            data, start = window(data, start, pieces, length), 0
         position = start + length
         if length < 1 or position > len(data):
             raise CorruptRecords(f"a record of {length} bytes where {len(data) - start} are left")
@@ -268,7 +268,7 @@ def record_spans(batch: Buffer, header: BatchHeader, limit: int) -> Iterator[tup
         raise CorruptRecords("bytes behind the last record")
 
 
-def _window(data: bytes, position: int, pieces: Iterator[bytes], wanted: int) -> bytes:
+def window(data: bytes, position: int, pieces: Iterator[bytes], wanted: int) -> bytes:
     """What `data` has from `position` on, with as many pieces behind it as make `wanted` bytes, or all there are."""
     parts = [data[position:]]
     missing = wanted - len(parts[0])
