@@ -1,7 +1,10 @@
 """The `quorum-state` file: which epoch a voter is in, whom it voted for, who leads.
 
 JSON in two versions: 0 with static voters (kraft.version 0), 1 with directory ids (kraft.version 1). It must be on the
-medium before the vote or the leadership that it states is used.
+medium before the vote or the leadership that it states is used. Who leads is written without a vote, as Kafka does:
+
+    {"clusterId":"","leaderId":1,"leaderEpoch":3,"votedId":-1,"appliedOffset":0,"currentVoters":[{"voterId":1}],"data_version":0}
+    {"leaderId":1,"leaderEpoch":3,"votedId":-1,"votedDirectoryId":"AAAAAAAAAAAAAAAAAAAAAA","data_version":1}
 
 Source: Kafka's QuorumStateData.json and FileQuorumStateStore.
 """

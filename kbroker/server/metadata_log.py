@@ -12,7 +12,7 @@ A failure of the disk under this log is the end of the broker: nobody can know w
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from kbroker.log.partition_log import PartitionLog
 from kbroker.metadata.delta import MetadataDelta
 from kbroker.metadata.image import MetadataImage
 from kbroker.metadata.records import encode_record
+from kbroker.quorum.control import QuorumRecords, VoterEndpoint
 from kbroker.quorum.election import parse_election
 from kbroker.quorum.solo import Append, Commit, Effect, Persist, SoloQuorum, Sync
 from kbroker.record.batch import HEADER_BYTES, build_batch
@@ -52,14 +53,16 @@ class _InFlight:
     image: MetadataImage
     delta: MetadataDelta | None
     then: Callable[[], None]
+    size: int = 0
+    wall_ms: int = 0
 
 
 class MetadataLog:
     """`__cluster_metadata-0` of a node that is its only voter.
 
     Use: open the partition log, construct (which replays it), read `image` to open what it names, `start` with the
-    broker's registration, then `propose`. `on_published(delta, image)` runs before the proposers are told;
-    `on_fatal(failure)` runs at most once.
+    broker's registration, then `propose`. `on_published(delta, image)` runs before the proposers are told, then
+    `on_committed(image, about how many bytes, wall_ms of the batch)`; `on_fatal(failure)` runs at most once.
     """
 
     def __init__(
@@ -72,17 +75,30 @@ class MetadataLog:
         cluster_id: str,
         directory_id: bytes,
         on_fatal: Callable[[DiskFailure], None],
+        endpoints: Sequence[VoterEndpoint] | None = None,
     ) -> None:
+        """`endpoints` is where this node listens as a controller; None: the configuration names the voters."""
         self._log = log
         self._disk = disk
         self._clock = clock
         self._on_fatal = on_fatal
         self._election_path = f"{log.directory}/{ELECTION_FILE}"
-        replayed: Replayed = replay_log(disk, log, MetadataImage(cluster_id=cluster_id))
+        self.replayed: Replayed = replay_log(disk, log, MetadataImage(cluster_id=cluster_id))
+        image = self.replayed.image
+        if log.log_end <= image.offset:
+            # The snapshot has outlived the log's tail: what follows must not take the offsets that it stands for.
+            log.truncate_fully_and_start_at(image.offset + 1)
         self._node_id = node_id
-        self._quorum = SoloQuorum(node_id, directory_id, kraft_version=replayed.kraft_version)
+        self._quorum = SoloQuorum(
+            node_id,
+            directory_id,
+            records=self.replayed.quorum,
+            is_in_log=self.replayed.is_quorum_in_log,
+            endpoints=endpoints,
+        )
         # Alone, whatever our medium holds is what will be committed with the first record of the new epoch.
-        self.image = self._newest = replayed.image
+        self.image = self._newest = image
+        self.on_committed: Callable[[MetadataImage, int, int], None] = _ignore_commit
         self.on_published: Callable[[MetadataDelta, MetadataImage], None] = _ignore
         self.failure: DiskFailure | None = None
         self._sync_end: int | None = None
@@ -96,6 +112,11 @@ class MetadataLog:
         """The epoch in which this node leads; 0 before `start`."""
         return self._quorum.epoch
 
+    @property
+    def quorum(self) -> QuorumRecords:
+        """The finalized kraft.version and who votes."""
+        return self._quorum.records
+
     def start(self, registration: Registration, then: Callable[[int], None]) -> None:
         """Lead in a new epoch and register the broker; `then(broker epoch)` once that is committed and published.
 
@@ -107,7 +128,8 @@ class MetadataLog:
             stored = None
         # Refused before anything is written, if it is.
         join(self._newest, registration)
-        self._run(self._quorum.start(stored, max(self._log.latest_epoch, 0), self._log.log_end))
+        epoch = max(self._log.latest_epoch, self._newest.epoch)
+        self._run(self._quorum.start(stored, epoch, self._log.log_end))
         self.propose(lambda image: join(image, registration), then)
 
     def propose(self, decide: Callable[[MetadataImage], Decision], then: Callable[[Any], None]) -> None:
@@ -168,7 +190,8 @@ class MetadataLog:
     def _append_records(self, delta: MetadataDelta, values: list[bytes], told: Callable[[], None]) -> None:
         end = self._newest.offset + 1 + len(values)
         self._newest = delta.apply(end - 1, self._quorum.epoch)
-        self._in_flight.append(_InFlight(end, self._newest, delta, told))
+        size = sum(len(value) + RECORD_OVERHEAD_BYTES_MAX for value in values)
+        self._in_flight.append(_InFlight(end, self._newest, delta, told, size, self._clock.wall_ms()))
         self._run(self._quorum.append(values))
 
     def _run(self, effects: Iterable[Effect]) -> None:
@@ -224,6 +247,7 @@ class MetadataLog:
             if committed.delta is not None:
                 self.image = committed.image
                 self.on_published(committed.delta, committed.image)
+                self.on_committed(committed.image, committed.size, committed.wall_ms)
             committed.then()
 
     def _fail(self, failure: DiskFailure) -> None:
@@ -238,6 +262,10 @@ def _too_large(decision: Decision) -> Decision:
         raise DecisionTooLarge(f"{len(decision.records)} records take more than {BATCH_BYTES_MAX} bytes")
     reason = f"the request's {len(decision.records)} records take more than {BATCH_BYTES_MAX} bytes"
     return Decision([], decision.refuse(Refused(ErrorCode.POLICY_VIOLATION, reason)))
+
+
+def _ignore_commit(image: MetadataImage, size: int, wall_ms: int) -> None:
+    """Nobody makes snapshots."""
 
 
 def _ignore(delta: MetadataDelta, image: MetadataImage) -> None:

@@ -1,6 +1,7 @@
 """The metadata log on a disk whose fsyncs are finished by the test."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,10 +11,12 @@ from kbroker.controller.registration import Registration
 from kbroker.log.outcome import Origin
 from kbroker.log.partition_log import PartitionLog
 from kbroker.log.settings import LogSettings
+from kbroker.metadata.checkpoint import SnapshotId, checkpoint_batches
 from kbroker.metadata.image import Endpoint, MetadataImage
 from kbroker.metadata.records import UnknownRecord, encode_record
 from kbroker.metadata.snapshot import snapshot
 from kbroker.names import METADATA_TOPIC, METADATA_TOPIC_ID, TopicPartition
+from kbroker.quorum.control import QuorumRecords, Voter, VoterEndpoint, control_type
 from kbroker.quorum.election import parse_election
 from kbroker.quorum.solo import NotSolo
 from kbroker.real.memory_disk import MemoryDisk
@@ -23,7 +26,6 @@ from kbroker.server.metadata_log import BATCH_BYTES_MAX, DecisionTooLarge, Metad
 from kbroker.world import DiskFailure
 from protocol_specs.errors import ErrorCode
 from protocol_specs.metadata.config import ConfigRecord
-from protocol_specs.raft.kraft_version import KRaftVersionRecord
 
 DIRECTORY = "data/__cluster_metadata-0"
 ID = bytes(range(16))
@@ -341,11 +343,20 @@ def test_after_a_proposal_that_raised_the_next_producer_id_is_asked_for_again(
     assert told == [0]
 
 
-def checkpoint(image: MetadataImage, *, kraft_version: int = 0) -> bytes:
-    value = KRaftVersionRecord.build_version(0, KRaftVersionRecord(kraft_version=kraft_version))
-    control = build_batch([(b"\x00\x00\x00\x05", value)], timestamp_ms=0, control=True)
-    records = [(None, encode_record(record)) for record in snapshot(image)]
-    return bytes(control + build_batch(records, timestamp_ms=0, base_offset=1, leader_epoch=image.epoch))
+def leave_snapshot(world: World, image: MetadataImage, quorum: QuorumRecords | None = None) -> str:
+    """Put a snapshot of `image` beside the log; its path."""
+    world.disk.make_directory(DIRECTORY)
+    values = [encode_record(record) for record in snapshot(image)]
+    batches = checkpoint_batches(values, epoch=image.epoch, wall_ms=0, quorum=quorum)
+    path = f"{DIRECTORY}/{SnapshotId(image.offset + 1, image.epoch).file_name}"
+    world.disk.replace(path, b"".join(batches))
+    return path
+
+
+def damage(world: World, path: str) -> None:
+    data = bytearray(world.disk.read(path))
+    data[-1] ^= 1
+    world.disk.replace(path, bytes(data))
 
 
 def test_the_newest_snapshot_is_read_before_the_log(world: World) -> None:
@@ -353,20 +364,61 @@ def test_the_newest_snapshot_is_read_before_the_log(world: World) -> None:
     put(metadata, "a")
     image = metadata.image
     put(metadata, "b")
-    name = f"{DIRECTORY}/{image.offset + 1:020d}-{image.epoch:010d}.checkpoint"
-    world.disk.replace(name, checkpoint(image))
-    world.disk.replace(f"{DIRECTORY}/{0:020d}-{0:010d}.checkpoint", b"")
-    assert configured(world.open().image) == {"a", "b"}
-    assert world.open().image.offset == metadata.image.offset
+    leave_snapshot(world, MetadataImage())
+    leave_snapshot(world, replace(image, configs={(2, "orders"): {"from the snapshot": "1"}}))
+    opened = world.open()
+    assert configured(opened.image) == {"from the snapshot", "b"}
+    assert opened.image.offset == metadata.image.offset
+    assert not opened.replayed.passed_over
 
 
-def test_a_snapshot_at_the_very_beginning_can_set_the_kraft_version(world: World) -> None:
-    world.disk.make_directory(DIRECTORY)
-    empty = MetadataImage(features={"metadata.version": 30})
-    world.disk.replace(f"{DIRECTORY}/{0:020d}-{0:010d}.checkpoint", checkpoint(empty, kraft_version=1))
+def test_a_damaged_snapshot_is_passed_over_where_the_log_holds_what_it_stood_for(world: World) -> None:
     metadata = world.start()
-    assert metadata.image.features == {"metadata.version": 30}
-    assert parse_election(world.disk.read(f"{DIRECTORY}/quorum-state")).voted_directory == ID
+    put(metadata, "a", "b")
+    older = leave_snapshot(world, MetadataImage())
+    newer = leave_snapshot(world, metadata.image)
+    damage(world, newer)
+    opened = world.open()
+    assert opened.image == metadata.image
+    assert [newer in said for said in opened.replayed.passed_over] == [True]
+    damage(world, older)
+    assert world.open().image == metadata.image
+
+
+def test_a_damaged_snapshot_of_records_that_the_log_does_not_hold_stops_the_start(world: World) -> None:
+    metadata = world.start()
+    damage(world, leave_snapshot(world, replace(metadata.image, offset=metadata.image.offset + 1)))
+    with pytest.raises(CorruptRecords, match="damaged"):
+        world.open()
+
+
+def test_a_snapshot_that_outlived_the_tail_of_the_log_is_followed_by_fresh_offsets(world: World) -> None:
+    metadata = world.start()
+    ahead = replace(metadata.image, offset=metadata.image.offset + 5, epoch=3)
+    leave_snapshot(world, ahead)
+    again = world.start()
+    assert world.log.log_start == ahead.offset + 1
+    assert again.epoch == 4
+    put(again, "a")
+    assert configured(world.open().image) == {"a"}
+
+
+def control_kinds(batch: memoryview) -> list[int]:
+    return [control_type(record.key or b"") for record in iterate_records(batch)]
+
+
+def test_voters_of_the_empty_snapshot_are_repeated_in_the_log_once(world: World) -> None:
+    voter = Voter(1, ID, (VoterEndpoint("CONTROLLER", "localhost", 29093),))
+    leave_snapshot(world, MetadataImage(), QuorumRecords(1, (voter,)))
+    world.start()
+    assert control_kinds(world.batches()[0]) == [2, 5, 6]
+    again = world.start()
+    assert control_kinds(world.batches()[-2]) == [2]
+    assert again.quorum == QuorumRecords(1, (voter,))
+    stored = world.disk.read(f"{DIRECTORY}/quorum-state")
+    assert stored == (
+        b'{"leaderId":1,"leaderEpoch":2,"votedId":-1,"votedDirectoryId":"AAAAAAAAAAAAAAAAAAAAAA","data_version":1}'
+    )
 
 
 @pytest.mark.parametrize(

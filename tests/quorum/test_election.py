@@ -9,19 +9,23 @@ DIRECTORY = bytes(range(16))
 
 
 def test_version_0_is_written_as_kafka_writes_it() -> None:
-    stored = format_election(Election(1, 5, 1, voters=(1,)), 0)
-    assert stored == (
-        b'{"clusterId":"","leaderId":1,"leaderEpoch":5,"votedId":1,"appliedOffset":0,'
+    """The bytes are those of an Apache Kafka 4.3.1 node with controller.quorum.voters."""
+    assert format_election(Election(1, 2, -1, voters=(1,)), 0) == (
+        b'{"clusterId":"","leaderId":1,"leaderEpoch":2,"votedId":-1,"appliedOffset":0,'
         b'"currentVoters":[{"voterId":1}],"data_version":0}'
     )
 
 
 def test_version_1_is_written_as_kafka_writes_it() -> None:
-    stored = format_election(Election(1, 5, 1, DIRECTORY), 1)
-    voted = uuid_text(DIRECTORY)
-    assert stored.decode() == (
-        f'{{"leaderId":1,"leaderEpoch":5,"votedId":1,"votedDirectoryId":"{voted}","data_version":1}}'
+    """The bytes are those of an Apache Kafka 4.3.1 node that was formatted with --standalone."""
+    assert format_election(Election(1, 2, -1), 1) == (
+        b'{"leaderId":1,"leaderEpoch":2,"votedId":-1,"votedDirectoryId":"AAAAAAAAAAAAAAAAAAAAAA","data_version":1}'
     )
+
+
+def test_a_vote_is_written_with_the_directory_voted_for() -> None:
+    stored = format_election(Election(-1, 5, 1, DIRECTORY), 1)
+    assert f'"votedId":1,"votedDirectoryId":"{uuid_text(DIRECTORY)}"' in stored.decode()
 
 
 @pytest.mark.parametrize(

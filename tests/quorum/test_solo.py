@@ -2,9 +2,17 @@
 
 import pytest
 
-from kbroker.quorum.control import ControlType, control_type, kraft_version_of
+from kbroker.quorum.control import (
+    ControlType,
+    QuorumRecords,
+    Voter,
+    VoterEndpoint,
+    control_type,
+    kraft_version_of,
+    voters_of,
+)
 from kbroker.quorum.election import Election, parse_election
-from kbroker.quorum.solo import Append, Commit, NotSolo, Persist, SoloQuorum, Sync
+from kbroker.quorum.solo import NOWHERE, Append, Commit, NotSolo, Persist, SoloQuorum, Sync
 from protocol_specs.raft.kraft_version import KRaftVersionRecord
 from protocol_specs.raft.leader_change import LeaderChangeMessage
 
@@ -20,7 +28,7 @@ def leading(log_end: int = 0) -> SoloQuorum:
 def test_the_vote_is_persisted_before_anything_is_appended() -> None:
     persist, append = SoloQuorum(1, DIRECTORY).start(None, 0, 0)
     assert isinstance(persist, Persist)
-    assert parse_election(persist.data) == Election(1, 1, 1, voters=(1,))
+    assert parse_election(persist.data) == Election(1, 1, -1, voters=(1,))
     assert isinstance(append, Append)
     assert append.is_control
     assert append.epoch == 1
@@ -45,16 +53,65 @@ def test_a_node_that_has_known_other_voters_does_not_lead_alone(stored: Election
     assert not quorum.is_leading
 
 
-@pytest.mark.parametrize(("kraft_version", "directory"), [(0, bytes(16)), (1, DIRECTORY)])
-def test_the_epoch_opens_with_a_leader_change_that_names_the_voter(kraft_version: int, directory: bytes) -> None:
-    _, append = SoloQuorum(1, DIRECTORY, kraft_version=kraft_version).start(None, 0, 0)
-    ((key, value),) = append.entries
+def opening(quorum: SoloQuorum) -> tuple[tuple[bytes, bytes], ...]:
+    _, append = quorum.start(None, 0, 0)
+    assert isinstance(append, Append)
+    return append.entries
+
+
+def kinds(quorum: SoloQuorum) -> list[int]:
+    return [control_type(key) for key, _ in opening(quorum)]
+
+
+HERE = VoterEndpoint("CONTROLLER", "here", 9093)
+THERE = VoterEndpoint("CONTROLLER", "there", 9093)
+IN_LOG = QuorumRecords(1, (Voter(1, DIRECTORY, (HERE,)),))
+
+
+@pytest.mark.parametrize("records", [QuorumRecords(), IN_LOG])
+def test_the_epoch_opens_with_a_leader_change_that_names_the_voter(records: QuorumRecords) -> None:
+    """It carried directory ids with kraft.version 1, where Apache Kafka writes version 0 all the same."""
+    ((key, value),) = opening(SoloQuorum(1, DIRECTORY, records=records))
     assert key == b"\x00\x00\x00\x02"
-    assert control_type(key) == ControlType.LEADER_CHANGE
-    message = LeaderChangeMessage.parse_version(kraft_version, value)
-    voter = LeaderChangeMessage.Voter(voter_id=1, voter_directory_id=directory)
-    expected = LeaderChangeMessage(version=kraft_version, leader_id=1, voters=[voter], granting_voters=[voter])
-    assert message == expected
+    voter = LeaderChangeMessage.Voter(voter_id=1)
+    expected = LeaderChangeMessage(version=0, leader_id=1, voters=[voter], granting_voters=[voter])
+    assert LeaderChangeMessage.parse_version(0, value) == expected
+
+
+LEADER, VERSION, VOTERS = ControlType.LEADER_CHANGE, ControlType.KRAFT_VERSION, ControlType.KRAFT_VOTERS
+
+
+@pytest.mark.parametrize(
+    ("records", "in_log", "endpoints", "said"),
+    [
+        (QuorumRecords(), True, None, [LEADER]),  # the configuration names the voters
+        (QuorumRecords(), True, (), [LEADER, VERSION, VOTERS]),  # nobody does: from now on the log
+        (IN_LOG, True, (), [LEADER]),
+        (IN_LOG, True, None, [LEADER]),  # what the log says wins over the configuration
+        (IN_LOG, True, (HERE,), [LEADER]),
+        (IN_LOG, True, (THERE,), [LEADER, VERSION, VOTERS]),  # it moved
+        (IN_LOG, False, (), [LEADER, VERSION, VOTERS]),  # only formatting has said so
+    ],
+)
+def test_the_epoch_opens_with_the_voters_where_the_log_must_be_told(records, in_log, endpoints, said) -> None:
+    assert kinds(SoloQuorum(1, DIRECTORY, records=records, is_in_log=in_log, endpoints=endpoints)) == said
+
+
+def test_a_voter_whose_place_nobody_knows_keeps_the_one_that_it_has() -> None:
+    quorum = SoloQuorum(1, DIRECTORY, records=IN_LOG, is_in_log=False, endpoints=())
+    assert voters_of(opening(quorum)[2][1]) == IN_LOG.voters
+    fresh = SoloQuorum(1, DIRECTORY, endpoints=())
+    assert voters_of(opening(fresh)[2][1]) == (Voter(1, DIRECTORY, (NOWHERE,)),)
+    assert fresh.records.kraft_version == 1
+
+
+@pytest.mark.parametrize(
+    ("voters", "named"),
+    [((Voter(1, DIRECTORY), Voter(2, b"2" * 16)), "2"), ((Voter(1, b"x" * 16),), "directory")],
+)
+def test_a_node_that_is_not_the_only_voter_of_the_log_does_not_lead(voters: tuple[Voter, ...], named: str) -> None:
+    with pytest.raises(NotSolo, match=named):
+        SoloQuorum(1, DIRECTORY, records=QuorumRecords(1, voters)).start(None, 0, 0)
 
 
 def test_the_records_of_one_decision_are_one_batch() -> None:
