@@ -1,7 +1,8 @@
 """Fetch: slices of partition logs, at once when there is enough, else when there is or `max_wait_ms` is over.
 
-Versions: 4-12 name topics, 13 and later topic ids (KIP-516); from 7 in sessions (KIP-227); 12 tells divergence; 16
-tells a wrong client who leads (KIP-951). No record bytes are touched: an answer is made of FileSlices.
+Versions: 0-3 get message sets of old (message_sets.py), 0-2 within hard limits; up to 12 name topics, from 13 on topic
+ids (KIP-516); from 7 in sessions (KIP-227); 12 tells divergence; 16 tells a wrong client who leads (KIP-951). From 4 on
+no record bytes are touched: an answer is made of FileSlices.
 Kafka: KafkaApis.handleFetchRequest, ReplicaManager.fetchMessages, Partition.fetchRecords.
 """
 
@@ -9,14 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from kbroker.handlers.answer import Answer
 from kbroker.handlers.context import RequestContext
 from kbroker.handlers.delayed import when_progressed
 from kbroker.handlers.hosted import find_by_id, find_by_name
+from kbroker.handlers.message_sets import (
+    CONVERTED_BYTES_MAX,
+    RECORD_BATCHES_SINCE,
+    in_message_sets,
+    in_message_sets_later,
+)
 from kbroker.handlers.registry import handles
-from kbroker.log.outcome import LogRead
+from kbroker.log.outcome import LogRead, Refused
+from kbroker.log.txn_index import AbortedTransaction
 from kbroker.replica.partition import Partition
 from kbroker.session import FetchedPartition, FetchPlan, Key
 from kbroker.world import FileSlice
@@ -25,6 +34,7 @@ from protocol_specs.errors import ErrorCode
 
 TopicAnswer = FetchResponse.FetchableTopicResponse
 PartitionAnswer = FetchResponse.PartitionData
+Aborted = FetchResponse.AbortedTransaction
 Leader = FetchResponse.LeaderIdAndEpoch
 EndOfEpoch = FetchResponse.EpochEndOffset
 
@@ -32,6 +42,9 @@ TOPIC_ID_SINCE: Final = 13
 REPLICA_STATE_SINCE: Final = 15
 CURRENT_LEADER_SINCE: Final = 16
 STORAGE_ERROR_SINCE: Final = 6
+ZSTD_SINCE: Final = 10
+ONE_BATCH_SINCE: Final = 3
+"""From here on the first batch comes whole, whatever its size; to older clients a limit is a limit (KIP-74)."""
 CONSUMER: Final = -1
 DEBUG_CONSUMER: Final = -2
 READ_COMMITTED: Final = 1
@@ -58,7 +71,7 @@ class Reading:
                 answer.records.release()
 
 
-@handles(FetchRequest, FetchResponse, serves="4-18")
+@handles(FetchRequest, FetchResponse, serves="0-18")
 def fetch(ctx: RequestContext, request: Any) -> Answer:
     """Answer from what is written now, or wait for min_bytes."""
     plan = ctx.node.sessions.plan(
@@ -67,20 +80,24 @@ def fetch(ctx: RequestContext, request: Any) -> Answer:
     if isinstance(plan, ErrorCode):
         ctx.note(f"fetch session {request.session_id}, epoch {request.session_epoch}: {plan.name}")
         return FetchResponse(error_code=plan)
+    is_old = ctx.api_version < RECORD_BATCHES_SINCE
     reading = _read(ctx, request, plan)
     is_enough = reading.has_news or reading.record_bytes >= request.min_bytes
     if request.max_wait_ms <= 0 or not reading.waited_for or is_enough:
-        return _answer(ctx, plan, reading)
+        respond = partial(_answer, ctx, plan, reading)
+        return in_message_sets(ctx, reading, respond) if is_old else respond()
     reading.release()
     gathering = _Gathering(ctx, request, reading)
-    return when_progressed(
+    read_again = partial(_read, ctx, request, plan)
+    waiting = when_progressed(
         ctx.node.clock,
         gathering.partitions,
         ctx.received_ms + request.max_wait_ms,
         gathering.is_enough,
-        lambda: _answer(ctx, plan, _read(ctx, request, plan)),
+        read_again if is_old else lambda: _answer(ctx, plan, read_again()),
         may_hurry=True,
     )
+    return in_message_sets_later(ctx, waiting, partial(_answer, ctx, plan)) if is_old else waiting
 
 
 def _read(ctx: RequestContext, request: Any, plan: FetchPlan) -> Reading:
@@ -88,9 +105,10 @@ def _read(ctx: RequestContext, request: Any, plan: FetchPlan) -> Reading:
     reader = _Reader(ctx, request)
     reading = Reading()
     left = _bytes_max(ctx, request)
+    may_exceed = ctx.api_version >= ONE_BATCH_SINCE
     for key, wanted in plan.partitions.items():
         answer, partition = reader.read(
-            wanted, min(left - reading.record_bytes, wanted.max_bytes), reading.record_bytes == 0
+            wanted, min(left - reading.record_bytes, wanted.max_bytes), may_exceed and reading.record_bytes == 0
         )
         reading.answers.append((key, wanted, answer))
         reading.record_bytes += len(answer.records)
@@ -102,7 +120,8 @@ def _read(ctx: RequestContext, request: Any, plan: FetchPlan) -> Reading:
 
 
 def _bytes_max(ctx: RequestContext, request: Any) -> int:
-    return min(int(request.max_bytes), int(ctx.node.config["fetch.max.bytes"]))
+    bytes_max = min(int(request.max_bytes), int(ctx.node.config["fetch.max.bytes"]))
+    return bytes_max if ctx.api_version >= RECORD_BATCHES_SINCE else min(bytes_max, CONVERTED_BYTES_MAX)
 
 
 def _is_news(answer: Any) -> bool:
@@ -158,16 +177,23 @@ class _Reader:
         partition, error = self._find(wanted)
         if partition is None or error:
             return self._refused(wanted, error, partition), None
+        if self._version < ZSTD_SINCE and partition.log.settings.compression_type == "zstd":
+            return self._refused(wanted, ErrorCode.UNSUPPORTED_COMPRESSION_TYPE, partition), None
         diverging = self._divergence(partition, wanted)
         if isinstance(diverging, ErrorCode):
             return self._refused(wanted, diverging, partition), None
         if diverging is not None:
-            return self._filled(partition, NO_RECORDS, diverging), None
+            return self._filled(partition, NO_RECORDS, [], diverging), None
         read = partition.log.read(
             wanted.fetch_offset, max(0, bytes_max), self.end(partition), at_least_one=at_least_one
         )
         if isinstance(read, LogRead):
-            return self._filled(partition, read.records, None), partition
+            aborted = partition.log.aborted_in(read, wanted.fetch_offset) if self._is_committed else []
+            if not isinstance(aborted, Refused):
+                return self._filled(partition, read.records, aborted, None), partition
+            if isinstance(read.records, FileSlice):
+                read.records.release()
+            read = aborted
         self._ctx.note(f"{partition}: {read.error.name}: {read.reason}")
         return self._refused(wanted, read.error, partition), None
 
@@ -200,13 +226,17 @@ class _Reader:
             return EndOfEpoch(epoch=epoch, end_offset=end)
         return None
 
-    def _filled(self, partition: Partition, records: Any, diverging: Any) -> Any:
+    def _filled(self, partition: Partition, records: Any, aborted: Iterable[AbortedTransaction], diverging: Any) -> Any:
         answer = PartitionAnswer(
             partition_index=partition.index,
             high_watermark=partition.high_watermark,
             last_stable_offset=partition.last_stable_offset,
             log_start_offset=partition.log.log_start,
-            aborted_transactions=[] if self._is_committed else None,
+            aborted_transactions=[
+                Aborted(producer_id=entry.producer_id, first_offset=entry.first_offset) for entry in aborted
+            ]
+            if self._is_committed
+            else None,
             records=records,
         )
         if diverging is not None:
@@ -232,12 +262,13 @@ class _Reader:
 class _Gathering:
     """Has what a waiting request wants come? A partition that made progress is looked at alone, not all of them."""
 
-    __slots__ = ("_bytes_max", "_bytes_min", "_gathered", "_reader", "_waited_for")
+    __slots__ = ("_bytes_max", "_bytes_min", "_gathered", "_may_exceed", "_reader", "_waited_for")
 
     def __init__(self, ctx: RequestContext, request: Any, before: Reading) -> None:
         self._reader = _Reader(ctx, request)
         self._bytes_min = request.min_bytes
         self._bytes_max = _bytes_max(ctx, request)
+        self._may_exceed = ctx.api_version >= ONE_BATCH_SINCE
         self._gathered = before.record_bytes
         self._waited_for = before.waited_for
 
@@ -254,7 +285,9 @@ class _Gathering:
         if self._bytes_min <= 1:
             return self._reader.end(partition) > wanted.fetch_offset
         others = self._gathered - gave
-        answer, _ = self._reader.read(wanted, min(self._bytes_max - others, wanted.max_bytes), others == 0)
+        answer, _ = self._reader.read(
+            wanted, min(self._bytes_max - others, wanted.max_bytes), self._may_exceed and others == 0
+        )
         if isinstance(answer.records, FileSlice):
             answer.records.release()
         gives = len(answer.records)

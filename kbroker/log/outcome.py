@@ -13,9 +13,13 @@ if TYPE_CHECKING:
 
 
 class Origin(Enum):
-    """Who made a batch, and so what has to be checked: a client's everything, our own nothing that we made right."""
+    """Who made a batch, and so what has to be checked: a client's everything, our own nothing that we made right.
+
+    A TRANSACTION is a client's batch whose transaction its coordinator vouched for; a plain CLIENT's may not have one.
+    """
 
     CLIENT = "client"
+    TRANSACTION = "transaction"
     COORDINATOR = "coordinator"
     QUORUM = "quorum"
 

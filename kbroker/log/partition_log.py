@@ -20,16 +20,26 @@ from kbroker.log.open_files import OpenFiles
 from kbroker.log.outcome import Appended, LogRead, Origin, Progress, Refused, Stage, Ticket
 from kbroker.log.partition_metadata import InconsistentTopicId, claim_directory
 from kbroker.log.preparation import needs_preparation, prepare
-from kbroker.log.producer_state import StoredBatch
+from kbroker.log.producer_state import StoredBatch, Unfit
 from kbroker.log.reading import read_batches
 from kbroker.log.segment import Segment
 from kbroker.log.settings import LogSettings
 from kbroker.log.stamping import stamped
 from kbroker.log.time_search import first_at_or_after
+from kbroker.log.transactions import aborted_between
+from kbroker.log.txn_index import AbortedTransaction
 from kbroker.log.validation import check_client_batch, read_client_header
 from kbroker.names import TopicPartition
-from kbroker.record.batch import PREFIX_BYTES, BatchHeader, checksum_matches, iterate_batches, read_header
+from kbroker.record.batch import (
+    CONTROL_BIT,
+    PREFIX_BYTES,
+    BatchHeader,
+    checksum_matches,
+    iterate_batches,
+    read_header,
+)
 from kbroker.record.compression import CorruptRecords
+from kbroker.record.markers import Marker, read_marker
 from kbroker.world import Buffer, Clock, Disk, DiskFailure
 from protocol_specs.errors import ErrorCode
 
@@ -55,6 +65,7 @@ class PartitionLog(Progress):
         "_clock",
         "_disk",
         "_files",
+        "_has_aborted",
         "_on_written",
         "_pending",
         "_segments",
@@ -157,6 +168,8 @@ class PartitionLog(Progress):
         self.log_start = min(max(log_start, self._bases[0]), end)
         self.epochs.truncate_end(end)
         self.producers = recovery.load_producers(self._disk, self.directory, segments, end)
+        # A short way out for the many logs without an aborted transaction.
+        self._has_aborted = any(len(segment.transactions) for segment in segments)
         self.is_dirty = self.is_dirty or not clean
 
     # ---- what it is
@@ -193,12 +206,28 @@ class PartitionLog(Progress):
         return last.cut_bytes, last.cut_segments
 
     def last_stable_end(self, high_watermark: int) -> int:
-        """Where read-committed readers stop: before the oldest open transaction; there are none yet."""
-        return high_watermark
+        """Where readers of committed records stop: before the oldest transaction that is open or unreplicated."""
+        first = self.producers.first_unstable_offset(high_watermark)
+        return high_watermark if first is None else min(high_watermark, max(first, self.log_start))
 
-    def aborted_transactions(self, start: int, end: int) -> list[tuple[int, int]]:
-        """(producer id, first offset) of aborted transactions that touch [start, end); there are none yet."""
-        return []
+    def aborted_transactions(self, start: int, end: int) -> list[AbortedTransaction]:
+        """The aborted transactions that touch offsets [start, end). Raises DiskFailure, FileNotFoundError."""
+        if not self._has_aborted or start >= end:
+            return []
+        return aborted_between(self._segments_from(start), start, end)
+
+    def aborted_in(self, read: LogRead, start: int) -> list[AbortedTransaction] | Refused:
+        """The aborted transactions that touch what was read, from offset `start` on."""
+        if not self._has_aborted or not len(read.records):
+            return []
+        try:
+            return self.aborted_transactions(start, self._end_of(read))
+        except (DiskFailure, FileNotFoundError) as error:
+            return self.broken(error)
+
+    def _end_of(self, read: LogRead) -> int:
+        segment = self._segments[bisect_right(self._bases, read.segment_base) - 1]
+        return segment.end_before(read.position + len(read.records))
 
     # ---- append
 
@@ -214,15 +243,21 @@ class PartitionLog(Progress):
             return self._storage_error()
         view = memoryview(records)
         now_ms = self._clock.wall_ms()
-        if origin is Origin.CLIENT:
-            checked = self._check(view, now_ms)
+        is_clients = origin is Origin.CLIENT or origin is Origin.TRANSACTION
+        if is_clients:
+            checked = self._check(view, now_ms, origin)
             if isinstance(checked, Refused):
                 return checked
             view, header = checked
         else:
             header = read_header(view)
+        marker = None
         if header.producer_id >= 0:
-            known = self.producers.judge(header)
+            if header.attributes & CONTROL_BIT:
+                marker = read_marker(view)
+                known: StoredBatch | Unfit | None = self.producers.judge_marker(header, marker) if marker else None
+            else:
+                known = self.producers.judge(header, is_sequenced=is_clients)
             if known is not None:
                 return self._duplicate(known) if isinstance(known, StoredBatch) else Refused(*known)
         base = self.log_end
@@ -236,15 +271,16 @@ class PartitionLog(Progress):
             partition_leader_epoch=leader_epoch,
             max_timestamp=now_ms if is_timed else header.max_timestamp,
         )
-        return self._commit(header, buffers, now_ms, now_ms if is_timed else -1)
+        return self._commit(header, buffers, now_ms, now_ms if is_timed else -1, marker)
 
-    def _check(self, view: memoryview, now_ms: int) -> tuple[memoryview, BatchHeader] | Refused:
+    def _check(self, view: memoryview, now_ms: int, origin: Origin) -> tuple[memoryview, BatchHeader] | Refused:
         """A client's batch, as the topic wants it stored."""
         settings = self.settings
         header = read_client_header(view)
         if isinstance(header, Refused):
             return header
-        refused = check_client_batch(view, header, settings, now_ms)
+        is_in_transaction = origin is Origin.TRANSACTION
+        refused = check_client_batch(view, header, settings, now_ms, is_in_transaction=is_in_transaction)
         if refused is not None:
             return refused
         if needs_preparation(header, settings):
@@ -261,7 +297,12 @@ class PartitionLog(Progress):
         return view, header
 
     def _commit(
-        self, header: BatchHeader, buffers: list[Buffer], now_ms: int, log_append_time_ms: int
+        self,
+        header: BatchHeader,
+        buffers: list[Buffer],
+        now_ms: int,
+        log_append_time_ms: int,
+        marker: Marker | None = None,
     ) -> Appended | Refused:
         """Write a stamped batch behind the end, and account for it."""
         last = header.base_offset + header.last_offset_delta
@@ -275,14 +316,17 @@ class PartitionLog(Progress):
             position = segment.size
             is_written = self._write(segment, position, buffers, end, size)
             segment.note_batch(header, position, settings.index_interval_bytes)
+            if header.producer_id >= 0:
+                if header.attributes & CONTROL_BIT:
+                    self._end_transaction(header, marker, segment)
+                else:
+                    self.producers.update(header)
         except (DiskFailure, FileNotFoundError) as error:
             return self.broken(error)
         self.log_end = end
         if is_written:
             segment.written = position + size
             self.written_end = end
-        if header.producer_id >= 0:
-            self.producers.update(header)
         if header.partition_leader_epoch > self.epochs.latest:
             self.epochs.assign(header.partition_leader_epoch, header.base_offset)
             self._syncing.save_epochs()
@@ -290,6 +334,13 @@ class PartitionLog(Progress):
         if end - self.flushed_end >= settings.flush_messages:
             self.sync()
         return Appended(header.base_offset, last, log_append_time_ms, False, Ticket(self, end))
+
+    def _end_transaction(self, header: BatchHeader, marker: Marker | None, segment: Segment) -> None:
+        """A marker was appended; None stands for one that compaction emptied."""
+        aborted = self.producers.end_transaction(header, marker) if marker is not None else None
+        if aborted is not None:
+            segment.transactions.append(aborted)
+            self._has_aborted = True
 
     def _write(self, segment: Segment, position: int, buffers: list[Buffer], end: int, size: int) -> bool:
         handle = segment.handle
@@ -340,7 +391,9 @@ class PartitionLog(Progress):
                     return Refused(
                         ErrorCode.OFFSET_OUT_OF_RANGE, f"offset {header.base_offset} behind the end {self.log_end}"
                     )
-                outcome = self._commit(header, [batch], self._clock.wall_ms(), -1)
+                is_marker = header.is_control and header.producer_id >= 0
+                marker = read_marker(batch) if is_marker else None
+                outcome = self._commit(header, [batch], self._clock.wall_ms(), -1, marker)
                 if isinstance(outcome, Refused):
                     return outcome
         except CorruptRecords as error:

@@ -1,8 +1,11 @@
-"""What idempotent producers last wrote to one partition: how a repeated batch is told from a gap.
+"""What producers last wrote to one partition: how a repeated batch is told from a gap, which transactions are open.
 
 Per producer id: its epoch and the last five batches. A batch that equals one of them was stored already; otherwise its
 first sequence must follow the last one (behind 2^31-1 comes 0), and a new epoch must begin at 0. A producer that we
 know nothing of may begin anywhere: its state may have expired.
+
+A transaction is open from its first batch until a marker ends it, and unreplicated until that marker is below the high
+watermark: up to then another replica may lead whose log lacks the marker, so readers of committed records wait.
 
     .snapshot   int16 version 1, uint32 CRC-32C of what follows, int32 n, n times
                 {id i64, epoch i16, last sequence i32, last offset i64, offset delta i32, timestamp i64,
@@ -14,12 +17,14 @@ Source: Kafka's ProducerStateManager, ProducerAppendInfo, ProducerStateEntry.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from crc32c import crc32c
 
-from kbroker.record.batch import NO_SEQUENCE, SEQUENCE_MAX, BatchHeader
+from kbroker.log.txn_index import AbortedTransaction
+from kbroker.record.batch import NO_SEQUENCE, SEQUENCE_MAX, TRANSACTIONAL_BIT, BatchHeader
+from kbroker.record.markers import Marker
 from protocol_specs.errors import ErrorCode
 
 WINDOW_BATCHES: Final = 5
@@ -63,7 +68,7 @@ class Producer:
         self.open_transaction_offset = -1
 
 
-class OutOfSequence(NamedTuple):
+class Unfit(NamedTuple):
     """Why a batch is refused."""
 
     error: ErrorCode
@@ -73,10 +78,14 @@ class OutOfSequence(NamedTuple):
 class ProducerState:
     """All producers of one partition. Pure."""
 
-    __slots__ = ("_producers",)
+    __slots__ = ("_open", "_producers", "_unreplicated")
 
     def __init__(self) -> None:
         self._producers: dict[int, Producer] = {}
+        # First offset -> producer id, rising.
+        self._open: dict[int, int] = {}
+        # First offset -> offset of the marker, in the order of the markers.
+        self._unreplicated: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self._producers)
@@ -84,47 +93,115 @@ class ProducerState:
     def __iter__(self) -> Iterator[Producer]:
         return iter(self._producers.values())
 
-    def judge(self, header: BatchHeader) -> StoredBatch | OutOfSequence | None:
-        """None: append it. A StoredBatch: it is here already. OutOfSequence: refuse it."""
+    def judge(self, header: BatchHeader, *, is_sequenced: bool = True) -> StoredBatch | Unfit | None:
+        """None: append it. A StoredBatch: it is here already. Unfit: refuse it.
+
+        Not `is_sequenced` are the batches of coordinators: they have no sequence and are never sent twice.
+        """
         producer = self._producers.get(header.producer_id)
         if producer is None:
             return None
-        if producer.epoch == header.producer_epoch:
+        if producer.epoch != header.producer_epoch:
+            if header.producer_epoch < producer.epoch:
+                return _fenced(header, producer)
+            if is_sequenced and header.base_sequence != 0 and producer.epoch != -1:
+                return _out_of_order(header, f"epoch {header.producer_epoch} is new and must begin at sequence 0")
+        elif is_sequenced:
             last_sequence = header.last_sequence
             for stored in producer.batches:
                 if stored.last_sequence == last_sequence and stored.first_sequence == header.base_sequence:
                     return stored
             last = producer.batches[-1].last_sequence if producer.batches else NO_SEQUENCE
             expected = (last + 1) & SEQUENCE_MAX
-            if header.base_sequence == expected:
-                return None
-            return _out_of_order(header, f"sequence {expected} was expected")
-        if header.producer_epoch < producer.epoch:
-            return OutOfSequence(
-                ErrorCode.INVALID_PRODUCER_EPOCH,
-                f"producer {header.producer_id} is at epoch {producer.epoch}, the batch at {header.producer_epoch}",
+            if header.base_sequence != expected:
+                return _out_of_order(header, f"sequence {expected} was expected")
+        if producer.open_transaction_offset >= 0 and not header.attributes & TRANSACTIONAL_BIT:
+            return Unfit(
+                ErrorCode.INVALID_TXN_STATE,
+                f"producer {header.producer_id} has a transaction open since offset {producer.open_transaction_offset}",
             )
-        if header.base_sequence != 0 and producer.epoch != -1:
-            return _out_of_order(header, f"epoch {header.producer_epoch} is new and must begin at sequence 0")
+        return None
+
+    def judge_marker(self, header: BatchHeader, marker: Marker) -> Unfit | None:
+        """None: append it. Unfit: a producer or a coordinator that has been replaced sent it."""
+        producer = self._producers.get(header.producer_id)
+        if producer is None:
+            return None
+        if header.producer_epoch < producer.epoch:
+            return _fenced(header, producer)
+        if marker.coordinator_epoch < producer.coordinator_epoch:
+            return Unfit(
+                ErrorCode.TRANSACTION_COORDINATOR_FENCED,
+                f"the coordinator's epoch is {producer.coordinator_epoch}, the marker's {marker.coordinator_epoch}",
+            )
         return None
 
     def update(self, header: BatchHeader) -> None:
-        """A batch with a producer id was appended (or is being replayed); nothing is judged."""
+        """A data batch with a producer id was appended (or is being replayed); nothing is judged."""
         producer = self._producers.get(header.producer_id)
-        if producer is None:
-            producer = self._producers[header.producer_id] = Producer(header.producer_id, header.producer_epoch)
-        if producer.epoch != header.producer_epoch:
-            producer.epoch = header.producer_epoch
-            producer.batches.clear()
+        if producer is None or producer.epoch != header.producer_epoch:
+            producer = self._moved(header)
         producer.last_timestamp = header.max_timestamp
-        if header.base_sequence < 0:
-            return  # a transaction marker: it fences by epoch and has no sequence
         batches = producer.batches
         batches.append(
             StoredBatch(header.last_sequence, header.last_offset, header.last_offset_delta, header.max_timestamp)
         )
         if len(batches) > WINDOW_BATCHES:
             del batches[0]
+        if header.attributes & TRANSACTIONAL_BIT and producer.open_transaction_offset < 0:
+            producer.open_transaction_offset = header.base_offset
+            self._open[header.base_offset] = header.producer_id
+
+    def end_transaction(self, header: BatchHeader, marker: Marker) -> AbortedTransaction | None:
+        """A marker was appended (or is being replayed): the producer's transaction is over; not None if aborted.
+
+        A marker may come where the producer wrote nothing, or after its state was forgotten.
+        """
+        producer = self._moved(header)
+        producer.last_timestamp = header.max_timestamp
+        producer.coordinator_epoch = marker.coordinator_epoch
+        first = producer.open_transaction_offset
+        if first < 0:
+            return None
+        producer.open_transaction_offset = -1
+        del self._open[first]
+        self._unreplicated[first] = header.base_offset
+        if not marker.is_abort:
+            return None
+        last_stable = next(iter(self._open), header.base_offset + 1)
+        return AbortedTransaction(header.producer_id, first, header.base_offset, last_stable)
+
+    def _moved(self, header: BatchHeader) -> Producer:
+        """The batch's producer, moved to the batch's epoch."""
+        producer = self._producers.get(header.producer_id)
+        if producer is None:
+            producer = self._producers[header.producer_id] = Producer(header.producer_id, header.producer_epoch)
+        elif producer.epoch != header.producer_epoch:
+            producer.epoch = header.producer_epoch
+            producer.batches.clear()
+        return producer
+
+    # ---- transactions
+
+    @property
+    def has_unreplicated(self) -> bool:
+        """Does any transaction wait for its marker to be replicated?"""
+        return bool(self._unreplicated)
+
+    def replicated(self, high_watermark: int) -> None:
+        """The high watermark moved: transactions whose markers are below it bound nobody any more."""
+        over = [first for first, marker in self._unreplicated.items() if marker < high_watermark]
+        for first in over:
+            del self._unreplicated[first]
+
+    def first_unstable_offset(self, high_watermark: int) -> int | None:
+        """Where the oldest transaction begins that is open or unreplicated; None without one."""
+        if self._unreplicated:
+            self.replicated(high_watermark)
+            if self._unreplicated:
+                oldest = min(self._unreplicated)
+                return min(oldest, next(iter(self._open), oldest))
+        return next(iter(self._open), None)
 
     def expire(self, now_ms: int, expiration_ms: int) -> int:
         """Forget producers whose last batch is as old as `expiration_ms`; how many."""
@@ -140,21 +217,21 @@ class ProducerState:
     def clear(self) -> None:
         """Forget everybody."""
         self._producers.clear()
+        self._open.clear()
+        self._unreplicated.clear()
 
     def snapshot(self) -> bytes:
         """The contents of a `.snapshot` file: only the last batch of each producer, as Kafka keeps it."""
         body = bytearray()
         for producer in self._producers.values():
-            last = (
-                producer.batches[-1] if producer.batches else StoredBatch(NO_SEQUENCE, -1, 0, producer.last_timestamp)
-            )
+            last = producer.batches[-1] if producer.batches else _NO_BATCH
             body += _ENTRY.pack(
                 producer.producer_id,
                 producer.epoch,
                 last.last_sequence,
                 last.last_offset,
                 last.offset_delta,
-                last.timestamp,
+                producer.last_timestamp,
                 producer.coordinator_epoch,
                 producer.open_transaction_offset,
             )
@@ -172,19 +249,37 @@ class ProducerState:
             raise CorruptSnapshot("the checksum doesn't match")
         if len(data) != _PROLOGUE.size + count * _ENTRY.size:
             raise CorruptSnapshot(f"{len(data)} bytes for {count} producers")
-        self._producers.clear()
+        self.clear()
         for entry in _ENTRY.iter_unpack(memoryview(data)[_PROLOGUE.size :]):
             producer = Producer(entry[0], entry[1])
-            if entry[2] >= 0:
+            if entry[3] >= 0:
                 producer.batches.append(StoredBatch(*entry[2:6]))
             producer.last_timestamp = entry[5]
             producer.coordinator_epoch = entry[6]
             producer.open_transaction_offset = entry[7]
             self._producers[producer.producer_id] = producer
+        self._open = dict(sorted(_open_transactions(self._producers.values())))
 
 
-def _out_of_order(header: BatchHeader, why: str) -> OutOfSequence:
-    return OutOfSequence(
+_NO_BATCH = StoredBatch(NO_SEQUENCE, -1, 0, -1)
+
+
+def _open_transactions(producers: Iterable[Producer]) -> Iterator[tuple[int, int]]:
+    """(first offset, producer id)."""
+    for producer in producers:
+        if producer.open_transaction_offset >= 0:
+            yield producer.open_transaction_offset, producer.producer_id
+
+
+def _fenced(header: BatchHeader, producer: Producer) -> Unfit:
+    return Unfit(
+        ErrorCode.INVALID_PRODUCER_EPOCH,
+        f"producer {header.producer_id} is at epoch {producer.epoch}, the batch at {header.producer_epoch}",
+    )
+
+
+def _out_of_order(header: BatchHeader, why: str) -> Unfit:
+    return Unfit(
         ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER,
         f"producer {header.producer_id} at epoch {header.producer_epoch} sent sequence {header.base_sequence}; {why}",
     )

@@ -17,7 +17,8 @@ from kbroker.log.leader_epochs import LeaderEpochs
 from kbroker.log.open_files import OpenFiles
 from kbroker.log.producer_state import CorruptSnapshot, ProducerState
 from kbroker.log.segment import INT32_MAX, Segment, file_name
-from kbroker.record.batch import HEADER_BYTES, MAGIC, BatchHeader, checksum_matches, read_header
+from kbroker.log.transactions import aborted_in, replay
+from kbroker.record.batch import CONTROL_BIT, HEADER_BYTES, MAGIC, BatchHeader, checksum_matches, read_header
 from kbroker.record.compression import CorruptRecords
 from kbroker.world import Disk, DiskFailure, File
 
@@ -84,6 +85,7 @@ def load_segments(
                     remove_segment_files(disk, directory, later)
                 break
         expected = segment.next_offset
+    _rebuild_transaction_indexes(disk, directory, segments)
     if segments:
         last = segments[-1]
         if last.size and last.next_offset == last.base_offset:
@@ -101,6 +103,7 @@ def recover(
     Not where `may_cut` is false: all of it was on the medium, which has changed it since. Raises DiskFailure then.
     """
     segment.restart()
+    segment.transactions.reset()
     file = segment.handle.file()
     size = file.size()
     for position, header, batch in _batches(file, size):
@@ -108,6 +111,8 @@ def recover(
             break
         segment.note_batch(header, position, interval_bytes)
         epochs.assign(header.partition_leader_epoch, header.base_offset)
+        if header.attributes & CONTROL_BIT and header.producer_id >= 0:
+            segment.transactions.has_markers = True
         expected = header.last_offset + 1
     segment.written = segment.size
     if segment.size < size:
@@ -202,10 +207,25 @@ def snapshot_offsets(disk: Disk, directory: str) -> list[int]:
     return sorted(int(name[:20]) for name in names if name.endswith(SNAPSHOT_SUFFIX) and name[:20].isdigit())
 
 
-def load_producers(disk: Disk, directory: str, segments: Sequence[Segment], end: int) -> ProducerState:
+def _rebuild_transaction_indexes(disk: Disk, directory: str, segments: Sequence[Segment]) -> None:
+    """Of segments that were read anew: which of their markers ended a transaction that began before?"""
+    state = None
+    for number, segment in enumerate(segments):
+        index = segment.transactions
+        if state is None and index.has_markers:
+            state = load_producers(disk, directory, segments[:number], segment.base_offset, tidies=False)
+        if state is not None:
+            found = aborted_in(segment, state)
+        if index.is_stale:
+            index.rewrite(disk, found if index.has_markers else ())
+
+
+def load_producers(
+    disk: Disk, directory: str, segments: Sequence[Segment], end: int, *, tidies: bool = True
+) -> ProducerState:
     """The state at offset `end`: the newest good snapshot up to there, then every later batch.
 
-    Snapshots beyond `end`, damaged ones, and those that neither a segment nor a start needs are removed.
+    Snapshots beyond `end`, damaged ones, and those that neither a segment nor a start needs are removed if it `tidies`.
     """
     state = ProducerState()
     start = segments[0].base_offset if segments else 0
@@ -218,9 +238,11 @@ def load_producers(disk: Disk, directory: str, segments: Sequence[Segment], end:
                 pass
             else:
                 start = max(start, offset)
-                _remove_strays(disk, directory, segments, offset)
+                if tidies:
+                    _remove_strays(disk, directory, segments, offset)
                 break
-        disk.remove(path)
+        if tidies:
+            disk.remove(path)
     for segment in segments:
         if segment.next_offset > start and segment.base_offset < end:
             _replay(segment, start, end, state)
@@ -239,8 +261,8 @@ def _replay(segment: Segment, start: int, end: int, state: ProducerState) -> Non
     found = segment.find(max(start, segment.base_offset))
     if found is None:
         return
-    for _, header in segment.headers(found.position):
+    for position, header in segment.headers(found.position):
         if header.last_offset >= end:
             return
         if header.producer_id >= 0 and header.base_offset >= start:
-            state.update(header)
+            replay(segment, position, header, state)

@@ -72,6 +72,7 @@ def truncate_segment(disk: Disk, segment: Segment, offset: int, interval_bytes: 
         else:
             segment.handle.file().truncate(found.position)
         segment.size = segment.written = found.position
+    segment.transactions.truncate_to(offset)
     reindex(segment, interval_bytes)
 
 

@@ -1,4 +1,4 @@
-"""One segment: a `.log` file of batches, its two indexes, and where in them an offset or a time is found.
+"""One segment: a `.log` file of batches, its indexes, and where in them an offset or a time is found.
 
 `size` counts what is assigned, `written` what readers may see; they differ while a large write is queued. The last
 batches of the growing segment are remembered (`tail`), so that a reader at the end needs neither index nor file.
@@ -16,6 +16,7 @@ from crc32c import crc32c
 from kbroker.log.index import OFFSET_ENTRY_BYTES, TIME_ENTRY_BYTES, offset_index, time_index
 from kbroker.log.open_files import FileHandle, OpenFiles
 from kbroker.log.settings import LogSettings
+from kbroker.log.txn_index import TransactionIndex
 from kbroker.record.batch import HEADER_BYTES, MAGIC, NO_TIMESTAMP, BatchHeader, read_header
 from kbroker.world import DiskFailure
 
@@ -59,6 +60,7 @@ class Segment:
         "offsets",
         "size",
         "times",
+        "transactions",
         "written",
     )
 
@@ -71,6 +73,7 @@ class Segment:
         self.handle = FileHandle(files, stem + ".log")
         self.offsets = offset_index(FileHandle(files, stem + ".index"))
         self.times = time_index(FileHandle(files, stem + ".timeindex"))
+        self.transactions = TransactionIndex(FileHandle(files, stem + ".txnindex"))
         self.created_ms = created_ms
         self.next_offset = base_offset
         self.size = 0
@@ -210,6 +213,19 @@ class Segment:
                 break
         return boundary
 
+    def end_before(self, position: int) -> int:
+        """Behind the last offset of the batch that ends at `position`, a boundary between batches."""
+        tail = self._tail_positions
+        if tail and position > tail[0]:
+            return self._tail_lasts[bisect_left(tail, position) - 1] + 1
+        entry = self.offsets.floor_by_value(position - 1)
+        end = self.base_offset
+        for at, header in self.headers(entry[1] if entry else 0):
+            if at >= position:
+                break
+            end = header.last_offset + 1
+        return end
+
     def _batch_end(self, position: int) -> int:
         tail = self._tail_positions
         if tail and position >= tail[0]:
@@ -274,7 +290,7 @@ class Segment:
         False when an index is missing or can't belong to the log: it must be rebuilt by `recover`.
         """
         self.size = self.written = self.handle.file().size()
-        if not (self.offsets.adopt() and self.times.adopt()):
+        if not (self.offsets.adopt() and self.times.adopt() and self.transactions.adopt(self.base_offset)):
             return False
         last = self.offsets.last
         if last is not None and last[1] >= self.size:
@@ -312,8 +328,10 @@ class Segment:
         self.last_offset_of_max = self.base_offset
         self._bytes_since_entry = 0
 
-    def handles(self) -> tuple[FileHandle, FileHandle, FileHandle]:
-        """The three files."""
+    def handles(self) -> tuple[FileHandle, ...]:
+        """The log, its two indexes, and the index of aborted transactions where there is one."""
+        if self.transactions.exists:
+            return self.handle, self.offsets.handle, self.times.handle, self.transactions.handle
         return self.handle, self.offsets.handle, self.times.handle
 
     def renew_handle(self) -> None:

@@ -74,8 +74,13 @@ def _batch_size(records: memoryview, position: int) -> int | Refused | None:
     return size if size <= left else None
 
 
-def check_client_batch(records: memoryview, header: BatchHeader, settings: LogSettings, now_ms: int) -> Refused | None:
-    """Why the log can't take the batch, None when it can. Checks in Kafka's order."""
+def check_client_batch(
+    records: memoryview, header: BatchHeader, settings: LogSettings, now_ms: int, *, is_in_transaction: bool = False
+) -> Refused | None:
+    """Why the log can't take the batch, None when it can. Checks in Kafka's order.
+
+    `is_in_transaction`: a coordinator vouched for the transaction that the batch claims to belong to.
+    """
     size = header.batch_length + PREFIX_BYTES
     if header.base_offset:
         return Refused(ErrorCode.INVALID_RECORD, f"the base offset is {header.base_offset}, a client's must be 0")
@@ -92,7 +97,7 @@ def check_client_batch(records: memoryview, header: BatchHeader, settings: LogSe
         )
     if header.producer_id >= 0 and header.base_sequence < 0:
         return Refused(ErrorCode.INVALID_RECORD, f"a producer id with sequence {header.base_sequence}")
-    if header.attributes & _FLAGS:
+    if header.attributes & (CONTROL_BIT if is_in_transaction else _FLAGS):
         return _flag_refused(header)
     if header.attributes & CODEC_MASK > Codec.ZSTD:
         return Refused(ErrorCode.UNKNOWN_SERVER_ERROR, f"no codec has the number {header.codec}")

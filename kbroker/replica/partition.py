@@ -100,6 +100,8 @@ class Partition:
                 self._min_isr,
                 self.high_watermark,
             )
+        if self.log.producers.has_unreplicated:
+            self.log.producers.replicated(self.high_watermark)
         self.watches.fire()
 
     def close(self) -> None:

@@ -3,7 +3,10 @@
 import pytest
 from small_broker import SmallBroker, batch
 
+from kbroker.log.outcome import Origin
 from kbroker.log.partition_log import PartitionLog
+from kbroker.record.batch import iterate_batches, read_header
+from kbroker.record.markers import build_marker
 from kbroker.world import DiskFailure
 from protocol_specs.api.k01_fetch import FetchRequest
 from protocol_specs.errors import ErrorCode
@@ -136,6 +139,65 @@ def test_read_committed_gets_an_empty_list_of_aborted_transactions(broker):
     append(broker, b"a")
     assert fetch(broker, {0: 0}, isolation_level=1)[0].aborted_transactions == []
     assert fetch(broker, {0: 0})[0].aborted_transactions is None
+
+
+def end_transaction(broker, producer, *, is_abort):
+    marker = build_marker(producer, 0, is_abort=is_abort, coordinator_epoch=0, timestamp_ms=1_000)
+    broker.partitions.find("t", 0).append_as_leader(memoryview(marker), -1, Origin.COORDINATOR)
+
+
+def append_transactional(broker, producer, *values, sequence=0):
+    records = batch(*values, producer_id=producer, producer_epoch=0, base_sequence=sequence, transactional=True)
+    broker.partitions.find("t", 0).append_as_leader(memoryview(records), -1, Origin.TRANSACTION)
+
+
+def aborted(part):
+    return [(entry.producer_id, entry.first_offset) for entry in part.aborted_transactions]
+
+
+def test_readers_of_committed_records_stop_at_open_transactions_and_are_told_which_were_aborted(broker):
+    """Aborted and open transactions in a log that another broker wrote were given as committed records."""
+    append_transactional(broker, 7, b"aborted")
+    append(broker, b"plain")
+    append_transactional(broker, 8, b"open")
+    end_transaction(broker, 7, is_abort=True)
+    part = fetch(broker, {0: 0}, isolation_level=1)[0]
+    assert (part.high_watermark, part.last_stable_offset, aborted(part)) == (4, 2, [(7, 0)])
+    assert [read_header(one).base_offset for one in iterate_batches(part.records)] == [0, 1]
+    part = fetch(broker, {0: 0}, isolation_level=0)[0]
+    assert (part.high_watermark, part.last_stable_offset, part.aborted_transactions) == (4, 2, None)
+    assert len(list(iterate_batches(part.records))) == 4
+    end_transaction(broker, 8, is_abort=False)
+    part = fetch(broker, {0: 2}, isolation_level=1)[0]
+    # Offset 2 is behind the aborted record, but before its marker: the reader must go on skipping.
+    assert (part.last_stable_offset, aborted(part), len(list(iterate_batches(part.records)))) == (5, [(7, 0)], 3)
+
+
+def test_only_aborted_transactions_that_touch_what_is_given_are_told(broker):
+    for sequence in range(3):
+        append_transactional(broker, 7, b"aborted", sequence=sequence)
+        end_transaction(broker, 7, is_abort=True)
+    assert aborted(fetch(broker, {0: 0}, isolation_level=1)[0]) == [(7, 0), (7, 2), (7, 4)]
+    assert aborted(fetch(broker, {0: 2}, isolation_level=1, bytes_max=1)[0]) == [(7, 2)]
+    assert aborted(fetch(broker, {0: 6}, isolation_level=1)[0]) == []
+
+
+def test_a_waiting_reader_of_committed_records_is_woken_by_the_marker(broker):
+    append_transactional(broker, 7, b"open")
+    asked = broker.start(request(broker, {0: 0}, max_wait_ms=1000, isolation_level=1), NEWEST)
+    append(broker, b"behind the open transaction")
+    assert asked.is_pending
+    end_transaction(broker, 7, is_abort=False)
+    (topic,) = asked.answer().responses
+    assert len(list(iterate_batches(topic.partitions[0].records))) == 3
+
+
+def test_an_index_of_aborted_transactions_that_cannot_be_read_is_a_storage_error(broker):
+    append_transactional(broker, 7, b"aborted")
+    end_transaction(broker, 7, is_abort=True)
+    index = broker.partitions.find("t", 0).log.segments[0].transactions.handle
+    index.file().write_at(0, [b"\x7f"])
+    assert fetch(broker, {0: 0}, isolation_level=1)[0].error_code == ErrorCode.KAFKA_STORAGE_ERROR
 
 
 def test_with_nothing_to_give_the_answer_waits_and_comes_with_the_next_record(broker):

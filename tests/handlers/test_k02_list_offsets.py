@@ -4,6 +4,7 @@ import pytest
 from small_broker import SmallBroker, batch
 
 from kbroker.handlers.k02_list_offsets import list_offsets
+from kbroker.log.outcome import Origin
 from protocol_specs.api.k02_list_offsets import ListOffsetsRequest
 from protocol_specs.errors import ErrorCode
 
@@ -146,3 +147,14 @@ def test_a_partition_whose_log_could_not_be_opened_has_no_offsets_now(broker):
     """It used to be unknown, as if the topic had never been."""
     broker.partitions.remove(broker.partitions.find("t", 0))
     assert ask(broker, LATEST)[0].error_code == ErrorCode.KAFKA_STORAGE_ERROR
+
+
+@pytest.mark.parametrize("version", [2, 4, NEWEST])
+def test_readers_of_committed_records_see_no_further_than_the_last_stable_offset(broker, version):
+    """It was the high watermark, whatever transactions a log held that another broker wrote."""
+    partition = broker.partitions.find("t", 0)
+    records = batch((None, b"v", (), 900), producer_id=7, producer_epoch=0, base_sequence=0, transactional=True)
+    partition.append_as_leader(memoryview(records), -1, Origin.TRANSACTION)
+    committed = [ask(broker, timestamp, version=version, isolation_level=1)[0].offset for timestamp in (LATEST, 900)]
+    assert committed == [6, -1]
+    assert [ask(broker, timestamp, version=version)[0].offset for timestamp in (LATEST, 900)] == [7, 6]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from kbroker.log.producer_state import CorruptSnapshot, OutOfSequence, ProducerState, StoredBatch
-from kbroker.record.batch import BatchHeader
+from kbroker.log.producer_state import CorruptSnapshot, ProducerState, StoredBatch, Unfit
+from kbroker.record.batch import TRANSACTIONAL_BIT, BatchHeader
+from kbroker.record.markers import Marker
 from protocol_specs.errors import ErrorCode
 
 MAX = 0x7FFFFFFF
@@ -29,7 +30,7 @@ def _verdict(state: ProducerState, header: BatchHeader) -> ErrorCode | int | Non
     verdict = state.judge(header)
     if isinstance(verdict, StoredBatch):
         return verdict.last_offset
-    return verdict.error if isinstance(verdict, OutOfSequence) else None
+    return verdict.error if isinstance(verdict, Unfit) else None
 
 
 def test_an_unknown_producer_may_begin_anywhere() -> None:
@@ -120,3 +121,27 @@ def test_every_cut_and_every_flip_of_a_snapshot_is_found() -> None:
         with pytest.raises(CorruptSnapshot):
             state.restore(damaged)
         assert len(state) == 1, "a bad snapshot changes nothing"
+
+
+def _transactional(producer: int, offset: int) -> BatchHeader:
+    return _header(0, 1, offset=offset, producer=producer)._replace(attributes=TRANSACTIONAL_BIT)
+
+
+def test_a_snapshot_lists_producers_in_any_order_and_the_oldest_open_transaction_is_found() -> None:
+    state = _state(_header(0, producer=1), _transactional(2, 5))
+    state.update(_transactional(1, 10)._replace(base_sequence=1))
+    again = ProducerState()
+    again.restore(state.snapshot())
+    assert again.first_unstable_offset(100) == 5
+
+
+def test_a_snapshot_keeps_the_time_of_a_marker_and_the_batch_of_a_coordinator() -> None:
+    """A coordinator's batch, which has no sequence, was forgotten; and a marker did not keep its producer young."""
+    state = _state(_header(-1, 3, offset=4, time=100))
+    state.end_transaction(_header(-1, offset=9, time=900), Marker(is_abort=False, coordinator_epoch=3))
+    again = ProducerState()
+    again.restore(state.snapshot())
+    assert again.snapshot() == state.snapshot()
+    (producer,) = again
+    assert (producer.last_timestamp, producer.coordinator_epoch) == (900, 3)
+    assert producer.batches == [StoredBatch(-1, 6, 2, 900)]
