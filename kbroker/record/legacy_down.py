@@ -21,7 +21,7 @@ from protocol_specs.errors import ErrorCode
 STEP_RECORDS: Final = 200
 """Records converted between two steps: about a millisecond."""
 
-LEVELS: Final = {Codec.LZ4: 0}
+LEVELS: Final[dict[int, int]] = {Codec.LZ4: 0}
 """Where the default is a slow one: what is sent once isn't worth it. Kafka too uses its fast compressor."""
 
 OVERFLOW: Final = (-1).to_bytes(8, "big", signed=True) + (61).to_bytes(4, "big")
