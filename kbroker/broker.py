@@ -118,7 +118,7 @@ class Broker:
         return address_text(host, port)
 
     async def _serve(self, world: World, task_status: trio.TaskStatus[Broker]) -> None:
-        self.clock, self.entropy = world.clock, world.entropy
+        self.clock, self.disk, self.entropy = world.clock, world.disk, world.entropy
         directory = self._open_directory(world)
         try:
             async with trio.open_nursery() as nursery:
