@@ -1,31 +1,49 @@
 """How the cluster begins and how a broker joins it.
 
-    first start:   BeginTransaction, FeatureLevel metadata.version, EndTransaction
+    first start:   BeginTransaction, what formatting asked for (else FeatureLevel metadata.version), EndTransaction
     every start:   RegisterBroker (fenced, new incarnation, epoch = its own offset)
                    BrokerRegistrationChange (unfenced), PartitionChange per partition that it may lead
 
-No other feature is finalized: a finalized transaction.version, group.version, share.version or streams.version invites
-clients to protocols that are not served.
+By itself this broker finalizes metadata.version alone: transaction.version, group.version, share.version and
+streams.version invite clients to protocols that are not served. What Apache Kafka or `storage format` finalized stays
+in the log, and clients aren't told.
 
-Source: Kafka's ActivationRecordsGenerator, ClusterControlManager.registerBroker, ReplicationControlManager.
+Source: Kafka's ActivationRecordsGenerator, ClusterControlManager.registerBroker, ReplicationControlManager,
+PartitionChangeBuilder.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from kbroker.controller.decision import Decision
-from kbroker.metadata.image import METADATA_VERSION, NO_LEADER, BrokerImage, Endpoint, FeatureRange, MetadataImage
+from kbroker.controller.directories import directory_of, is_online
+from kbroker.metadata.image import (
+    METADATA_VERSION,
+    NO_LEADER,
+    BrokerImage,
+    Endpoint,
+    FeatureRange,
+    MetadataImage,
+    PartitionImage,
+    ResourceType,
+)
 from kbroker.metadata.records import METADATA_VERSION_LATEST, METADATA_VERSION_LOWEST
 from kbroker.metadata.snapshot import registration
 from protocol_specs.metadata.abort_transaction import AbortTransactionRecord
 from protocol_specs.metadata.begin_transaction import BeginTransactionRecord
 from protocol_specs.metadata.broker_registration_change import BrokerRegistrationChangeRecord
+from protocol_specs.metadata.config import ConfigRecord
 from protocol_specs.metadata.end_transaction import EndTransactionRecord
 from protocol_specs.metadata.feature_level import FeatureLevelRecord
 from protocol_specs.metadata.partition_change import PartitionChangeRecord
+
+ELR_VERSION: Final = "eligible.leader.replicas.version"
+"""The feature that keeps track of replicas that may lead although they are not in sync (KIP-966)."""
+
+MIN_INSYNC_REPLICAS: Final = "min.insync.replicas"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,25 +55,38 @@ class Registration:
     endpoints: Sequence[Endpoint]
     log_dirs: Sequence[bytes]
     rack: str | None = None
+    bootstrap: Sequence[Any] = ()
+    """Records that formatting wants an empty log to begin with; none: metadata.version alone."""
+    min_insync_replicas: int = 1
+    """The broker's own value, made the cluster's where eligible leader replicas are on."""
 
 
 class UnsupportedMetadataVersion(Exception):
     """The log was written for a metadata.version that we cannot work with."""
 
 
-def bootstrap(image: MetadataImage) -> list[Any]:
+def bootstrap(image: MetadataImage, joining: Registration) -> list[Any]:
     """What an empty metadata log begins with; nothing when it has begun. An unfinished transaction is aborted first."""
     records: list[Any] = []
     if image.open_transaction is not None:
         records.append(AbortTransactionRecord(reason="the controller failed over"))
     if METADATA_VERSION in image.features:
         return records
-    return [
-        *records,
-        BeginTransactionRecord(name="Bootstrap records"),
-        FeatureLevelRecord(name=METADATA_VERSION, feature_level=METADATA_VERSION_LATEST),
-        EndTransactionRecord(),
-    ]
+    wanted = [*joining.bootstrap]
+    if METADATA_VERSION not in _levels(wanted):
+        wanted.insert(0, FeatureLevelRecord(name=METADATA_VERSION, feature_level=METADATA_VERSION_LATEST))
+    if _levels(wanted).get(ELR_VERSION, 0) > 0:
+        # Kafka's rule for eligible leader replicas: one value for all brokers, which nobody can take away.
+        value = str(joining.min_insync_replicas)
+        wanted.append(
+            ConfigRecord(resource_type=ResourceType.BROKER, resource_name="", name=MIN_INSYNC_REPLICAS, value=value)
+        )
+    return [*records, BeginTransactionRecord(name="Bootstrap records"), *wanted, EndTransactionRecord()]
+
+
+def _levels(records: Iterable[Any]) -> dict[str, int]:
+    """The features that records finalize."""
+    return {record.name: record.feature_level for record in records if type(record).__name__ == FeatureLevelRecord.name}
 
 
 def join(image: MetadataImage, joining: Registration) -> Decision:
@@ -63,11 +94,12 @@ def join(image: MetadataImage, joining: Registration) -> Decision:
 
     The response is the broker epoch: the offset of the registration record. Raises UnsupportedMetadataVersion.
     """
-    level = image.features.get(METADATA_VERSION, METADATA_VERSION_LATEST)
+    features = image.features if METADATA_VERSION in image.features else _levels(joining.bootstrap)
+    level = features.get(METADATA_VERSION, METADATA_VERSION_LATEST)
     if not METADATA_VERSION_LOWEST <= level <= METADATA_VERSION_LATEST:
         lowest, latest = METADATA_VERSION_LOWEST, METADATA_VERSION_LATEST
         raise UnsupportedMetadataVersion(f"metadata.version is {level}; this broker works with {lowest} to {latest}")
-    records = bootstrap(image)
+    records = bootstrap(image, joining)
     broker = BrokerImage(
         broker_id=joining.broker_id,
         epoch=image.offset + 1 + len(records),
@@ -82,21 +114,54 @@ def join(image: MetadataImage, joining: Registration) -> Decision:
     records += [
         registration(broker),
         BrokerRegistrationChangeRecord(broker_id=broker.broker_id, broker_epoch=broker.epoch, fenced=-1),
-        *elections(image, broker.broker_id),
+        *elections(image, broker.broker_id, broker.log_dirs),
     ]
     return Decision(records, broker.epoch)
 
 
-def elections(image: MetadataImage, broker_id: int) -> list[Any]:
-    """Leaderships of a broker that came back: of partitions it led, or that nobody leads and whose ISR it is in.
+def elections(image: MetadataImage, broker_id: int, log_dirs: Collection[bytes]) -> list[Any]:
+    """What a broker that came back with `log_dirs` leads: partitions it led, or that nobody leads and it may lead.
 
     Their leader epoch rises even where the leader stays: what the broker lost of an unsynced tail must never be taken
-    for what it writes at the same offsets now.
+    for what it writes at the same offsets now. It gives up what it led from a directory that isn't there any more.
     """
+    return [*_elections(image, broker_id, log_dirs)]
+
+
+def _elections(image: MetadataImage, broker_id: int, log_dirs: Collection[bytes]) -> Iterator[Any]:
     change = PartitionChangeRecord
-    return [
-        change(partition_id=index, topic_id=topic.topic_id, leader=broker_id)
-        for topic in image.topics.by_name.values()
-        for index, partition in enumerate(topic.partitions)
-        if broker_id in partition.isr and partition.leader in (broker_id, NO_LEADER)
-    ]
+    for topic in image.topics.by_name.values():
+        for index, partition in enumerate(topic.partitions):
+            if partition.leader not in (broker_id, NO_LEADER) or broker_id not in partition.replicas:
+                continue
+            if is_online(directory_of(partition, broker_id), log_dirs):
+                elected = election(topic.topic_id, index, partition, broker_id)
+                if elected is not None:
+                    yield elected
+            elif partition.leader == broker_id:
+                yield change(partition_id=index, topic_id=topic.topic_id, leader=NO_LEADER)
+
+
+def election(topic_id: bytes, index: int, partition: PartitionImage, broker_id: int) -> Any | None:
+    """The PartitionChangeRecord that makes `broker_id` the leader, None where it may not lead.
+
+    It may when in sync; with nobody in sync, when it is an eligible leader replica (what Apache Kafka leaves of every
+    partition at a clean stop), or with none of those either, as the last known leader (KIP-966). Kafka marks the last
+    case as recovering and takes that back as soon as the leader has heard of it; here both come at once, so nothing is
+    marked.
+    """
+    elr, last_known = partition.eligible_leader_replicas, partition.last_known_elr
+    if broker_id in partition.isr:
+        isr = None
+    elif not partition.isr and (broker_id in elr or (not elr and last_known == (broker_id,))):
+        isr = [broker_id]
+    else:
+        return None
+    return PartitionChangeRecord(
+        partition_id=index,
+        topic_id=topic_id,
+        leader=broker_id,
+        isr=isr,
+        eligible_leader_replicas=[node for node in elr if node != broker_id] if broker_id in elr else None,
+        last_known_elr=[] if last_known else None,
+    )

@@ -34,18 +34,19 @@ def api_versions(ctx: RequestContext, request: Any) -> Answer:
     ):
         ctx.note(f"client software {request.client_software_name!r} {request.client_software_version!r}")
         return ApiVersionsResponse(error_code=ErrorCode.INVALID_REQUEST)
-    image = ctx.node.image
+    image, supported = ctx.node.image, ctx.node.supported_features()
     return ApiVersionsResponse(
         api_keys=_ranges(ctx.node.api_ranges()),
         supported_features=[
             SupportedFeature(name=name, min_version=lowest, max_version=highest)
-            for name, (lowest, highest) in ctx.node.supported_features().items()
+            for name, (lowest, highest) in supported.items()
             if lowest > 0 or ctx.api_version >= LOWEST_LEVEL_ZERO_SINCE
         ],
         finalized_features_epoch=image.offset,
         finalized_features=[
             FinalizedFeature(name=name, max_version_level=level, min_version_level=level)
             for name, level in image.features.items()
+            if name in supported  # a level of what is not served would invite clients to it
         ],
     )
 
