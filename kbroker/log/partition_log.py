@@ -16,6 +16,9 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from kbroker.log import recovery, removal, syncing
+from kbroker.log.compaction.cleaning import Cleaned
+from kbroker.log.compaction.progress import CleaningProgress
+from kbroker.log.compaction.swap import finish_swap
 from kbroker.log.open_files import OpenFiles
 from kbroker.log.outcome import Appended, LogRead, Origin, Progress, Refused, Stage, Ticket
 from kbroker.log.partition_metadata import InconsistentTopicId, claim_directory
@@ -70,6 +73,7 @@ class PartitionLog(Progress):
         "_pending",
         "_segments",
         "_syncing",
+        "cleaning",
         "directory",
         "epochs",
         "is_closed",
@@ -113,6 +117,7 @@ class PartitionLog(Progress):
         self._pending: deque[tuple[int, Segment, int]] = deque()
         self._on_written = self._written
         self._syncing = syncing.Syncing(self, disk)
+        self.cleaning = CleaningProgress()
 
     @classmethod
     def open(
@@ -475,9 +480,9 @@ class PartitionLog(Progress):
     def apply_retention(self, deletable_end: int | None = None) -> int:
         """Drop segments that are too old or too many bytes; how many.
 
-        None that reaches beyond `deletable_end`, the high watermark.
+        None that reaches beyond `deletable_end`, the high watermark; none while the cleaner is at work.
         """
-        if self.failure is not None:
+        if self.failure is not None or self.cleaning.is_under_way:
             return 0
         count = removal.expired_segments(
             self._segments,
@@ -495,7 +500,9 @@ class PartitionLog(Progress):
         return self._drop_front(count)
 
     def _drop_front(self, count: int) -> int:
-        """Take `count` segments off the front, but never the active one; how many."""
+        """Take `count` segments off the front, but never the active one, nor under the cleaner; how many."""
+        if self.cleaning.is_under_way:
+            return 0
         count = min(count, len(self._segments) - 1)
         doomed = self._segments[:count]
         del self._segments[:count], self._bases[:count]
@@ -512,6 +519,32 @@ class PartitionLog(Progress):
                 self._fail(failure)
         return count
 
+    def replace_segments(self, doomed: Sequence[Segment], fresh: Sequence[Cleaned]) -> None:
+        """Cleaned segments, synced and durably named .swap, take the place of neighbours. May fail the log.
+
+        Slices of the old ones stay readable until they are released. Offsets and the log start stay as they are.
+        """
+        first = self._segments.index(doomed[0])
+        last = first + len(doomed)
+        assert self._segments[first:last] == list(doomed), "neighbours, and still in the log"
+        ends = [*(cleaned.base_offset for cleaned in fresh[1:]), doomed[-1].next_offset]
+        kept = {cleaned.base_offset for cleaned in fresh}
+        self.is_dirty = True
+        self._syncing.forget(doomed)
+        try:
+            removal.remove_later(
+                self._disk, self._clock, self.directory, doomed, self.settings.file_delete_delay_ms, kept
+            )
+            for cleaned in fresh:
+                finish_swap(self._disk, self.directory, cleaned.base_offset)
+            self._segments[first:last] = [
+                removal.adopt_cleaned(self._files, self.directory, cleaned, end, doomed[-1].created_ms)
+                for cleaned, end in zip(fresh, ends, strict=True)
+            ]
+            self._bases = [segment.base_offset for segment in self._segments]
+        except (DiskFailure, FileNotFoundError) as error:
+            self.broken(error)
+
     def truncate_to(self, offset: int) -> None:
         """Drop everything from `offset` on (a follower that diverged). All writes must be over. May fail the log."""
         assert not self._pending, "truncation waits for queued writes"
@@ -521,6 +554,7 @@ class PartitionLog(Progress):
             self.truncate_fully_and_start_at(offset)
             return
         try:
+            self.cleaning.cut(self._disk, self.directory, offset)
             keep = bisect_right(self._bases, offset - 1)
             self._syncing.forget(self._segments[keep - 1 :])
             removal.remove_now(self._disk, self.directory, self._segments[keep:])
@@ -535,6 +569,7 @@ class PartitionLog(Progress):
         """Drop everything; the next batch gets `offset`. All writes must be over. May fail the log."""
         assert not self._pending, "truncation waits for queued writes"
         try:
+            self.cleaning.cut(self._disk, self.directory, offset)
             self._syncing.forget(self._segments)
             removal.remove_now(self._disk, self.directory, self._segments)
             fresh = Segment(self._files, self.directory, offset, self._clock.wall_ms())

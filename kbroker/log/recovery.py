@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from kbroker.log.checkpoints import CorruptCheckpoint, parse_epochs
+from kbroker.log.compaction.swap import complete_swaps
 from kbroker.log.leader_epochs import LeaderEpochs
 from kbroker.log.open_files import OpenFiles
 from kbroker.log.producer_state import CorruptSnapshot, ProducerState
@@ -33,7 +34,11 @@ _MAGIC_POSITION = 16
 
 
 def base_offsets(disk: Disk, directory: str) -> list[int]:
-    """The base offsets of the segments in `directory`, rising; files that no start needs are removed."""
+    """The base offsets of the segments in `directory`, rising; files that no start needs are removed.
+
+    A swap of cleaned segments that was interrupted is finished or undone first.
+    """
+    complete_swaps(disk, directory)
     names = disk.list(directory)
     bases = sorted(int(name[:20]) for name in names if name.endswith(LOG_SUFFIX) and name[:-4].isdigit())
     logs = {file_name(base) for base in bases}

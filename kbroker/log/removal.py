@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
+from kbroker.log.compaction.cleaning import Cleaned
+from kbroker.log.open_files import OpenFiles
 from kbroker.log.recovery import SNAPSHOT_SUFFIX, remove_segment_files
 from kbroker.log.segment import Segment, file_name
 from kbroker.log.settings import LogSettings
@@ -27,15 +29,25 @@ def expired_segments(
         is_excess = by_policy and settings.retention_bytes >= 0 and excess >= segment.size
         if not (segment.next_offset <= log_start or is_old or is_excess):
             break
-        if segment.next_offset > deletable_end or not segment.size:
+        if segment.next_offset > deletable_end or (not segment.size and segment is segments[-1]):
             break
         excess -= segment.size
         count += 1
     return count
 
 
-def remove_later(disk: Disk, clock: Clock, directory: str, segments: Sequence[Segment], delay_ms: int) -> None:
-    """Rename the files out of sight, and remove them in a worker after the delay. May raise DiskFailure."""
+def remove_later(
+    disk: Disk,
+    clock: Clock,
+    directory: str,
+    segments: Sequence[Segment],
+    delay_ms: int,
+    kept_snapshots: Container[int] = (),
+) -> None:
+    """Rename the files out of sight, and remove them in a worker after the delay. May raise DiskFailure.
+
+    Producer snapshots go too, but not those at offsets in `kept_snapshots`.
+    """
     paths = []
     for segment in segments:
         segment.retire()
@@ -43,7 +55,8 @@ def remove_later(disk: Disk, clock: Clock, directory: str, segments: Sequence[Se
             if disk.exists(handle.path):
                 disk.rename(handle.path, handle.path + DELETED_SUFFIX)
                 paths.append(handle.path + DELETED_SUFFIX)
-        paths.append(f"{directory}/{file_name(segment.base_offset)}{SNAPSHOT_SUFFIX}")
+        if segment.base_offset not in kept_snapshots:
+            paths.append(f"{directory}/{file_name(segment.base_offset)}{SNAPSHOT_SUFFIX}")
 
     def remove() -> None:
         for path in paths:
@@ -54,6 +67,18 @@ def remove_later(disk: Disk, clock: Clock, directory: str, segments: Sequence[Se
 
 def _ignore(result: DiskFailure | None) -> None:
     """A file that can't be removed costs space, nothing else; the next start tries again."""
+
+
+def adopt_cleaned(files: OpenFiles, directory: str, cleaned: Cleaned, end: int, created_ms: int) -> Segment:
+    """A cleaned segment under its own name, for the log; its last offset is before `end`. May raise DiskFailure."""
+    segment = Segment(files, directory, cleaned.base_offset, created_ms)
+    if not segment.adopt() or segment.size != cleaned.size:
+        raise DiskFailure(segment.handle.path, "the cleaned segment is not what was written")
+    segment.next_offset = end
+    segment.first_timestamp = cleaned.first_timestamp
+    segment.max_timestamp = cleaned.max_timestamp
+    segment.last_offset_of_max = cleaned.last_offset_of_max
+    return segment
 
 
 def remove_now(disk: Disk, directory: str, segments: Sequence[Segment]) -> None:
@@ -79,7 +104,7 @@ def truncate_segment(disk: Disk, segment: Segment, offset: int, interval_bytes: 
 def _replace_under_lease(disk: Disk, segment: Segment, size: int) -> None:
     """Put a copy of the first `size` bytes in the file's place: readers keep the bytes that they lease."""
     path = segment.handle.path
-    temporary = path + ".cleaned"
+    temporary = path + ".cut.cleaned"  # another name than the cleaner's, which may be busy with this very segment
     old = segment.handle.file()
     copy = disk.open(temporary, create=True)
     copy.truncate(0)

@@ -1,0 +1,105 @@
+"""How cleaned segments take the place of old ones, so that a crash at any step leaves the one or the other.
+
+    N.log.cleaned      being written            a start removes it
+    N.log.swap         whole and on the medium  a start puts it in place of what it covers
+    M.log.deleted      replaced, goes soon      a start removes it
+    N.log
+
+The files of one segment (log, indexes) change their names one after the other, the log first, so that a segment which
+is only partly named .swap still has a file named .cleaned: a start takes that for unfinished. Nothing old changes its
+name before the names .swap have reached the medium.
+Source: Kafka's LocalLog.replaceSegments, LogLoader.removeTempFilesAndCollectSwapFiles.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kbroker.log.segment import file_name
+from kbroker.record.batch import HEADER_BYTES, read_header
+from kbroker.world import Disk, File
+
+CLEANED_SUFFIX: Final = ".cleaned"
+SWAP_SUFFIX: Final = ".swap"
+_FILES = (".log", ".index", ".timeindex", ".txnindex")
+_WINDOW_BYTES = 1 << 20
+
+
+def begin_swap(disk: Disk, directory: str, base: int) -> None:
+    """The cleaned segment at `base` is whole and synced: name it .swap. Its names are not on the medium yet."""
+    _rename_all(disk, directory, base, CLEANED_SUFFIX, SWAP_SUFFIX)
+
+
+def finish_swap(disk: Disk, directory: str, base: int) -> None:
+    """What it covers is out of the way: give the segment its name."""
+    _rename_all(disk, directory, base, SWAP_SUFFIX, "")
+
+
+def abandon_swap(disk: Disk, directory: str, base: int) -> None:
+    """Take a segment named .swap away; the log last, because a start knows the others' worth by it."""
+    _remove_all(disk, directory, base, SWAP_SUFFIX)
+
+
+def discard_cleaned(disk: Disk, directory: str, base: int) -> None:
+    """Take a segment away that was being written."""
+    _remove_all(disk, directory, base, CLEANED_SUFFIX)
+
+
+def _rename_all(disk: Disk, directory: str, base: int, old: str, new: str) -> None:
+    for suffix in _FILES:
+        path = f"{directory}/{file_name(base)}{suffix}"
+        if disk.exists(path + old):
+            disk.rename(path + old, path + new)
+
+
+def _remove_all(disk: Disk, directory: str, base: int, suffix: str) -> None:
+    for kind in reversed(_FILES):
+        disk.remove(f"{directory}/{file_name(base)}{kind}{suffix}")
+
+
+def complete_swaps(disk: Disk, directory: str) -> None:
+    """At a start, before anything else is looked at: finish the swaps that were interrupted, undo unfinished ones.
+
+    Harmless in a directory without any. May itself be interrupted. May raise DiskFailure.
+    """
+    names = [name for name in disk.list(directory) if name[:20].isdigit()]
+    swaps = [name for name in names if name.endswith(SWAP_SUFFIX)]
+    if not swaps:
+        return
+    unfinished = min((int(name[:20]) for name in names if name.endswith(CLEANED_SUFFIX)), default=None)
+    if unfinished is not None:
+        for name in [name for name in swaps if int(name[:20]) >= unfinished]:
+            disk.remove(f"{directory}/{name}")
+            swaps.remove(name)
+    logs = [name for name in swaps if name.endswith(".log" + SWAP_SUFFIX)]
+    if logs:
+        start = min(int(name[:20]) for name in logs)
+        end = max(_end_of(disk, f"{directory}/{name}", int(name[:20])) for name in logs)
+        for name in names:
+            if start <= int(name[:20]) < end and name[20:] in _FILES:
+                disk.remove(f"{directory}/{name}")
+    for name in swaps:
+        disk.rename(f"{directory}/{name}", f"{directory}/{name.removesuffix(SWAP_SUFFIX)}")
+
+
+def _end_of(disk: Disk, path: str, base: int) -> int:
+    """Behind the last offset that the segment's batches cover; its base when it has none."""
+    file = disk.open(path)
+    try:
+        return _walk(file, base)
+    finally:
+        file.close()
+
+
+def _walk(file: File, base: int) -> int:
+    end, position, size = base, 0, file.size()
+    window, start = b"", 0
+    while position + HEADER_BYTES <= size:
+        if position + HEADER_BYTES > start + len(window):
+            window, start = file.read_at(position, min(_WINDOW_BYTES, size - position)), position
+        header = read_header(window, position - start)
+        if header.size < HEADER_BYTES:
+            break  # damaged since; recovery will say so
+        end = max(end, header.last_offset + 1)
+        position += header.size
+    return end
