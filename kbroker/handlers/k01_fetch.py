@@ -42,7 +42,6 @@ TOPIC_ID_SINCE: Final = 13
 REPLICA_STATE_SINCE: Final = 15
 CURRENT_LEADER_SINCE: Final = 16
 STORAGE_ERROR_SINCE: Final = 6
-ZSTD_SINCE: Final = 10
 ONE_BATCH_SINCE: Final = 3
 """From here on the first batch comes whole, whatever its size; to older clients a limit is a limit (KIP-74)."""
 CONSUMER: Final = -1
@@ -177,8 +176,6 @@ class _Reader:
         partition, error = self._find(wanted)
         if partition is None or error:
             return self._refused(wanted, error, partition), None
-        if self._version < ZSTD_SINCE and partition.log.settings.compression_type == "zstd":
-            return self._refused(wanted, ErrorCode.UNSUPPORTED_COMPRESSION_TYPE, partition), None
         diverging = self._divergence(partition, wanted)
         if isinstance(diverging, ErrorCode):
             return self._refused(wanted, diverging, partition), None
