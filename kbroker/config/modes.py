@@ -2,7 +2,7 @@
 
 dev     a broker on one's own machine: this host only, one replica, groups start at once
 test    as dev, in memory, with one partition of offsets and short sessions
-strict  Kafka's own defaults; unknown keys and replicas that can't be placed are errors
+strict  Kafka's own defaults; every record is parsed; unknown keys and replicas that can't be placed are errors
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ MODES: dict[str, dict[str, str]] = {
     "strict": {
         "log.dir": "kbroker-data",
         "kbroker.clamp.replication": "false",
+        "kbroker.record.validation": "full",
         "kbroker.unknown.keys.allow": "false",
     },
 }
@@ -43,7 +44,7 @@ MODES: dict[str, dict[str, str]] = {
 MODE_SUMMARIES = {
     "dev": "a broker on one's own machine: this host only, one replica, groups start at once (the default)",
     "test": "as dev, but in memory, with one partition of offsets and short sessions",
-    "strict": "Kafka's own defaults; unknown keys and replicas that can't be placed are errors",
+    "strict": "Kafka's own defaults; every record is parsed; unknown keys and replicas that can't be placed are errors",
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kbroker.config.definition import ConfigDef, ConfigType, Matching, Status, Update
+from kbroker.config.definition import ConfigDef, ConfigType, Matching, OneOf, Status, Update
 
 TOPIC_FORM = Matching(r"[A-Za-z0-9._-]{1,249}:[0-9]{1,9}(:[0-9]{1,5})?", "a list of NAME:PARTITIONS[:REPLICAS]")
 
@@ -15,6 +15,10 @@ OWN_CONFIGS = (
               "Topics made at start where they are missing: NAME:PARTITIONS[:REPLICAS], comma separated."),
     ConfigDef("kbroker.clamp.replication", ConfigType.BOOLEAN, True, None, Update.READ_ONLY, Status.WORKS,
               "Lower replication factors in this table to the number of brokers, with a warning."),
+    ConfigDef("kbroker.record.validation", ConfigType.STRING, "checksum", OneOf(("checksum", "full")),
+              Update.READ_ONLY, Status.WORKS,
+              "What is asked of a producer's records: checksum leaves bodies to the CRC where nothing else opens them, "
+              "full parses every record as Kafka does."),
     ConfigDef("kbroker.unknown.keys.allow", ConfigType.BOOLEAN, True, None, Update.READ_ONLY, Status.WORKS,
               "Warn about keys that nobody knows, rather than refusing to start."),
 )

@@ -73,6 +73,7 @@ def log_settings(image: MetadataImage, config: BrokerConfig, topic: str) -> LogS
         if dynamic is not None:
             _take(values, name, dynamic)
     values["producer.id.expiration.ms"] = config["producer.id.expiration.ms"]
+    values["record.validation"] = config["kbroker.record.validation"]
     for name, text in image.topic_configs(topic).items():
         _take(values, name, text)
     return LogSettings.of(values)

@@ -22,7 +22,7 @@ from kbroker.log.compaction.swap import finish_swap
 from kbroker.log.open_files import OpenFiles
 from kbroker.log.outcome import Appended, LogRead, Origin, Progress, Refused, Stage, Ticket
 from kbroker.log.partition_metadata import InconsistentTopicId, claim_directory
-from kbroker.log.preparation import needs_preparation, prepare
+from kbroker.log.preparation import Preparation, needs_preparation
 from kbroker.log.producer_state import StoredBatch, Unfit
 from kbroker.log.reading import read_batches
 from kbroker.log.segment import Segment
@@ -172,6 +172,7 @@ class PartitionLog(Progress):
         self.flushed_end = end if clean else min(recovery_point, end)
         self.log_start = min(max(log_start, self._bases[0]), end)
         self.epochs.truncate_end(end)
+        self.epochs.truncate_start(self.log_start)
         self.producers = recovery.load_producers(self._disk, self.directory, segments, end)
         # A short way out for the many logs without an aborted transaction.
         self._has_aborted = any(len(segment.transactions) for segment in segments)
@@ -239,23 +240,65 @@ class PartitionLog(Progress):
     def append_as_leader(
         self, records: Buffer, leader_epoch: int, *, origin: Origin = Origin.CLIENT
     ) -> Appended | Refused:
-        """Append one batch: check, assign offsets, stamp in place, write.
+        """Append one batch: check, assign offsets, stamp in place, write; what must be opened is opened here.
 
         `records` must not change afterwards until the ticket is WRITTEN; a read-only buffer is stamped in a copy of its
         header. Batches of our own (origin) are trusted: no checksum, no limits.
         """
+        if origin is Origin.CLIENT or origin is Origin.TRANSACTION:
+            outcome = self.append_or_prepare(records, leader_epoch, origin=origin)
+            if isinstance(outcome, Preparation):
+                return self.append_prepared(outcome.run(), leader_epoch, origin=origin)
+            return outcome
         if self.failure is not None:
             return self._storage_error()
         view = memoryview(records)
+        return self._append(view, read_header(view), leader_epoch, self._clock.wall_ms(), origin)
+
+    def append_or_prepare(
+        self, records: Buffer, leader_epoch: int, *, origin: Origin = Origin.CLIENT
+    ) -> Appended | Refused | Preparation:
+        """As append_as_leader, for a client's batch; a Preparation where its body must be opened first.
+
+        Nothing is promised then: run it, in a worker, and hand what it gives to append_prepared. Whatever is appended
+        in between comes before it.
+        """
+        if self.failure is not None:
+            return self._storage_error()
+        view = memoryview(records)
+        header = read_client_header(view)
+        if isinstance(header, Refused):
+            return header
         now_ms = self._clock.wall_ms()
+        settings = self.settings
+        refused = check_client_batch(view, header, settings, is_in_transaction=origin is Origin.TRANSACTION)
+        if refused is not None:
+            return refused
+        if needs_preparation(header, settings, now_ms):
+            return Preparation(view[: header.size], header, settings, now_ms, str(self.topic_partition))
+        return self._append(view, header, leader_epoch, now_ms, origin)
+
+    def append_prepared(
+        self, prepared: memoryview | Refused, leader_epoch: int, *, origin: Origin = Origin.CLIENT
+    ) -> Appended | Refused:
+        """The end of what append_or_prepare began."""
+        if self.failure is not None:
+            return self._storage_error()
+        if isinstance(prepared, Refused):
+            return prepared
+        return self._append(prepared, read_header(prepared), leader_epoch, self._clock.wall_ms(), origin)
+
+    def _append(
+        self, view: memoryview, header: BatchHeader, leader_epoch: int, now_ms: int, origin: Origin
+    ) -> Appended | Refused:
+        """A batch that is as it shall be stored: judge its producer, stamp it, write it."""
         is_clients = origin is Origin.CLIENT or origin is Origin.TRANSACTION
-        if is_clients:
-            checked = self._check(view, now_ms, origin)
-            if isinstance(checked, Refused):
-                return checked
-            view, header = checked
-        else:
-            header = read_header(view)
+        size = header.batch_length + PREFIX_BYTES
+        if is_clients and size > self.settings.segment_bytes:
+            return Refused(
+                ErrorCode.RECORD_LIST_TOO_LARGE,
+                f"{size} bytes in one append, segment.bytes is {self.settings.segment_bytes}",
+            )
         marker = None
         if header.producer_id >= 0:
             if header.attributes & CONTROL_BIT:
@@ -266,7 +309,6 @@ class PartitionLog(Progress):
             if known is not None:
                 return self._duplicate(known) if isinstance(known, StoredBatch) else Refused(*known)
         base = self.log_end
-        size = header.batch_length + PREFIX_BYTES
         if len(view) != size:
             view = view[:size]
         is_timed = self.settings.is_log_append_time and origin is not Origin.QUORUM
@@ -277,29 +319,6 @@ class PartitionLog(Progress):
             max_timestamp=now_ms if is_timed else header.max_timestamp,
         )
         return self._commit(header, buffers, now_ms, now_ms if is_timed else -1, marker)
-
-    def _check(self, view: memoryview, now_ms: int, origin: Origin) -> tuple[memoryview, BatchHeader] | Refused:
-        """A client's batch, as the topic wants it stored."""
-        settings = self.settings
-        header = read_client_header(view)
-        if isinstance(header, Refused):
-            return header
-        is_in_transaction = origin is Origin.TRANSACTION
-        refused = check_client_batch(view, header, settings, now_ms, is_in_transaction=is_in_transaction)
-        if refused is not None:
-            return refused
-        if needs_preparation(header, settings):
-            prepared = prepare(view, header, settings, str(self.topic_partition))
-            if isinstance(prepared, Refused):
-                return prepared
-            if prepared is not view:
-                view, header = prepared, read_header(prepared)
-        if header.batch_length + PREFIX_BYTES > settings.segment_bytes:
-            return Refused(
-                ErrorCode.RECORD_LIST_TOO_LARGE,
-                f"{header.size} bytes in one append, segment.bytes is {settings.segment_bytes}",
-            )
-        return view, header
 
     def _commit(
         self,
@@ -472,10 +491,16 @@ class PartitionLog(Progress):
     def delete_before(self, offset: int) -> int:
         """Move the log start up to `offset`, dropping segments that end before it; the new log start."""
         if offset > self.log_start:
-            self.log_start = min(offset, self.log_end)
-            self.is_dirty = True
+            self._move_start(min(offset, self.log_end))
             self._drop_front(bisect_right(self._bases, self.log_start) - 1)
         return self.log_start
+
+    def _move_start(self, offset: int) -> None:
+        self.log_start = offset
+        self.is_dirty = True
+        self.epochs.truncate_start(offset)
+        if self.epochs.is_dirty:
+            self._syncing.save_epochs()
 
     def apply_retention(self, deletable_end: int | None = None) -> int:
         """Drop segments that are too old or too many bytes; how many.
@@ -509,8 +534,7 @@ class PartitionLog(Progress):
         if doomed:
             self.is_dirty = True
             self._syncing.forget(doomed)
-            self.log_start = max(self.log_start, self._bases[0])
-            self.epochs.truncate_start(self.log_start)
+            self._move_start(max(self.log_start, self._bases[0]))
             try:
                 removal.remove_later(
                     self._disk, self._clock, self.directory, doomed, self.settings.file_delete_delay_ms

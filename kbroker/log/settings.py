@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 INT64_MAX: Final = (1 << 63) - 1
@@ -39,22 +39,36 @@ class LogSettings:
     delete_retention_ms: int = 24 * 3600 * 1000
     producer_id_expiration_ms: int = 24 * 3600 * 1000
     """Of the broker, not the topic: `producer.id.expiration.ms`."""
+    record_validation: str = "checksum"
+    """Of the broker, not the topic: `kbroker.record.validation`."""
+    opens_every_batch: bool = field(init=False)
+    """Is there something to be seen in the body of every batch of a client? Worked out once, for the hot path."""
+
+    def __post_init__(self) -> None:
+        looks = self.is_compacted or self.validates_fully
+        is_bounded = self.message_timestamp_before_max_ms != INT64_MAX and not self.is_log_append_time
+        object.__setattr__(self, "opens_every_batch", looks or is_bounded)
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> LogSettings:
         """From typed values by Kafka's names ("segment.bytes"); names that the log doesn't read are left alone."""
         wanted: dict[str, Any] = {}
-        for field in fields(cls):
-            name = field.name.replace("_", ".")
+        for one in fields(cls):
+            name = one.name.replace("_", ".")
             if name in values:
                 value = values[name]
-                wanted[field.name] = _policies(value) if field.name == "cleanup_policy" else value
+                wanted[one.name] = _policies(value) if one.name == "cleanup_policy" else value
         return cls(**wanted)
 
     @property
     def is_log_append_time(self) -> bool:
         """Does the broker's clock time the records?"""
         return self.message_timestamp_type == "LogAppendTime"
+
+    @property
+    def validates_fully(self) -> bool:
+        """Is every record of a client parsed, rather than left to the checksum?"""
+        return self.record_validation == "full"
 
     @property
     def is_compacted(self) -> bool:

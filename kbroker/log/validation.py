@@ -1,39 +1,36 @@
 """What a client's batch must be, as far as its header tells, and Kafka's error for each defect.
 
-Bodies are opened only to name the records of a batch that is refused anyway. What a wrong body under a right checksum
-can do is left to the consumer; Kafka opens every record.
+Bodies are not opened here: what has to be seen in them is a preparation (preparation.py).
 Source: Kafka's ProduceRequest.validateRecords, UnifiedLog.analyzeAndValidateRecords, LogValidator.
 """
 
 from __future__ import annotations
 
 import struct
-from itertools import islice
-from typing import Final
 
 from crc32c import crc32c
 
 from kbroker.log.outcome import Refused
-from kbroker.log.settings import INT64_MAX, LogSettings
+from kbroker.log.settings import LogSettings
 from kbroker.record.batch import (
     CODEC_MASK,
     CONTROL_BIT,
     HEADER_BYTES,
+    LOG_APPEND_TIME_BIT,
     MAGIC,
+    NO_TIMESTAMP,
     PREFIX_BYTES,
     TRANSACTIONAL_BIT,
     BatchHeader,
     read_header,
 )
-from kbroker.record.compression import Codec, CorruptRecords, ExcessiveRecords
-from kbroker.record.skim import skim_records
+from kbroker.record.compression import Codec, CorruptRecords
+from kbroker.record.scan import NAMED_MAX
 from protocol_specs.errors import ErrorCode
 
 _LEGACY_BATCH_BYTES_MIN = 14
 """Kafka calls a length below the smallest message of any format corrupt, one that runs over the end merely absent."""
 _MAGIC_END = 17
-RECORD_ERRORS_MAX: Final = 100
-"""How many records of a refused batch are named; Kafka names all, each in some 70 bytes of the answer."""
 _FLAGS = CONTROL_BIT | TRANSACTIONAL_BIT
 
 
@@ -75,7 +72,7 @@ def _batch_size(records: memoryview, position: int) -> int | Refused | None:
 
 
 def check_client_batch(
-    records: memoryview, header: BatchHeader, settings: LogSettings, now_ms: int, *, is_in_transaction: bool = False
+    records: memoryview, header: BatchHeader, settings: LogSettings, *, is_in_transaction: bool = False
 ) -> Refused | None:
     """Why the log can't take the batch, None when it can. Checks in Kafka's order.
 
@@ -100,11 +97,11 @@ def check_client_batch(
     if header.attributes & (CONTROL_BIT if is_in_transaction else _FLAGS):
         return _flag_refused(header)
     if header.attributes & CODEC_MASK > Codec.ZSTD:
-        return Refused(ErrorCode.UNKNOWN_SERVER_ERROR, f"no codec has the number {header.codec}")
-    if header.max_timestamp > now_ms + settings.message_timestamp_after_max_ms or (
-        settings.message_timestamp_before_max_ms != INT64_MAX
+        return Refused(ErrorCode.UNSUPPORTED_COMPRESSION_TYPE, f"no codec has the number {header.codec}")
+    if header.attributes & LOG_APPEND_TIME_BIT and (
+        settings.is_log_append_time or header.max_timestamp == NO_TIMESTAMP
     ):
-        return check_times(records, header, settings, now_ms)
+        return _claimed_time(header)
     return None
 
 
@@ -116,38 +113,13 @@ def _flag_refused(header: BatchHeader) -> Refused:
     )
 
 
-def check_times(records: memoryview, header: BatchHeader, settings: LogSettings, now_ms: int) -> Refused | None:
-    """Are all records' own times near enough to now? Opens the batch."""
-    if settings.is_log_append_time:
-        return None
-    earliest = now_ms - settings.message_timestamp_before_max_ms
-    latest = now_ms + settings.message_timestamp_after_max_ms
-    wrong = (
-        (index, f"timestamp {record.timestamp} is outside [{earliest}, {latest}]")
-        for index, record in enumerate(skim_records(records))
-        if record.timestamp != -1 and not earliest <= record.timestamp <= latest
-    )
-    try:
-        errors = tuple(islice(wrong, RECORD_ERRORS_MAX))
-    except CorruptRecords as error:
-        return refused_body(error)
-    if not errors and header.max_timestamp > latest:
-        errors = ((0, f"timestamp {header.max_timestamp} is outside [{earliest}, {latest}]"),)
-    return Refused(ErrorCode.INVALID_TIMESTAMP, errors[0][1], errors) if errors else None
-
-
-def check_keys(records: memoryview, where: str) -> Refused | None:
-    """A compacted topic keeps the newest value of each key: a record without one could never go.
-
-    Raises CorruptRecords.
-    """
-    reason = f"a compacted topic takes no record without a key ({where})"
-    missing = ((index, reason) for index, record in enumerate(skim_records(records)) if not record.has_key)
-    errors = tuple(islice(missing, RECORD_ERRORS_MAX))
-    return Refused(ErrorCode.INVALID_RECORD, reason, errors) if errors else None
+def _claimed_time(header: BatchHeader) -> Refused:
+    """Where a topic has producers' times, the claim that a broker set them is cleared if there is one to keep."""
+    reason = "only a broker sets LogAppendTime"
+    named = range(min(header.records_count, NAMED_MAX))
+    return Refused(ErrorCode.INVALID_TIMESTAMP, reason, tuple((index, reason) for index in named))
 
 
 def refused_body(error: CorruptRecords) -> Refused:
-    """The refusal of a body that cannot be opened: Kafka's where it is broken, a final one where it is a bomb."""
-    code = ErrorCode.INVALID_RECORD if isinstance(error, ExcessiveRecords) else ErrorCode.UNKNOWN_SERVER_ERROR
-    return Refused(code, f"the records can't be opened: {error}")
+    """The refusal of a body that can't be opened. Kafka answers UNKNOWN_SERVER_ERROR where it can't be unpacked."""
+    return Refused(ErrorCode.INVALID_RECORD, f"the records can't be opened: {error}")

@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 from crc32c import crc32c
 
 from kbroker.record.compression import DECOMPRESSED_BYTES_MAX, Codec, CorruptRecords, compress, decompressed
-from kbroker.record.varint import VARINT_BYTES_MAX, read_varint, write_varint
+from kbroker.record.varint import VARINT_BYTES_MAX, read_varint, read_varint32, write_varint
 
 Buffer = bytes | bytearray | memoryview
 
@@ -257,7 +257,7 @@ def record_spans(batch: Buffer, header: BatchHeader, limit: int) -> Iterator[tup
     for _ in range(header.records_count):
         if len(data) - position < VARINT_BYTES_MAX:
             data, position = window(data, position, pieces, VARINT_BYTES_MAX), 0
-        length, start = read_varint(data, position)
+        length, start = read_varint32(data, position)
         if start + length > len(data):
             data, start = window(data, start, pieces, length), 0
         position = start + length

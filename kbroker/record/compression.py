@@ -140,7 +140,7 @@ def _gunzip(data: memoryview) -> Iterator[bytes]:
             if unpacker.eof:
                 rest = unpacker.unused_data
                 begin = position - len(rest)
-                if len(data) - begin < _GZIP_MEMBER_BYTES_MIN or data[begin : begin + 3] != _GZIP_MAGIC:
+                if len(data) - begin < _GZIP_MEMBER_BYTES_MIN or bytes(data[begin : begin + 3]) != _GZIP_MAGIC:
                     return
                 unpacker = zlib.decompressobj(31)
             elif is_last and not part:

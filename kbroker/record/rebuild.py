@@ -1,41 +1,71 @@
-"""A batch opened and packed anew under another codec; for topics whose `compression.type` isn't the producer's."""
+"""A batch opened and packed anew: under another codec, or with offsets that count up from 0."""
 
 from __future__ import annotations
+
+import struct
+from typing import Final
 
 from kbroker.record.batch import (
     CODEC_MASK,
     HEADER_BYTES,
+    LOG_APPEND_TIME_BIT,
     PREFIX_BYTES,
+    BatchHeader,
     Buffer,
+    build_batch,
+    iterate_records,
     read_header,
     restamp_checksum,
 )
 from kbroker.record.compression import DECOMPRESSED_BYTES_MAX, compress, decompress
-from kbroker.record.skim import skim_records
+
+_KNOWN_ATTRIBUTES: Final = 0x7F
+_ATTRIBUTES = struct.Struct(">h")
+_ATTRIBUTES_POSITION = 21
+_MAX_TIMESTAMP = struct.Struct(">q")
+_MAX_TIMESTAMP_POSITION = 35
 
 
-def recompressed(
-    batch: Buffer,
-    codec: int,
-    level: int | None,
-    *,
-    plain_max: int = DECOMPRESSED_BYTES_MAX,
-    packed_max: int | None = None,
-) -> bytearray:
+def recompressed(batch: Buffer, codec: int, level: int | None, *, plain_max: int = DECOMPRESSED_BYTES_MAX) -> bytearray:
     """The same records under `codec`; everything of the header but length, codec and checksum stays.
 
-    Every record is looked at on the way, so that a body which doesn't match its header is refused here rather than
-    stored. Over `packed_max` bytes the result may be cut, and is good for nothing but its size. Raises CorruptRecords;
-    ExcessiveRecords for more than `plain_max` bytes of records or what no batch may have.
+    For a batch that was looked through (scan.py). Raises CorruptRecords; ExcessiveRecords over `plain_max` bytes.
     """
     header = read_header(batch)
-    for _ in skim_records(batch, plain_max):
-        pass
     plain = decompress(header.codec, memoryview(batch)[HEADER_BYTES : header.size], plain_max)
-    body = compress(codec, plain, level)
     rebuilt = bytearray(memoryview(batch)[:HEADER_BYTES])
-    rebuilt += body
+    rebuilt += compress(codec, plain, level)
     rebuilt[8:12] = (len(rebuilt) - PREFIX_BYTES).to_bytes(4, "big")
-    rebuilt[21:23] = (header.attributes & 0xFFFF & ~CODEC_MASK | codec).to_bytes(2, "big")
+    _ATTRIBUTES.pack_into(rebuilt, _ATTRIBUTES_POSITION, _attributes(header) & ~CODEC_MASK | codec)
     restamp_checksum(rebuilt, len(rebuilt))
     return rebuilt
+
+
+def renumbered(batch: Buffer, codec: int, level: int | None, *, plain_max: int = DECOMPRESSED_BYTES_MAX) -> bytearray:
+    """The same records under `codec`, with the offsets 0, 1, 2, ... in the order they stand. Raises as recompressed."""
+    header = read_header(batch)
+    return build_batch(
+        ((one.key, one.value, one.headers, one.timestamp) for one in iterate_records(batch, plain_max)),
+        timestamp_ms=header.max_timestamp,
+        codec=codec,
+        level=level,
+        producer_id=header.producer_id,
+        producer_epoch=header.producer_epoch,
+        base_sequence=header.base_sequence,
+        transactional=header.is_transactional,
+    )
+
+
+def with_create_time(batch: memoryview, max_timestamp: int) -> memoryview:
+    """The batch, or a copy where it can't be written, with this largest time and no claim that a broker set it."""
+    header = read_header(batch)
+    changed = batch if not batch.readonly else memoryview(bytearray(batch))
+    _ATTRIBUTES.pack_into(changed, _ATTRIBUTES_POSITION, _attributes(header) & ~LOG_APPEND_TIME_BIT)
+    _MAX_TIMESTAMP.pack_into(changed, _MAX_TIMESTAMP_POSITION, max_timestamp)
+    restamp_checksum(changed, header.size)
+    return changed
+
+
+def _attributes(header: BatchHeader) -> int:
+    """Those that mean something; Kafka drops the others when it writes the header anew."""
+    return header.attributes & _KNOWN_ATTRIBUTES

@@ -7,6 +7,7 @@ from typing import Final
 from kbroker.record.compression import CorruptRecords
 
 VARINT_BYTES_MAX: Final = 10
+VARINT32_BYTES_MAX: Final = 5
 
 
 def write_varint(out: bytearray, value: int) -> None:
@@ -34,3 +35,21 @@ def read_varint(data: bytes, position: int) -> tuple[int, int]:
     except IndexError as error:
         raise CorruptRecords("a varint is cut") from error
     raise CorruptRecords("a varint of more than 10 bytes")
+
+
+def read_varint32(data: bytes, position: int) -> tuple[int, int]:
+    """As read_varint for what must fit 32 bits: lengths, counts and offset deltas have at most 5 bytes."""
+    try:
+        byte = data[position]
+        if byte < 0x80:
+            return (byte >> 1) ^ -(byte & 1), position + 1
+        second = data[position + 1]
+    except IndexError as error:
+        raise CorruptRecords("a varint is cut") from error
+    if second < 0x80:
+        value = byte & 0x7F | second << 7
+        return (value >> 1) ^ -(value & 1), position + 2
+    value, end = read_varint(data, position)
+    if end - position > VARINT32_BYTES_MAX or not -0x80000000 <= value <= 0x7FFFFFFF:
+        raise CorruptRecords(f"a varint of {end - position} bytes where 32 bits are meant")
+    return value, end
