@@ -1,6 +1,6 @@
 """One broker: everything wired together, from the first bind to the clean-shutdown marker.
 
-    bind listeners -> lock and read the log directory -> replay the metadata log -> register -> open partitions
+    bind listeners -> lock and read the log directories -> replay the metadata log -> register -> open partitions
     -> load groups -> create wished-for topics -> accept                      (ready)
     stop: accept no more -> resign coordinators -> send what is owed -> flush, checkpoint, mark clean
 
@@ -10,16 +10,19 @@ All state hangs under the Broker object; two of them in one process share nothin
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
 from kbroker.config import BrokerConfig
 from kbroker.config.endpoints import address_text
+from kbroker.controller.directories import Placed, assign, lose
 from kbroker.controller.registration import Registration, UnsupportedMetadataVersion
 from kbroker.controller.wished_topics import create_wished
 from kbroker.group.events import DeletedTopic
 from kbroker.handlers.registry import load_handlers
+from kbroker.log.directories import LogDirectories
 from kbroker.log.directory import METADATA_PARTITION, LogDirectory
 from kbroker.log.partition_log import InconsistentTopicId
 from kbroker.metadata.delta import InconsistentRecord
@@ -119,11 +122,11 @@ class Broker:
 
     async def _serve(self, world: World, task_status: trio.TaskStatus[Broker]) -> None:
         self.clock, self.disk, self.entropy = world.clock, world.disk, world.entropy
-        directory = self._open_directory(world)
+        directories = self._open_directories(world)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(world.clock.run)
-                await self._start(world, directory)
+                await self._start(world, directories)
                 connections = self._connections(world)
                 nursery.start_soon(connections.serve, self._listeners, nursery)
                 connections.sweep()
@@ -135,19 +138,21 @@ class Broker:
                 await connections.drain()
                 nursery.cancel_scope.cancel()
             if self._failure is None:
-                self._close(world, directory)
+                self._close(world, directories)
         finally:
             # After a failure or abort(): unlock once nothing is written any more, and leave the rest to recovery.
             self.is_flushing = True
             if not self.leaves_disk:
                 world.disk.close()
-            directory.close(clean=False)
+            directories.close(clean=False)
 
-    async def _start(self, world: World, directory: LogDirectory) -> None:
-        """Everything between the lock and the first accepted connection."""
-        self._hosting = Hosting(self.config, directory)
+    async def _start(self, world: World, directories: LogDirectories) -> None:
+        """Everything between the locks and the first accepted connection."""
+        self._hosting = Hosting(self.config, directories)
+        self._hosting.on_placed = self._placed
         self.partitions = self._hosting.partitions
         registered = trio.Event()
+        directory = directories.metadata
         try:
             opened = directory.open_metadata_log()
             say_what_was_cut(opened)
@@ -160,8 +165,8 @@ class Broker:
                 directory_id=directory.directory_id,
                 on_fatal=self._fail,
             )
-            directory.begin()
-            self.metadata.start(self._registration(directory.directory_id), lambda _: registered.set())
+            directories.begin()
+            self.metadata.start(self._registration(directories.ids), lambda _: registered.set())
         except METADATA_DIFFICULTIES as error:
             raise MetadataUnusable(f"{directory.path}/{METADATA_PARTITION}: {error}") from error
         await registered.wait()
@@ -171,23 +176,28 @@ class Broker:
         self.groups = GroupCoordinators(self)
         self.groups.follow_metadata()
         self._gate = Gate(self, load_handlers())
-        self._housekeeping = Housekeeping(self.config, self.clock, directory, self._hosting)
+        self._housekeeping = Housekeeping(self.config, self.clock, directories, self._hosting)
         await self._create_wished_topics()
 
-    def _open_directory(self, world: World) -> LogDirectory:
-        """Lock the data directory, claim it when it is new, and see that it is ours."""
-        path = MEMORY_DATA_DIR if self.config.is_in_memory else self.config.data_dir
-        directory = LogDirectory.open(
+    def _open_directories(self, world: World) -> LogDirectories:
+        """Lock the data directories, claim those that are new, and see that all are ours."""
+        config = self.config
+        self.directories = directories = LogDirectories.open(
             world.disk,
-            path,
+            [MEMORY_DATA_DIR] if config.is_in_memory else config.data_dirs,
             world.clock,
             world.entropy,
             node_id=self.node_id,
-            cluster_id=self.config["kbroker.cluster.id"],
+            cluster_id=config["kbroker.cluster.id"],
+            metadata_path=MEMORY_DATA_DIR if config.is_in_memory else config.metadata_dir,
         )
-        self.cluster_id = directory.cluster_id
-        directory.on_failure = self._offline
-        return directory
+        self.cluster_id = directories.cluster_id
+        directories.on_failure = self._directory_failed
+        for path, failure in directories.failures.items():
+            log.error("the log directory is offline", extra={"path": path, "reason": failure.reason})
+        for reason in directories.damage:
+            log.warning("a damaged checkpoint counts as missing", extra={"reason": reason})
+        return directories
 
     async def _create_wished_topics(self) -> None:
         wishes = self.config.topics
@@ -207,16 +217,38 @@ class Broker:
         self._housekeeping.stop()
         self.groups.stop()
 
-    def _close(self, world: World, directory: LogDirectory) -> None:
+    def _close(self, world: World, directories: LogDirectories) -> None:
         """Flush, checkpoint, mark clean. Nobody is served any more, so this may block."""
         self.is_flushing = True
         world.disk.drain()
         epoch = self.image.brokers[self.node_id].epoch
-        directory.close(clean=True, high_watermarks=self._hosting.high_watermarks(), broker_epoch=epoch)
+        directories.close(clean=True, high_watermarks=self._hosting.high_watermarks(), broker_epoch=epoch)
 
-    def _offline(self, failure: DiskFailure) -> None:
-        """Every partition of the directory refuses from now on; those who wait were told by their logs."""
+    def _directory_failed(self, directory: LogDirectory, failure: DiskFailure) -> None:
+        """Its partitions refuse from now on, those who wait were told by their logs; the others go on.
+
+        Without the metadata log's directory there is no broker: it answers what it owes and stops, as Kafka does.
+        """
         log.error("the log directory is offline", extra={"path": failure.path, "reason": failure.reason})
+        if directory is self.directories.metadata:
+            self._failure = failure
+            self.stop()
+            return
+        self._hosting.forsake(directory)
+        # Not inside whatever met the failure: the image must not change under its hands.
+        self.clock.call_at(self.clock.monotonic_ms(), lambda: self._report_lost(directory))
+
+    def _report_lost(self, directory: LogDirectory) -> None:
+        lost = directory.directory_id
+        self.metadata.propose(lambda image: lose(image, self.node_id, lost), _nobody_waits)
+
+    def _placed(self, placed: Sequence[Placed]) -> None:
+        """Replicas found their directories: have the metadata say so."""
+
+        def report() -> None:
+            self.metadata.propose(lambda image: assign(image, self.node_id, placed), _nobody_waits)
+
+        self.clock.call_at(self.clock.monotonic_ms(), report)
 
     def _fail(self, failure: DiskFailure) -> None:
         """The metadata log is broken: nobody can know what is committed any more."""
@@ -252,7 +284,7 @@ class Broker:
         )
         return Connections(self._gate, self.clock, world.network, limits)
 
-    def _registration(self, directory_id: bytes) -> Registration:
+    def _registration(self, directory_ids: Sequence[bytes]) -> Registration:
         endpoints = [
             Endpoint(
                 endpoint.name,
@@ -261,7 +293,7 @@ class Broker:
             )
             for endpoint in self.config.listeners
         ]
-        return Registration(self.node_id, self.entropy.uuid(), endpoints, [directory_id], self.config["broker.rack"])
+        return Registration(self.node_id, self.entropy.uuid(), endpoints, directory_ids, self.config["broker.rack"])
 
     # ---- what handlers see (handlers.node.Node)
 
@@ -293,3 +325,7 @@ class Broker:
         """A commit: partitions first, then the coordinators that live on them; the proposer is told after this."""
         self._hosting.follow(delta, image)
         self.groups.follow_metadata([DeletedTopic(topic.name, topic.topic_id) for topic in delta.deleted_topics])
+
+
+def _nobody_waits(response: object) -> None:
+    """What is told to nobody."""

@@ -16,6 +16,7 @@ import trio
 from kbroker.broker import Broker, MetadataUnusable
 from kbroker.cli.main import EXIT_FAILED, EXIT_STARTUP, CommandFailed
 from kbroker.config import BrokerConfig
+from kbroker.log.directories import DuplicateLog
 from kbroker.log.meta_properties import ForeignDirectory
 from kbroker.real.network import PortTaken
 from kbroker.real.process import leave_at_once
@@ -23,7 +24,7 @@ from kbroker.world import DirectoryLocked, DiskFailure
 
 log = logging.getLogger("kbroker.serve")
 
-CANNOT_SERVE = (PortTaken, DirectoryLocked, DiskFailure, ForeignDirectory, MetadataUnusable)
+CANNOT_SERVE = (PortTaken, DirectoryLocked, DiskFailure, DuplicateLog, ForeignDirectory, MetadataUnusable)
 """What the machine or the data directory can have against serving; each says what and where in one line."""
 
 

@@ -100,9 +100,19 @@ class BrokerConfig(Mapping[str, Any]):
         return value
 
     @property
+    def data_dirs(self) -> tuple[str, ...]:
+        """The data directories, as they were given; or MEMORY alone."""
+        return tuple(self["log.dirs"] or self["log.dir"])
+
+    @property
     def data_dir(self) -> str:
-        """The data directory, or MEMORY."""
-        directory: str = (self["log.dirs"] or self["log.dir"])[0]
+        """The first data directory, or MEMORY."""
+        return self.data_dirs[0]
+
+    @property
+    def metadata_dir(self) -> str:
+        """Where the metadata log lives: `metadata.log.dir`, else the first data directory."""
+        directory: str = self["metadata.log.dir"] or self.data_dir
         return directory
 
     @property
@@ -270,13 +280,18 @@ class _Resolving:
 
     def _check_directories(self) -> None:
         name = "log.dirs" if self.values["log.dirs"] else "log.dir"
+        in_memory = (MEMORY, "memory://")
         directories = self.values[name]
-        if len(directories) != 1:
-            raise self._refuse(name, "one data directory is served, not several")
-        if directories[0].startswith("memory") and directories[0] not in (MEMORY, "memory://"):
-            self.warnings.append(f"{directories[0]} is taken as a directory; memory is written {MEMORY}")
-        if directories[0] == "memory://":
+        for directory in directories:
+            if directory in in_memory and len(directories) > 1:
+                raise self._refuse(name, f"{directory} stands alone: nothing is kept on disk beside it")
+            if directory.startswith("memory") and directory not in in_memory:
+                self.warnings.append(f"{directory} is taken as a directory; memory is written {MEMORY}")
+        if directories[0] in in_memory:
             self.values[name] = (MEMORY,)
+            if self.values["metadata.log.dir"] not in (None, *in_memory):
+                raise self._refuse("metadata.log.dir", f"{name} is {MEMORY}, so the metadata log is in memory too")
+            self.values["metadata.log.dir"] = None
 
     def _check_bounds(self) -> None:
         values = self.values

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kbroker.auth.operations import NOT_ASKED, ON_CLUSTER, ON_TOPIC
 from kbroker.controller.auto_topics import create_missing
+from kbroker.controller.directories import is_online
 from kbroker.controller.topic_names import name_refusal
 from kbroker.handlers.answer import Answer, Pending
 from kbroker.handlers.context import RequestContext
@@ -140,6 +141,13 @@ def _partition(ctx: RequestContext, image: MetadataImage, index: int, partition:
         replica_nodes=list(partition.replicas),
         isr_nodes=list(partition.isr),
         offline_replicas=[
-            node for node in partition.replicas if node not in image.brokers or image.brokers[node].fenced
+            node
+            for node, directory_id in zip(partition.replicas, partition.directories, strict=True)
+            if not _is_online(image, node, directory_id)
         ],
     )
+
+
+def _is_online(image: MetadataImage, node: int, directory_id: bytes) -> bool:
+    broker = image.brokers.get(node)
+    return broker is not None and not broker.fenced and is_online(directory_id, broker.log_dirs)

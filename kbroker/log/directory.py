@@ -6,19 +6,28 @@
     recovery-point-offset-checkpoint    up to where each log has been fsynced
     log-start-offset-checkpoint         logs whose start isn't their first segment's
     replication-offset-checkpoint       high watermarks
-    <topic>-<p>/                        a log;  .<uuid>-delete goes soon,  .<uuid>-stray belongs to no topic
+    cleaner-offset-checkpoint           up to where compaction has been
+    <topic>-<p>/                        a log;  .<uuid>-delete goes soon,  .<uuid>-stray belongs to no topic,
+                                        .<uuid>-future is a copy that Kafka had not finished: left alone
 Source: Kafka's LogManager.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Final
 
-from kbroker.log.checkpoints import CorruptCheckpoint, format_offsets, parse_offsets
+from kbroker.log.directory_checkpoints import (
+    CLEANED_ENDS_FILE,
+    HIGH_WATERMARKS_FILE,
+    LOG_STARTS_FILE,
+    RECOVERY_POINTS_FILE,
+    DirectoryCheckpoints,
+    kept,
+)
 from kbroker.log.meta_properties import FILE_NAME, ForeignDirectory, MetaProperties, parse_meta_properties
 from kbroker.log.open_files import OPEN_FILES_MAX, OpenFiles
 from kbroker.log.partition_log import InconsistentTopicId, PartitionLog
@@ -29,15 +38,13 @@ from kbroker.world import Clock, Disk, DiskFailure, Entropy, Lock
 
 LOCK_FILE: Final = ".lock"
 CLEAN_FILE: Final = ".kafka_cleanshutdown"
-RECOVERY_POINTS_FILE: Final = "recovery-point-offset-checkpoint"
-LOG_STARTS_FILE: Final = "log-start-offset-checkpoint"
-HIGH_WATERMARKS_FILE: Final = "replication-offset-checkpoint"
 DELETE_SUFFIX: Final = "-delete"
 STRAY_SUFFIX: Final = "-stray"
 _NAME_MAX = 255
 """File systems take no longer names; Kafka shortens the topic's part of a renamed directory."""
 
 
+CHECKPOINTS_OF_A_STOP: Final = (RECOVERY_POINTS_FILE, LOG_STARTS_FILE, HIGH_WATERMARKS_FILE)
 NO_OFFSETS: Final[Mapping[TopicPartition, int]] = MappingProxyType({})
 METADATA_PARTITION: Final = TopicPartition(METADATA_TOPIC, 0)
 METADATA_SETTINGS: Final = LogSettings(max_message_bytes=8 << 20, retention_ms=-1, retention_bytes=-1)
@@ -58,16 +65,11 @@ class LogDirectory:
         self._files = files
         self._lock: Lock | None = lock
         self._is_started = False
-        self._is_checkpointing = False
-        self._is_outdated = False
         self.meta = self._read_meta()
         self.was_clean = disk.exists(self._in(CLEAN_FILE))
-        self.recovery_points = self._read_offsets(RECOVERY_POINTS_FILE)
-        self.log_starts = self._read_offsets(LOG_STARTS_FILE)
+        self._checkpoints = DirectoryCheckpoints(disk, path, self.fail)
         # Logs that failed to open: not recovered, so the next start must try again, with the same checkpoints.
         self._unopened: set[TopicPartition] = set()
-        # Names that the medium may still hold, in the checkpoints or as directories, although their logs are gone.
-        self._forgotten: set[TopicPartition] = set()
 
     @classmethod
     def open(
@@ -85,18 +87,30 @@ class LogDirectory:
 
         Raises DirectoryLocked, ForeignDirectory, DiskFailure.
         """
-        path = path.rstrip("/") if len(path) > 1 else path
-        disk.make_directory(path)
-        lock = disk.lock(f"{path}/{LOCK_FILE}")
+        directory = cls.locked(disk, path, clock, entropy, OpenFiles(disk, open_files_max))
         try:
-            directory = cls(disk, path, clock, entropy, OpenFiles(disk, open_files_max), lock)
             if not directory.is_formatted:
                 directory.format(cluster_id or uuid_text(entropy.uuid()), node_id)
             directory.check_identity(cluster_id, node_id)
         except (DiskFailure, ForeignDirectory):
-            lock.release()
+            directory.unlock()
             raise
         return directory
+
+    @classmethod
+    def locked(cls, disk: Disk, path: str, clock: Clock, entropy: Entropy, files: OpenFiles) -> LogDirectory:
+        """Lock the directory, made if it is new, and read what it says of itself; its identity is not looked at.
+
+        Raises DirectoryLocked, UnreadableProperties, DiskFailure.
+        """
+        path = path.rstrip("/") if len(path) > 1 else path
+        disk.make_directory(path)
+        lock = disk.lock(f"{path}/{LOCK_FILE}")
+        try:
+            return cls(disk, path, clock, entropy, files, lock)
+        except (DiskFailure, ForeignDirectory):
+            lock.release()
+            raise
 
     def _in(self, name: str) -> str:
         return f"{self.path}/{name}"
@@ -131,6 +145,11 @@ class LogDirectory:
         """Claim a fresh directory for this node of this cluster."""
         self.meta = MetaProperties(cluster_id, node_id, self._entropy.uuid())
         self.disk.replace(self._in(FILE_NAME), self.meta.format())
+
+    @property
+    def has_metadata_log(self) -> bool:
+        """Is there a directory of the metadata log in it?"""
+        return self.disk.is_directory(self._in(str(METADATA_PARTITION)))
 
     def check_identity(self, cluster_id: str | None, node_id: int) -> None:
         """See that it was formatted for this cluster (None or "": any) and node. Raises ForeignDirectory."""
@@ -202,7 +221,7 @@ class LogDirectory:
 
     def _open(self, where: TopicPartition, topic_id: bytes, settings: LogSettings) -> PartitionLog:
         if not self.disk.is_directory(self._in(str(where))):
-            self._begin_anew(where)
+            self._checkpoints.begin_anew(where)
         return PartitionLog.open(
             self.disk,
             self._in(str(where)),
@@ -225,7 +244,7 @@ class LogDirectory:
 
     def set_aside(self, where: TopicPartition) -> str:
         """Rename the directory of a partition that no topic claims; its new path. Nothing is removed."""
-        self._forget_checkpoints(where)
+        self._checkpoints.forget(where)
         return self._rename_away(where, STRAY_SUFFIX)
 
     def delete_log(self, log: PartitionLog) -> None:
@@ -235,7 +254,7 @@ class LogDirectory:
         """
         where = log.topic_partition
         self.logs.pop(where, None)
-        self._forget_checkpoints(where)
+        self._checkpoints.forget(where)
         log.close(clean=False)
         try:
             path = self._rename_away(where, DELETE_SUFFIX)
@@ -248,24 +267,6 @@ class LogDirectory:
             self._clock.monotonic_ms() + log.settings.file_delete_delay_ms,
             lambda: self.disk.in_worker(partial(self.disk.remove_tree, path), _ignore),
         )
-
-    def _forget_checkpoints(self, where: TopicPartition) -> None:
-        for offsets in (self.recovery_points, self.log_starts):
-            offsets.pop(where, None)
-        self._forgotten.add(where)
-
-    def _begin_anew(self, where: TopicPartition) -> None:
-        """A log is going to be made: neither an older one by its name nor its checkpoints may be back after a crash."""
-        if where in self.recovery_points or where in self.log_starts:
-            self._forget_checkpoints(where)
-        if where in self._forgotten:
-            # This makes the directory's own names durable too.
-            for path, data in self._checkpoint_contents():
-                self.disk.replace(path, data)
-            # A checkpoint under way may still bring the old names back.
-            self._is_outdated = self._is_checkpointing
-            if not self._is_outdated:
-                self._forgotten.clear()
 
     def _rename_away(self, where: TopicPartition, suffix: str) -> str:
         tail = f"-{where.partition}.{self._entropy.uuid().hex()}{suffix}"
@@ -282,57 +283,83 @@ class LogDirectory:
 
     def checkpoint(self, high_watermarks: Mapping[TopicPartition, int] = NO_OFFSETS) -> None:
         """Bring recovery points, log starts and high watermarks (else: what is written) to their files, in a worker."""
-        if self._is_checkpointing or self.failure is not None:
-            return
-        self._is_checkpointing = True
-        forgotten = frozenset(self._forgotten)
-        work = self._checkpoint_work(high_watermarks)
-        self.disk.in_worker(work, lambda result: self._checkpointed(result, forgotten))
+        if self.failure is None:
+            self._note_offsets(high_watermarks)
+            self._checkpoints.save((RECOVERY_POINTS_FILE, LOG_STARTS_FILE, HIGH_WATERMARKS_FILE))
 
-    def _checkpoint_work(self, high_watermarks: Mapping[TopicPartition, int]) -> Callable[[], None]:
+    def checkpoint_recovery_points(self) -> None:
+        """Bring recovery points to their file, in a worker."""
+        if self.failure is None:
+            self._note_recovery_points()
+            self._checkpoints.save((RECOVERY_POINTS_FILE,))
+
+    def checkpoint_log_starts(self) -> None:
+        """Bring log starts to their file, in a worker, where any changed."""
+        if self.failure is None and self._note_log_starts():
+            self._checkpoints.save((LOG_STARTS_FILE,))
+
+    def checkpoint_high_watermarks(self, high_watermarks: Mapping[TopicPartition, int]) -> None:
+        """Bring high watermarks to their file, in a worker, where any changed. Those of other directories are passed
+        over."""
+        if self.failure is None and self._note_high_watermarks(high_watermarks):
+            self._checkpoints.save((HIGH_WATERMARKS_FILE,))
+
+    def high_watermark(self, where: TopicPartition) -> int:
+        """As it was last written down, 0 if it never was; the log may have been cut since."""
+        return self._checkpoints[HIGH_WATERMARKS_FILE].get(where, 0)
+
+    @property
+    def recovery_points(self) -> Mapping[TopicPartition, int]:
+        """Up to where each log was on the medium, as last written down."""
+        return self._checkpoints[RECOVERY_POINTS_FILE]
+
+    @property
+    def log_starts(self) -> Mapping[TopicPartition, int]:
+        """Where logs begin that don't begin with their first segment, as last written down."""
+        return self._checkpoints[LOG_STARTS_FILE]
+
+    @property
+    def cleaned_ends(self) -> Mapping[TopicPartition, int]:
+        """Up to where compaction has been, exclusive (Kafka: the first dirty offset); for logs that it has seen."""
+        return self._checkpoints[CLEANED_ENDS_FILE]
+
+    def note_cleaned_end(self, where: TopicPartition, end: int) -> None:
+        """Compaction has been up to `end`: write it down, in a worker."""
+        if self.failure is None and where in self.logs:
+            self._checkpoints[CLEANED_ENDS_FILE][where] = end
+            self._checkpoints.save((CLEANED_ENDS_FILE,))
+
+    @property
+    def damage(self) -> Sequence[str]:
+        """Which checkpoint files could not be read at the start, and why: one sentence each."""
+        return self._checkpoints.damage
+
+    def _note_offsets(self, high_watermarks: Mapping[TopicPartition, int]) -> None:
+        self._note_recovery_points()
+        self._note_log_starts()
+        self._note_high_watermarks(high_watermarks)
+
+    def _own_logs(self) -> dict[TopicPartition, PartitionLog]:
         # The metadata log has no place in these files: Kafka recovers it whole and keeps its state in the quorum's.
-        logs = {where: log for where, log in self.logs.items() if where != METADATA_PARTITION}
-        self.recovery_points = self._of_unopened(self.recovery_points) | {
-            where: log.recovery_point for where, log in logs.items()
-        }
-        self.log_starts = self._of_unopened(self.log_starts) | {
-            where: log.log_start for where, log in logs.items() if log.has_moved_start
-        }
-        replicated = {where: high_watermarks.get(where, log.written_end) for where, log in logs.items()}
-        contents = [*self._checkpoint_contents(), (self._in(HIGH_WATERMARKS_FILE), format_offsets(replicated))]
+        return {where: log for where, log in self.logs.items() if where != METADATA_PARTITION}
 
-        def work() -> None:
-            for path, data in contents:
-                self.disk.replace(path, data)
+    def _note_recovery_points(self) -> bool:
+        return self._note(RECOVERY_POINTS_FILE, {where: log.recovery_point for where, log in self._own_logs().items()})
 
-        return work
+    def _note_log_starts(self) -> bool:
+        moved = {where: log.log_start for where, log in self._own_logs().items() if log.has_moved_start}
+        return self._note(LOG_STARTS_FILE, moved)
 
-    def _of_unopened(self, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
-        return {where: offsets[where] for where in self._unopened if where in offsets}
+    def _note_high_watermarks(self, high_watermarks: Mapping[TopicPartition, int]) -> bool:
+        replicated = {where: high_watermarks.get(where, log.written_end) for where, log in self._own_logs().items()}
+        return self._note(HIGH_WATERMARKS_FILE, replicated)
 
-    def _checkpoint_contents(self) -> list[tuple[str, bytes]]:
-        """Of the files that a start reads back. For others, high watermarks are written too."""
-        return [
-            (self._in(RECOVERY_POINTS_FILE), format_offsets(self.recovery_points)),
-            (self._in(LOG_STARTS_FILE), format_offsets(self.log_starts)),
-        ]
-
-    def _checkpointed(self, result: DiskFailure | None, forgotten: frozenset[TopicPartition]) -> None:
-        self._is_checkpointing = False
-        if isinstance(result, DiskFailure):
-            self.fail(result)
-            return
-        self._forgotten -= forgotten
-        if self._is_outdated:
-            self._is_outdated = False
-            self.checkpoint()
-
-    def _read_offsets(self, name: str) -> dict[TopicPartition, int]:
-        """A checkpoint, empty when missing or damaged: recovery then reads more, and loses nothing."""
-        try:
-            return parse_offsets(self.disk.read(self._in(name)))
-        except (FileNotFoundError, CorruptCheckpoint):
-            return {}
+    def _note(self, name: str, offsets: dict[TopicPartition, int]) -> bool:
+        """Take the offsets over, with those of logs that did not open; did any change?"""
+        before = self._checkpoints[name]
+        offsets = kept(before, self._unopened) | offsets
+        self._checkpoints.set(name, offsets)
+        return offsets != before
 
     def fail(self, failure: DiskFailure) -> None:
         """The directory goes offline: every partition in it refuses with KAFKA_STORAGE_ERROR.
@@ -360,15 +387,21 @@ class LogDirectory:
         is_clean = clean and all(results) and self.failure is None and not self._unopened
         try:
             if is_clean:
-                self._checkpoint_work(high_watermarks)()
+                self._note_offsets(high_watermarks)
+                self._checkpoints.write(CHECKPOINTS_OF_A_STOP)
                 marker = json.dumps({"version": 0, "brokerEpoch": broker_epoch})
                 self.disk.replace(self._in(CLEAN_FILE), marker.encode())
         except DiskFailure as failure:
             self.failure = failure
             is_clean = False
-        self._lock.release()
-        self._lock = None
+        self.unlock()
         return is_clean
+
+    def unlock(self) -> None:
+        """Let others have the directory; harmless twice."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
 
 def _nobody_told(failure: DiskFailure) -> None:

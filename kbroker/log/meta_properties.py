@@ -11,7 +11,11 @@ _VERSION: Final = "1"
 
 
 class ForeignDirectory(Exception):
-    """The directory was formatted for another cluster or node, or its meta.properties can't be read."""
+    """The directory was formatted for another cluster or node, or it cannot be told for whom; str() says which."""
+
+
+class UnreadableProperties(ForeignDirectory):
+    """A meta.properties that is damaged, or from before KRaft. Kafka goes on without such a directory, if it can."""
 
 
 class MetaProperties(NamedTuple):
@@ -31,16 +35,16 @@ class MetaProperties(NamedTuple):
 
 
 def parse_meta_properties(data: bytes, path: str) -> MetaProperties:
-    """The file's contents; `path` is for the message. Raises ForeignDirectory."""
+    """The file's contents; `path` is for the message. Raises UnreadableProperties."""
     values: dict[str, str] = {}
     for line in data.decode("utf-8", "replace").splitlines():
         if line.strip() and line.lstrip()[0] not in "#!":
             name, _, value = line.partition("=")
             values[name.strip()] = value.strip().replace("\\", "")
     if values.get("version") != _VERSION:
-        raise ForeignDirectory(f"{path}: version {values.get('version')!r}, only {_VERSION} (KRaft) is known")
+        raise UnreadableProperties(f"{path}: version {values.get('version')!r}, only {_VERSION} (KRaft) is known")
     try:
         directory_id = uuid_bytes(values["directory.id"]) if "directory.id" in values else None
         return MetaProperties(values["cluster.id"], int(values["node.id"]), directory_id)
     except (KeyError, ValueError) as error:
-        raise ForeignDirectory(f"{path}: {error} is missing or wrong") from error
+        raise UnreadableProperties(f"{path}: {error} is missing or wrong") from error

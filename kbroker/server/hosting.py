@@ -1,20 +1,25 @@
 """From images to partitions: what this broker hosts follows what the metadata log says, and nothing else.
 
 image published -> new assignments get a log -> leadership, epoch and ISR are taken over -> gone topics are deleted
+
+A partition that belongs to a log directory that is not here (offline, or no longer configured) is not hosted and
+nowhere made again: it answers KAFKA_STORAGE_ERROR until the directory is back.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from kbroker.config import BrokerConfig
 from kbroker.controller.configs import log_settings
+from kbroker.controller.directories import ASSIGNMENTS_MAX, Placed, directory_of, is_online
+from kbroker.log.directories import LogDirectories
 from kbroker.log.directory import LogDirectory
 from kbroker.log.partition_log import PartitionLog
 from kbroker.log.settings import LogSettings
 from kbroker.metadata.delta import MetadataDelta
-from kbroker.metadata.image import MetadataImage, ResourceType, TopicImage
+from kbroker.metadata.image import MetadataImage, ResourceType, TopicImage, Topics
 from kbroker.names import TopicPartition
 from kbroker.replica.partition import Partition
 from kbroker.replica.partitions import Partitions
@@ -24,36 +29,54 @@ log = logging.getLogger("kbroker.hosting")
 
 
 class Hosting:
-    """Keeps `partitions` in step with the published image; owns the logs of the directory."""
+    """Keeps `partitions` in step with the published image; owns the logs of the directories.
 
-    def __init__(self, config: BrokerConfig, directory: LogDirectory) -> None:
+    `on_placed(placed)` hears of replicas whose directory is not the one that the image names, at most ASSIGNMENTS_MAX
+    at once.
+    """
+
+    def __init__(self, config: BrokerConfig, directories: LogDirectories) -> None:
         self.partitions = Partitions()
+        self.on_placed: Callable[[Sequence[Placed]], None] = _nobody_told
         self._config = config
-        self._directory = directory
+        self._directories = directories
         self._node_id = config.node_id
+        self._placed: list[Placed] = []
 
     def host_all(self, image: MetadataImage) -> None:
-        """At start: open the log of every partition that the image assigns to us; set aside logs of no topic."""
-        claimed = {
-            TopicPartition(topic.name, index)
+        """At start: open the log of every partition that the image assigns to us; set aside logs of no topic.
+
+        Raises DuplicateLog.
+        """
+        claims = {
+            TopicPartition(topic.name, index): topic.topic_id
             for topic in image.topics.by_name.values()
             for index, assigned in enumerate(topic.partitions)
             if self._node_id in assigned.replicas
         }
-        for stray in self._directory.set_aside_strays(claimed):
+        for stray in self._directories.look_round(claims):
             log.warning("no topic claims this log: set aside", extra={"partition": str(stray)})
         self._host(image, image.topics.by_name.values())
+        absent = len(claims) - len(self.partitions)
+        if absent:
+            log.error("partitions whose log directory is not here cannot be served", extra={"count": absent})
 
     def follow(self, delta: MetadataDelta, image: MetadataImage) -> None:
         """After a commit: host what is new, let go of what is gone, take over changed settings."""
         for topic in delta.deleted_topics:
             self._let_go(topic)
-        self._host(image, delta.changed_topics)
+        self._host(image, delta.changed_topics, known=delta.base.topics)
         changed = delta.changed_configs
         if any(kind == ResourceType.BROKER for kind, _ in changed):
             self._reconfigure(image, {partition.topic for partition in self.partitions})
         else:
             self._reconfigure(image, {name for kind, name in changed if kind == ResourceType.TOPIC})
+
+    def forsake(self, directory: LogDirectory) -> None:
+        """The directory failed: its partitions are not hosted any more; who waits was told by their logs."""
+        for partition in self.partitions:
+            if partition.log.topic_partition in directory.logs:
+                self.partitions.remove(partition)
 
     def settings(self, image: MetadataImage, topic: str) -> LogSettings:
         """The resolved settings of a topic's logs."""
@@ -70,28 +93,45 @@ class Hosting:
         override = image.topic_configs(topic).get("min.insync.replicas")
         return int(override) if override is not None else int(self._config["min.insync.replicas"])
 
-    def _host(self, image: MetadataImage, topics: Iterable[TopicImage]) -> None:
+    def _host(self, image: MetadataImage, topics: Iterable[TopicImage], known: Topics | None = None) -> None:
+        """`known` are the topics of the image before; None at the start, where no partition is new."""
         for topic in topics:
             settings = None
+            is_new = known is not None and known.get_by_id(topic.topic_id) is None
             for index, assigned in enumerate(topic.partitions):
                 if self._node_id not in assigned.replicas:
                     continue
                 partition = self.partitions.find(topic.name, index)
                 if partition is None:
                     settings = settings or self.settings(image, topic.name)
-                    partition = self._open(topic, index, settings)
+                    partition = self._open(topic, index, settings, is_new=is_new)
                 if partition is not None:
                     partition.follow_metadata(assigned, self.min_isr(image, topic.name))
+        placed, self._placed = self._placed, []
+        for start in range(0, len(placed), ASSIGNMENTS_MAX):
+            self.on_placed(placed[start : start + ASSIGNMENTS_MAX])
 
-    def _open(self, topic: TopicImage, index: int, settings: LogSettings) -> Partition | None:
+    def _open(self, topic: TopicImage, index: int, settings: LogSettings, *, is_new: bool) -> Partition | None:
         name = TopicPartition(topic.name, index)
+        wanted = directory_of(topic.partitions[index], self._node_id)
+        home = self._directories.by_id(wanted)
+        if home is None and self._directories.holder(name) is None:
+            is_unplaced = is_online(wanted, ())
+            if not is_unplaced or (self._directories.failures and not is_new):
+                return None
         try:
-            opened = self._directory.open_log(name, topic.topic_id, settings)
+            opened = self._directories.open_log(name, topic.topic_id, settings, home)
         except DiskFailure as failure:
             log.error("a partition cannot be opened", extra={"partition": str(name), "reason": str(failure)})
             return None
+        directory = self._directories.directory_of(opened)
+        if directory.directory_id != wanted:
+            self._placed.append(Placed(topic.topic_id, index, directory.directory_id))
         say_what_was_cut(opened)
         partition = Partition(topic.name, topic.topic_id, index, self._node_id, opened)
+        # Written down by an earlier start; the log may have been cut since.
+        checkpointed = directory.high_watermark(name)
+        partition.high_watermark = min(max(checkpointed, opened.log_start), opened.log_end)
         opened.on_progress = partition.progressed
         self.partitions.add(partition)
         return partition
@@ -101,7 +141,7 @@ class Hosting:
             partition = self.partitions.find_by_id(topic.topic_id, index)
             if partition is not None:
                 self.partitions.remove(partition)
-                self._directory.delete_log(partition.log)
+                self._directories.delete_log(partition.log)
 
     def _reconfigure(self, image: MetadataImage, topics: set[str]) -> None:
         for partition in self.partitions:
@@ -122,3 +162,7 @@ def say_what_was_cut(opened: PartitionLog) -> None:
                 "segments": cut_segments,
             },
         )
+
+
+def _nobody_told(placed: Sequence[Placed]) -> None:
+    """Where replicas lie stays our secret."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from kbroker.config import BrokerConfig
-from kbroker.log.directory import LogDirectory
+from kbroker.log.directories import LogDirectories
 from kbroker.log.settings import INT64_MAX
 from kbroker.server.hosting import Hosting
 from kbroker.world import Clock, Timer
@@ -21,17 +21,23 @@ log = logging.getLogger("kbroker.housekeeping")
 class Housekeeping:
     """Repeats its chores on the world's clock until stopped."""
 
-    def __init__(self, config: BrokerConfig, clock: Clock, directory: LogDirectory, hosting: Hosting) -> None:
+    def __init__(self, config: BrokerConfig, clock: Clock, directories: LogDirectories, hosting: Hosting) -> None:
         self._clock = clock
-        self._directory = directory
+        self._directories = directories
         self._hosting = hosting
         self._timers: dict[str, Timer] = {}
         self._repeat("retention", config["log.retention.check.interval.ms"], self.apply_retention)
         flush_check_ms = config["log.flush.scheduler.interval.ms"]
         if flush_check_ms == INT64_MAX:
             flush_check_ms = FLUSH_CHECK_INTERVAL_MS
-        self._repeat("flush", flush_check_ms, directory.sync_overdue)
-        self._repeat("checkpoint", config["log.flush.offset.checkpoint.interval.ms"], self.checkpoint)
+        self._repeat("flush", flush_check_ms, directories.sync_overdue)
+        checkpoints: tuple[tuple[str, Callable[[], None]], ...] = (
+            ("log.flush.offset.checkpoint.interval.ms", directories.checkpoint_recovery_points),
+            ("log.flush.start.offset.checkpoint.interval.ms", directories.checkpoint_log_starts),
+            ("replica.high.watermark.checkpoint.interval.ms", self.checkpoint_high_watermarks),
+        )
+        for name, chore in checkpoints:
+            self._repeat(name, config[name], chore)
         self._repeat("producers", config["producer.id.expiration.check.interval.ms"], self.expire_producers)
 
     def apply_retention(self) -> None:
@@ -42,9 +48,9 @@ class Housekeeping:
                 if dropped:
                     log.info("segments over their retention", extra={"partition": str(partition), "count": dropped})
 
-    def checkpoint(self) -> None:
-        """Write down how far each log is flushed and replicated, so that a crash costs little recovery."""
-        self._directory.checkpoint(self._hosting.high_watermarks())
+    def checkpoint_high_watermarks(self) -> None:
+        """Write down how far each log is replicated."""
+        self._directories.checkpoint_high_watermarks(self._hosting.high_watermarks())
 
     def expire_producers(self) -> None:
         """Forget producers that were silent for producer.id.expiration.ms."""

@@ -61,7 +61,7 @@ def test_a_text_becomes_a_value_of_its_type(name: str, text: str, value: object)
         ("controller.quorum.voters", "1@a:1,2@b:1", "this node is a quorum of one"),
         ("controller.quorum.voters", "2@a:1", "this node is a quorum of one"),
         ("controller.quorum.bootstrap.servers", "a:1,b:1", "this node is a quorum of one"),
-        ("log.dirs", "a,b", "one data directory is served"),
+        ("log.dirs", "a,memory:", "memory: stands alone"),
         ("queued.max.request.bytes", "1000", "it is below socket.request.max.bytes"),
         ("group.min.session.timeout.ms", "2000000", "it is above group.max.session.timeout.ms"),
     ],
@@ -80,7 +80,6 @@ def test_a_value_that_cannot_be_used_is_refused_with_its_reason(name: str, text:
         ("config.providers", "file"),
         ("remote.log.storage.system.enable", "true"),
         ("security.inter.broker.protocol", "SASL_SSL"),
-        ("metadata.log.dir", "/elsewhere"),
         ("controller.quorum.auto.join.enable", "true"),
     ],
 )
@@ -278,6 +277,17 @@ def test_a_quorum_of_one_may_name_itself() -> None:
 def test_the_data_directory(given: dict[str, str], mode: str, data_dir: str) -> None:
     config = BrokerConfig.of(given, mode=mode)
     assert (config.data_dir, config.is_in_memory) == (data_dir, data_dir == "memory:")
+
+
+def test_several_data_directories_and_one_for_the_metadata_log() -> None:
+    config = BrokerConfig.of({"log.dirs": "a,b"})
+    assert (config.data_dirs, config.metadata_dir, config.is_in_memory) == (("a", "b"), "a", False)
+    assert BrokerConfig.of({"log.dirs": "a,b", "metadata.log.dir": "c"}).metadata_dir == "c"
+
+
+def test_the_metadata_of_a_broker_in_memory_is_in_memory() -> None:
+    assert BrokerConfig.of({"log.dirs": "memory:", "metadata.log.dir": "memory://"}).metadata_dir == "memory:"
+    assert _refused({"log.dirs": "memory:", "metadata.log.dir": "c"}).name == "metadata.log.dir"
 
 
 def test_replicas_that_cannot_be_placed_are_lowered_with_a_warning() -> None:

@@ -23,6 +23,7 @@ DECIDED_IN_THE_CONFIG_ITSELF = {
     "kbroker.unknown.keys.allow",
     "listener.security.protocol.map",
     "log.dir",
+    "metadata.log.dir",
     "max.connections.per.ip.overrides",
     "process.roles",
 }

@@ -9,7 +9,7 @@ from kbroker.group.events import DeletedTopic
 from kbroker.handlers.answer import CLOSE, Pending
 from kbroker.handlers.context import RequestContext
 from kbroker.handlers.registry import load_handlers
-from kbroker.log.directory import LogDirectory
+from kbroker.log.directories import LogDirectories
 from kbroker.metadata.image import Endpoint
 from kbroker.real.memory_disk import MemoryDisk
 from kbroker.record.batch import build_batch
@@ -48,11 +48,12 @@ class SmallBroker:
         self.clock, self.entropy = VirtualClock(), Dealt()
         self.node_id = NODE
         self.disk = MemoryDisk()
-        self.directory = LogDirectory.open(
-            self.disk, "/data", self.clock, self.entropy, node_id=NODE, cluster_id="a-cluster"
+        self.directories = LogDirectories.open(
+            self.disk, ["/data"], self.clock, self.entropy, node_id=NODE, cluster_id="a-cluster"
         )
+        self.directory = self.directories.metadata
         self.cluster_id = self.directory.cluster_id
-        self.hosting = Hosting(self.config, self.directory)
+        self.hosting = Hosting(self.config, self.directories)
         self.partitions = self.hosting.partitions
         self.metadata = MetadataLog(
             self.directory.open_metadata_log(),

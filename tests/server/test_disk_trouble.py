@@ -91,38 +91,94 @@ def _offline_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
 
 
+def _two_directories(tmp_path: Path) -> dict[str, Any]:
+    """The metadata log and what comes first in one, the second partition in the other."""
+    return {"data_dir": str(tmp_path / "a"), "config": {"log.dirs": f"{tmp_path / 'a'},{tmp_path / 'b'}"}}
+
+
+def _partition_of(peer: RawPeer, topic: str) -> Any:
+    topics = peer.ask(METADATA, topics=None).topics
+    return next(each for each in topics if each.name == topic).partitions[0]
+
+
+def _when(peer: RawPeer, topic: str, *, leader: int) -> Any:
+    """The partition's metadata once `leader` leads."""
+    deadline = time.monotonic() + WAIT_S
+    while (partition := _partition_of(peer, topic)).leader_id != leader:
+        assert time.monotonic() < deadline, partition
+    return partition
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
 @pytest.mark.parametrize("acks", [1, -1])
-def test_a_write_that_fails_takes_the_directory_offline_and_a_restart_has_all_that_was_acknowledged(
+def test_a_write_that_fails_takes_its_directory_offline_the_rest_lives_and_a_restart_has_all_that_was_acknowledged(
     number: int, acks: int, tmp_path: Path, failing: FailingCalls, caplog: pytest.LogCaptureFixture
 ) -> None:
     failing.number = number
-    with run(data_dir=str(tmp_path), topics=TOPICS) as broker, RawPeer(broker.bootstrap) as peer:
-        for topic in TOPICS:
+    where = _two_directories(tmp_path)
+    topics = {"other": 1, "broken": 1, "here": 1, "there": 1}
+    with run(**where, topics=topics) as broker, RawPeer(broker.bootstrap) as peer:
+        assert sorted(each.name for each in (tmp_path / "b").glob("*-0")) == ["broken-0", "there-0"]
+        for topic in topics:
             assert peer.produce(topic, batch_of(b"kept"), acks=acks).error_code == 0
         failing.piece = "/broken-0/"
         assert peer.produce("broken", batch_of(b"lost"), acks=acks).error_code == STORAGE_ERROR
         failing.piece = None
-        for topic in TOPICS:
+        for topic in ("broken", "there"):
             refused = peer.produce(topic, batch_of(b"refused"), acks=acks)
             assert (refused.error_code, refused.base_offset) == (STORAGE_ERROR, -1)
             assert peer.fetch(topic, 0).error_code == STORAGE_ERROR
             assert _latest(peer, topic).error_code == STORAGE_ERROR
-        assert peer.ask(METADATA, topics=None).topics
+            partition = _when(peer, topic, leader=-1)
+            assert partition.error_code == ErrorCode.LEADER_NOT_AVAILABLE
+            assert partition.offline_replicas == [1]
+        for topic in ("other", "here"):
+            assert peer.produce(topic, batch_of(b"more"), acks=acks).base_offset == 1
+            assert [record.value for record in peer.records(topic)] == [b"kept", b"more"]
         assert _offline_lines(caplog) == ["the log directory is offline"]
         assert os.strerror(number) in str(caplog.records[-1].__dict__["reason"])
+        peer.send(_create("new"))
+        assert answer_of(CREATE_TOPICS, peer.read_frame()).topics[0].error_code == 0
+        assert peer.produce("new", batch_of(b"new"), acks=acks).base_offset == 0
+        assert (tmp_path / "a" / "new-0").is_dir(), "where there is a directory to go to"
+    assert (tmp_path / "a" / ".kafka_cleanshutdown").exists()
+    assert not (tmp_path / "b" / ".kafka_cleanshutdown").exists()
+    with run(**where) as broker, RawPeer(broker.bootstrap) as peer:
+        for topic, end in {"other": 2, "broken": 1, "here": 2, "there": 1, "new": 1}.items():
+            assert _partition_of(peer, topic).leader_id == 1
+            assert len(peer.records(topic)) == end
+            assert peer.produce(topic, batch_of(b"again")).base_offset == end
+
+
+@pytest.mark.parametrize("acks", [1, -1])
+def test_the_last_directory_that_fails_ends_the_broker_after_its_last_answers(
+    acks: int, tmp_path: Path, failing: FailingCalls, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker = InProcessBroker(config_of_test(data_dir=str(tmp_path), topics=TOPICS))
+    broker.start()
+    with RawPeer(broker.bootstrap) as peer, RawPeer(broker.bootstrap) as reader:
+        assert peer.produce("broken", batch_of(b"kept"), acks=acks).error_code == 0
+        reader.send(fetch_request("other", 0, max_wait_ms=60_000))
+        failing.piece = "/broken-0/"
+        assert peer.produce("broken", batch_of(b"lost"), acks=acks).error_code == STORAGE_ERROR
+        assert answer_of(1, reader.read_frame()).responses[0].partitions[0].error_code == STORAGE_ERROR
+        assert peer.is_closed_by_broker()
+    with pytest.raises(DiskFailure, match="No space left on device"):
+        broker.stop()
+    assert _offline_lines(caplog) == ["the log directory is offline"]
     assert not (tmp_path / ".kafka_cleanshutdown").exists()
-    with run(data_dir=str(tmp_path)) as broker, RawPeer(broker.bootstrap) as peer:
-        for topic in TOPICS:
-            assert [record.value for record in peer.records(topic)] == [b"kept"]
-            assert peer.produce(topic, batch_of(b"again")).base_offset == 1
+    failing.piece = None
+    with run(data_dir=str(tmp_path)) as again, RawPeer(again.bootstrap) as peer:
+        assert [record.value for record in peer.records("broken")] == [b"kept"]
+        assert peer.produce("broken", batch_of(b"again")).base_offset == 1
 
 
 @pytest.mark.usefixtures("queueing")
 def test_queued_writes_that_fail_answer_all_who_wait_at_once(
     tmp_path: Path, failing: FailingCalls, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with run(data_dir=str(tmp_path), topics=TOPICS) as broker:
+    where = _two_directories(tmp_path)
+    with run(**where, topics={"other": 1, "broken": 1}) as broker:
         peers = [RawPeer(broker.bootstrap) for _ in range(6)]
         assert peers[0].produce("broken", batch_of(b"kept")).error_code == 0
         failing.piece = "/broken-0/"
@@ -136,15 +192,43 @@ def test_queued_writes_that_fail_answer_all_who_wait_at_once(
         failing.may_go_on.set()
         start = time.monotonic()
         errors = [answer_of(0, peer.read_frame()).responses[0].partition_responses[0].error_code for peer in peers]
-        assert errors[:5] == [STORAGE_ERROR] * 5
+        assert errors == [STORAGE_ERROR] * 5 + [0]
         assert answer_of(1, reader.read_frame()).responses[0].partitions[0].error_code == STORAGE_ERROR
         assert time.monotonic() - start < 5
         assert _offline_lines(caplog) == ["the log directory is offline"]
         for peer in [*peers, reader]:
             peer.socket.close()
     failing.piece = None
-    with run(data_dir=str(tmp_path)) as broker, RawPeer(broker.bootstrap) as peer:
+    with run(**where) as broker, RawPeer(broker.bootstrap) as peer:
         assert [record.value for record in peer.records("broken")] == [b"kept"]
+
+
+def test_a_directory_that_is_not_here_keeps_its_partitions_for_itself(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Kafka makes them again, empty, and refuses to start once the directory is back."""
+    where = _two_directories(tmp_path)
+    topics = {"other": 1, "broken": 1}
+    with run(**where, topics=topics) as broker, RawPeer(broker.bootstrap) as peer:
+        for topic in topics:
+            assert peer.produce(topic, batch_of(b"kept")).error_code == 0
+    with run(data_dir=str(tmp_path / "a")) as broker, RawPeer(broker.bootstrap) as peer:
+        assert [record.value for record in peer.records("other")] == [b"kept"]
+        assert peer.produce("broken", batch_of(b"refused")).error_code == STORAGE_ERROR
+        partition = _partition_of(peer, "broken")
+        assert (partition.leader_id, partition.error_code) == (-1, ErrorCode.LEADER_NOT_AVAILABLE)
+        assert not (tmp_path / "a" / "broken-0").exists()
+        assert _offline_lines(caplog) == ["partitions whose log directory is not here cannot be served"]
+    (tmp_path / "b").rename(tmp_path / "unmounted")
+    (tmp_path / "b").write_text("no directory")
+    with run(**where) as broker, RawPeer(broker.bootstrap) as peer:
+        assert peer.produce("broken", batch_of(b"refused")).error_code == STORAGE_ERROR
+        assert peer.produce("other", batch_of(b"more")).base_offset == 1
+    (tmp_path / "b").unlink()
+    (tmp_path / "unmounted").rename(tmp_path / "b")
+    with run(**where) as broker, RawPeer(broker.bootstrap) as peer:
+        assert [record.value for record in peer.records("broken")] == [b"kept"]
+        assert peer.produce("broken", batch_of(b"more")).base_offset == 1
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kbroker.config import BrokerConfig
-from kbroker.log.directory import LogDirectory
+from kbroker.log.directories import LogDirectories
 from kbroker.log.settings import LogSettings
 from kbroker.names import TopicPartition
 from kbroker.real.entropy import RealEntropy
@@ -23,10 +23,10 @@ def test_what_waited_for_flush_ms_is_flushed(settings: dict[str, Any], checked_m
     """Nobody looked: flush.ms and log.flush.interval.ms did nothing."""
     clock = VirtualClock()
     config = BrokerConfig.of(settings)
-    directory = LogDirectory.open(MemoryDisk(), "/data", clock, RealEntropy(), node_id=config.node_id)
-    chores = Housekeeping(config, clock, directory, Hosting(config, directory))
-    late = directory.open_log(TopicPartition("late", 0), bytes(16), LogSettings(flush_ms=100))
-    never = directory.open_log(TopicPartition("never", 0), bytes(16), LogSettings())
+    directories = LogDirectories.open(MemoryDisk(), ["/data"], clock, RealEntropy(), node_id=config.node_id)
+    chores = Housekeeping(config, clock, directories, Hosting(config, directories))
+    late = directories.open_log(TopicPartition("late", 0), bytes(16), LogSettings(flush_ms=100))
+    never = directories.open_log(TopicPartition("never", 0), bytes(16), LogSettings())
     for log in (late, never):
         log.append_as_leader(build_batch([(b"k", b"v")], timestamp_ms=clock.wall_ms()), 0)
     clock.advance(checked_ms - 1)

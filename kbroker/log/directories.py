@@ -1,0 +1,268 @@
+"""All the log directories of a broker (JBOD): which can be used, which log lies where, where a new one goes.
+
+Each directory is locked, formatted, checkpointed and stopped cleanly by itself. One that cannot be used at the start,
+or fails later, is offline until the next start: its logs are not looked for, nor made again, anywhere else. The
+metadata log has its own directory, or shares the first one; without that one there is no broker.
+Source: Kafka's LogManager, MetaPropertiesEnsemble, KIP-112, KIP-858.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from kbroker.log.checkpoints import CorruptCheckpoint, parse_partition_metadata
+from kbroker.log.directory import METADATA_PARTITION, NO_OFFSETS, LogDirectory
+from kbroker.log.meta_properties import FILE_NAME, ForeignDirectory, UnreadableProperties
+from kbroker.log.open_files import OPEN_FILES_MAX, OpenFiles
+from kbroker.log.partition_log import PartitionLog
+from kbroker.log.partition_metadata import METADATA_FILE
+from kbroker.log.settings import LogSettings
+from kbroker.names import TopicPartition, uuid_text
+from kbroker.world import Clock, DirectoryLocked, Disk, DiskFailure, Entropy
+
+
+class DuplicateLog(Exception):
+    """One partition lies in two directories, and nobody can know which one counts; str() names both."""
+
+
+class LogDirectories:
+    """The directories of `log.dirs` in their order, those of them that can be used, and the metadata log's."""
+
+    def __init__(
+        self,
+        metadata: LogDirectory,
+        online: Sequence[LogDirectory],
+        failures: Mapping[str, DiskFailure],
+        paths: Sequence[str],
+    ) -> None:
+        self.metadata = metadata
+        self.online = list(online)
+        self.failures = dict(failures)
+        self.paths = tuple(paths)
+        self.on_failure: Callable[[LogDirectory, DiskFailure], None] = _nobody_told
+        self._all = [metadata, *(directory for directory in online if directory is not metadata)]
+        self._by_path = {directory.path: directory for directory in self._all}
+        self._holders: dict[TopicPartition, LogDirectory] = {}
+        for directory in self._all:
+            directory.on_failure = self._failing(directory)
+
+    @classmethod
+    def open(
+        cls,
+        disk: Disk,
+        paths: Sequence[str],
+        clock: Clock,
+        entropy: Entropy,
+        *,
+        node_id: int,
+        cluster_id: str | None = None,
+        metadata_path: str | None = None,
+        open_files_max: int = OPEN_FILES_MAX,
+    ) -> LogDirectories:
+        """Lock all directories, format the fresh ones, see that they belong together; `cluster_id` None or "" takes
+        what is there.
+
+        A directory that the disk refuses is left out, unless it is the metadata log's. Raises DirectoryLocked,
+        ForeignDirectory, DiskFailure.
+        """
+        paths = [_plain(path) for path in paths]
+        home = _plain(metadata_path) if metadata_path else paths[0]
+        files = OpenFiles(disk, open_files_max)
+        opened: dict[str, LogDirectory] = {}
+        failures: dict[str, DiskFailure] = {}
+        try:
+            for path in dict.fromkeys((home, *paths)):
+                try:
+                    opened[path] = LogDirectory.locked(disk, path, clock, entropy, files)
+                except (DiskFailure, UnreadableProperties) as error:
+                    if path == home:
+                        raise
+                    failures[path] = error if isinstance(error, DiskFailure) else DiskFailure(path, str(error))
+            _agree(opened, home, entropy, node_id, cluster_id)
+        except (DirectoryLocked, ForeignDirectory, DiskFailure):
+            for directory in opened.values():
+                directory.unlock()
+            raise
+        online = [opened[path] for path in paths if path in opened]
+        return cls(opened[home], online, failures, paths)
+
+    # ---- identity
+
+    @property
+    def cluster_id(self) -> str:
+        """Of the cluster that all of them were formatted for."""
+        return self.metadata.cluster_id
+
+    @property
+    def ids(self) -> list[bytes]:
+        """The directory ids of those that can be used, for the broker's registration."""
+        return [directory.directory_id for directory in self.online]
+
+    def by_id(self, directory_id: bytes) -> LogDirectory | None:
+        """The usable directory of that id."""
+        return next((each for each in self.online if each.directory_id == directory_id), None)
+
+    def directory_of(self, log: PartitionLog) -> LogDirectory:
+        """Where a log lies."""
+        return self._by_path[log.directory.rpartition("/")[0]]
+
+    @property
+    def damage(self) -> Iterator[str]:
+        """The checkpoint files that could not be read at the start, one sentence each."""
+        for directory in self._all:
+            yield from directory.damage
+
+    # ---- logs
+
+    def begin(self) -> None:
+        """From here on a crash counts; see LogDirectory.begin. One that cannot do that fails.
+
+        Raises DiskFailure for the metadata log's.
+        """
+        self.metadata.begin()
+        for directory in list(self.online):
+            try:
+                directory.begin()
+            except DiskFailure as failure:
+                directory.fail(failure)
+
+    def look_round(self, claims: Mapping[TopicPartition, bytes]) -> list[TopicPartition]:
+        """Find the logs that are there. `claims` are the topic ids of the partitions that this node has to hold.
+
+        The logs of all others are set aside as strays; which they were. Where a partition lies twice, a log of another
+        topic by its name is a stray too. Raises DuplicateLog.
+        """
+        strays = []
+        for directory in list(self.online):
+            try:
+                strays += directory.set_aside_strays(claims)
+                for where in list(directory.partitions()):
+                    strays += self._found(where, directory, claims[where])
+            except DiskFailure as failure:
+                directory.fail(failure)
+        return strays
+
+    def _found(self, where: TopicPartition, directory: LogDirectory, topic_id: bytes) -> list[TopicPartition]:
+        """Note where a log lies; the strays that came to light."""
+        other = self._holders.setdefault(where, directory)
+        if other is directory:
+            return []
+        foreign = [each for each in (other, directory) if not _is_of_topic(each, where, topic_id)]
+        if not foreign:
+            raise DuplicateLog(
+                f"{where} lies in both {other.path} and {directory.path}: remove one of the two, most likely the one "
+                "whose disk failed last"
+            )
+        for each in foreign:
+            each.set_aside(where)
+        if other in foreign:
+            del self._holders[where]
+            if directory not in foreign:
+                self._holders[where] = directory
+        return [where] * len(foreign)
+
+    def holder(self, where: TopicPartition) -> LogDirectory | None:
+        """The usable directory where the partition's log lies."""
+        return self._holders.get(where)
+
+    def roomiest(self) -> LogDirectory:
+        """Where a new log goes: the directory with the fewest, the first of them."""
+        return min(self.online, key=lambda each: len(each.logs) - (METADATA_PARTITION in each.logs))
+
+    def open_log(
+        self, where: TopicPartition, topic_id: bytes, settings: LogSettings, home: LogDirectory | None = None
+    ) -> PartitionLog:
+        """The partition's log, made where it isn't there: in `home`, or else in the roomiest. Raises DiskFailure."""
+        directory = self._holders.get(where) or home or self.roomiest()
+        log = directory.open_log(where, topic_id, settings)
+        self._holders[where] = directory
+        return log
+
+    def delete_log(self, log: PartitionLog) -> None:
+        """See LogDirectory.delete_log."""
+        self._holders.pop(log.topic_partition, None)
+        self.directory_of(log).delete_log(log)
+
+    # ---- upkeep
+
+    def sync_overdue(self) -> None:
+        """Sync the logs that have waited for `flush.ms`."""
+        for directory in list(self.online):
+            directory.sync_overdue()
+
+    def checkpoint_recovery_points(self) -> None:
+        """Write down up to where logs are on the medium, each directory for itself."""
+        for directory in list(self.online):
+            directory.checkpoint_recovery_points()
+
+    def checkpoint_log_starts(self) -> None:
+        """Write down where logs begin that don't begin with their first segment."""
+        for directory in list(self.online):
+            directory.checkpoint_log_starts()
+
+    def checkpoint_high_watermarks(self, high_watermarks: Mapping[TopicPartition, int]) -> None:
+        """Write down up to where logs are replicated."""
+        for directory in list(self.online):
+            directory.checkpoint_high_watermarks(high_watermarks)
+
+    # ---- the end
+
+    def _failing(self, directory: LogDirectory) -> Callable[[DiskFailure], None]:
+        return lambda failure: self._failed(directory, failure)
+
+    def _failed(self, directory: LogDirectory, failure: DiskFailure) -> None:
+        self.failures[directory.path] = failure
+        self.online = [each for each in self.online if each is not directory]
+        self._holders = {where: each for where, each in self._holders.items() if each is not directory}
+        self.on_failure(directory, failure)
+
+    def close(
+        self, *, clean: bool, high_watermarks: Mapping[TopicPartition, int] = NO_OFFSETS, broker_epoch: int = -1
+    ) -> bool:
+        """Close all logs and unlock; did every directory that opened stop cleanly? See LogDirectory.close."""
+        results = [
+            directory.close(clean=clean, high_watermarks=high_watermarks, broker_epoch=broker_epoch)
+            for directory in self._all
+        ]
+        return all(results)
+
+
+def _plain(path: str) -> str:
+    return path.rstrip("/") if len(path) > 1 else path
+
+
+def _agree(
+    opened: Mapping[str, LogDirectory], home: str, entropy: Entropy, node_id: int, cluster_id: str | None
+) -> None:
+    """Format what is fresh, refuse what doesn't belong. Raises ForeignDirectory, DiskFailure."""
+    formatted = [directory for directory in opened.values() if directory.is_formatted]
+    if formatted and not opened[home].is_formatted:
+        # Its disk may not be mounted; a fresh metadata log would turn every log into a stray.
+        raise ForeignDirectory(
+            f"{home} has no {FILE_NAME} although {formatted[0].path} has one: the metadata log's directory must not be "
+            "a new one (see metadata.log.dir)"
+        )
+    for directory in opened.values():
+        if not directory.is_formatted:
+            directory.format(opened[home].cluster_id if formatted else cluster_id or uuid_text(entropy.uuid()), node_id)
+            formatted.append(directory)
+        directory.check_identity(cluster_id or opened[home].cluster_id, node_id)
+    seen: dict[bytes, str] = {}
+    for path, directory in opened.items():
+        other = seen.setdefault(directory.directory_id, path)
+        if other != path:
+            raise ForeignDirectory(f"{other} and {path} have the same directory id: one is a copy of the other")
+        if path != home and directory.has_metadata_log:
+            raise ForeignDirectory(f"{path} holds a metadata log, and {home} is its directory (see metadata.log.dir)")
+
+
+def _is_of_topic(directory: LogDirectory, where: TopicPartition, topic_id: bytes) -> bool:
+    try:
+        data = directory.disk.read(f"{directory.path}/{where}/{METADATA_FILE}")
+        return parse_partition_metadata(data) == topic_id
+    except (FileNotFoundError, CorruptCheckpoint):
+        return True  # it claims nothing else
+
+
+def _nobody_told(directory: LogDirectory, failure: DiskFailure) -> None:
+    """Nobody listens to the directories' fate."""

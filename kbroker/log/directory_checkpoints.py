@@ -1,0 +1,136 @@
+"""The offset checkpoints that the logs of one directory share: what the last start found, and how new ones are written.
+
+    recovery-point-offset-checkpoint    up to where each log has been fsynced
+    log-start-offset-checkpoint         logs whose start isn't their first segment's
+    replication-offset-checkpoint       high watermarks
+    cleaner-offset-checkpoint           up to where compaction has been
+
+A damaged file counts as missing: recovery then reads more, deleted records may be seen again, compaction begins anew,
+and the start says which file it was (`damage`). Kafka means to do the same, but its failure handler takes the whole
+directory offline as well, and again at every start.
+Source: Kafka's OffsetCheckpointFile, LogManager, ReplicaManager, LogCleanerManager.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from kbroker.log.checkpoints import CorruptCheckpoint, format_offsets, parse_offsets
+from kbroker.names import TopicPartition
+from kbroker.world import Disk, DiskFailure
+
+RECOVERY_POINTS_FILE: Final = "recovery-point-offset-checkpoint"
+LOG_STARTS_FILE: Final = "log-start-offset-checkpoint"
+HIGH_WATERMARKS_FILE: Final = "replication-offset-checkpoint"
+CLEANED_ENDS_FILE: Final = "cleaner-offset-checkpoint"
+ALL_FILES: Final = (RECOVERY_POINTS_FILE, LOG_STARTS_FILE, HIGH_WATERMARKS_FILE, CLEANED_ENDS_FILE)
+
+Offsets = dict[TopicPartition, int]
+
+
+class DirectoryCheckpoints:
+    """Offsets by file and partition. What is set here reaches the files by write(), save() or forgotten names."""
+
+    def __init__(self, disk: Disk, path: str, on_failure: Callable[[DiskFailure], None]) -> None:
+        self._disk = disk
+        self._path = path
+        self._on_failure = on_failure
+        self.damage: list[str] = []
+        self._files: dict[str, Offsets] = {name: self._read(name) for name in ALL_FILES}
+        # Names that the medium may still hold, in the checkpoints or as directories, although their logs are gone.
+        self._forgotten: set[TopicPartition] = set()
+        self._forgotten_in: set[str] = set()
+        # The files among those that a worker writes at this moment.
+        self._being_mended: set[str] = set()
+        self._is_under_way = False
+        self._again: set[str] = set()
+
+    def __getitem__(self, name: str) -> Offsets:
+        """The offsets of a file, as they will be written."""
+        return self._files[name]
+
+    def _read(self, name: str) -> Offsets:
+        path = f"{self._path}/{name}"
+        try:
+            return parse_offsets(self._disk.read(path))
+        except FileNotFoundError:
+            return {}
+        except CorruptCheckpoint as error:
+            self.damage.append(f"{path}: {error}")
+            return {}
+
+    def set(self, name: str, offsets: Offsets) -> None:
+        """All of a file's offsets; nothing is written yet."""
+        self._files[name] = offsets
+
+    # ---- names
+
+    def forget(self, where: TopicPartition) -> None:
+        """The log is gone, and with it whatever is noted of it."""
+        for name, offsets in self._files.items():
+            if offsets.pop(where, None) is not None:
+                self._forgotten_in.add(name)
+        self._forgotten.add(where)
+
+    def begin_anew(self, where: TopicPartition) -> None:
+        """A log is going to be made: neither an older one by its name nor its offsets may be back after a crash."""
+        if any(where in offsets for offsets in self._files.values()):
+            self.forget(where)
+        if where not in self._forgotten:
+            return
+        outdated = self._forgotten_in | self._being_mended
+        self.write(sorted(outdated))
+        # The rename that took the older log away.
+        self._disk.sync_directory(self._path)
+        if self._is_under_way:
+            # What a worker writes at this moment may still bring the old offsets back.
+            self._again |= outdated
+        else:
+            self._forgotten.clear()
+            self._forgotten_in.clear()
+
+    # ---- writing
+
+    def write(self, names: Iterable[str]) -> None:
+        """Bring files to the medium in the calling thread. Raises DiskFailure."""
+        for name in names:
+            self._disk.replace(*self._contents(name))
+
+    def save(self, names: Iterable[str]) -> None:
+        """Bring files to the medium in a worker, one batch after the other; a failure goes to `on_failure`."""
+        if self._is_under_way:
+            self._again.update(names)
+            return
+        self._is_under_way = True
+        written = sorted(set(names))
+        forgotten = frozenset(self._forgotten)
+        self._being_mended = self._forgotten_in & set(written)
+        self._forgotten_in -= self._being_mended
+        offsets = [(f"{self._path}/{name}", dict(self._files[name])) for name in written]
+
+        def work() -> None:
+            for path, values in offsets:
+                self._disk.replace(path, format_offsets(values))
+
+        self._disk.in_worker(work, lambda result: self._saved(result, forgotten))
+
+    def _saved(self, result: DiskFailure | None, forgotten: frozenset[TopicPartition]) -> None:
+        self._is_under_way = False
+        if isinstance(result, DiskFailure):
+            self._on_failure(result)
+            return
+        self._being_mended = set()
+        if not self._forgotten_in:
+            self._forgotten -= forgotten
+        again, self._again = self._again, set()
+        if again:
+            self.save(again)
+
+    def _contents(self, name: str) -> tuple[str, bytes]:
+        return f"{self._path}/{name}", format_offsets(self._files[name])
+
+
+def kept(offsets: Mapping[TopicPartition, int], wanted: Iterable[TopicPartition]) -> Offsets:
+    """Those of `offsets` that are of `wanted` partitions."""
+    return {where: offsets[where] for where in wanted if where in offsets}

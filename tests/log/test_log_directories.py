@@ -1,0 +1,280 @@
+"""Several log directories: what belongs together, where logs go and are found, what one failure takes along."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kbroker.log.directories import DuplicateLog, LogDirectories
+from kbroker.log.meta_properties import ForeignDirectory
+from kbroker.log.settings import LogSettings
+from kbroker.names import TopicPartition
+from kbroker.real.memory_disk import MemoryDisk
+from kbroker.record.batch import build_batch
+from kbroker.testing.simulated_disk import SimulatedDisk
+from kbroker.testing.virtual_clock import VirtualClock
+from kbroker.world import DirectoryLocked, DiskFailure
+
+PATHS = ["/a", "/b", "/c"]
+ID = bytes(range(16))
+
+
+class CountingEntropy:
+    """world.Entropy that counts."""
+
+    def __init__(self) -> None:
+        self._count = 100
+
+    def uuid(self) -> bytes:
+        self._count += 1
+        return self._count.to_bytes(16, "big")
+
+    def below(self, end: int) -> int:
+        return 0
+
+
+ENTROPY = CountingEntropy()
+
+
+def _open(disk: Any, paths: list[str] | None = None, **extra: Any) -> LogDirectories:
+    extra.setdefault("node_id", 1)
+    return LogDirectories.open(disk, PATHS if paths is None else paths, VirtualClock(), ENTROPY, **extra)
+
+
+def _partition(number: int, topic: str = "t") -> TopicPartition:
+    return TopicPartition(topic, number)
+
+
+def _append(log: Any, count: int = 2) -> None:
+    log.append_as_leader(build_batch([(b"k", b"v")] * count, timestamp_ms=1_700_000_000_000), 0)
+
+
+def _stop(directories: LogDirectories) -> None:
+    assert directories.close(clean=True)
+
+
+@pytest.fixture
+def disk() -> MemoryDisk:
+    return MemoryDisk()
+
+
+def test_fresh_directories_are_formatted_for_one_cluster_each_with_its_own_id(disk: MemoryDisk) -> None:
+    directories = _open(disk, cluster_id="c1")
+    assert [each.cluster_id for each in directories.online] == ["c1"] * 3
+    assert len(set(directories.ids)) == 3
+    assert all(directories.by_id(each.directory_id) is each for each in directories.online)
+    assert directories.by_id(bytes(16)) is None
+    assert directories.metadata is directories.online[0]
+    _stop(directories)
+    assert _open(disk).ids == directories.ids
+
+
+def test_a_directory_added_later_joins_the_cluster_of_the_others(disk: MemoryDisk) -> None:
+    _stop(_open(disk, ["/a"], cluster_id="c1"))
+    assert [each.cluster_id for each in _open(disk).online] == ["c1"] * 3
+
+
+def test_a_fresh_directory_is_not_taken_for_the_metadata_logs(disk: MemoryDisk) -> None:
+    """Its disk may not be mounted, and every log would become a stray."""
+    _stop(_open(disk))
+    for name in disk.list("/a"):
+        disk.remove(f"/a/{name}")
+    with pytest.raises(ForeignDirectory, match=r"/a has no meta.properties although /b has one"):
+        _open(disk)
+    assert "meta.properties" not in disk.list("/a")
+    with pytest.raises(ForeignDirectory, match=r"/new has no meta.properties"):
+        _open(disk, ["/b", "/c"], metadata_path="/new")
+
+
+def test_the_metadata_log_may_have_a_directory_of_its_own(disk: MemoryDisk) -> None:
+    directories = _open(disk, metadata_path="/meta/")
+    assert directories.metadata.path == "/meta"
+    assert directories.metadata not in directories.online
+    directories.metadata.open_metadata_log()
+    assert directories.open_log(_partition(0), ID, LogSettings()).directory == "/a/t-0"
+    _stop(directories)
+    with pytest.raises(DirectoryLocked):
+        (_open(disk, metadata_path="/meta"), _open(disk, ["/d"], metadata_path="/meta"))
+
+
+def test_a_metadata_log_elsewhere_is_refused(disk: MemoryDisk) -> None:
+    directories = _open(disk)
+    directories.metadata.open_metadata_log()
+    _stop(directories)
+    with pytest.raises(ForeignDirectory, match=r"/a holds a metadata log, and /b is its directory"):
+        _open(disk, metadata_path="/b")
+
+
+@pytest.mark.parametrize(
+    ("line", "foreign", "reason"),
+    [
+        ("cluster.id", b"cluster.id=other", "/b belongs to cluster other, not c1"),
+        ("node.id", b"node.id=7", "/b belongs to node 7, not 1"),
+        ("directory.id", None, "/a and /b have the same directory id"),
+    ],
+)
+def test_a_directory_that_does_not_belong_is_refused_and_all_are_unlocked(
+    disk: MemoryDisk, line: str, foreign: bytes | None, reason: str
+) -> None:
+    _stop(_open(disk, cluster_id="c1"))
+    own = disk.read("/b/meta.properties")
+    lines = {each.split(b"=")[0].decode(): each for each in disk.read("/a/meta.properties").splitlines()}
+    changed = [foreign or lines[line] if each.startswith(line.encode()) else each for each in own.splitlines()]
+    disk.replace("/b/meta.properties", b"\n".join([*changed, b""]))
+    with pytest.raises(ForeignDirectory, match=reason):
+        _open(disk)
+    disk.replace("/b/meta.properties", own)
+    _open(disk)
+
+
+def test_all_directories_are_locked(disk: MemoryDisk) -> None:
+    directories = _open(disk)
+    with pytest.raises(DirectoryLocked):
+        _open(disk, ["/x", "/c"], cluster_id=directories.cluster_id)
+    _open(disk, ["/x"])
+
+
+def test_a_log_goes_where_the_fewest_are(disk: MemoryDisk) -> None:
+    directories = _open(disk)
+    directories.metadata.open_metadata_log()
+    paths = [directories.open_log(_partition(number), ID, LogSettings()).directory for number in range(5)]
+    assert paths == ["/a/t-0", "/b/t-1", "/c/t-2", "/a/t-3", "/b/t-4"]
+    home = directories.online[1]
+    assert directories.open_log(_partition(5), ID, LogSettings(), home).directory == "/b/t-5", "where it belongs"
+    directories.delete_log(directories.online[0].logs[_partition(0)])
+    directories.delete_log(directories.online[0].logs[_partition(3)])
+    assert directories.open_log(_partition(0), ID, LogSettings()).directory == "/a/t-0"
+    assert directories.open_log(_partition(3), ID, LogSettings()).directory == "/a/t-3", "where the fewest are"
+
+
+def test_logs_are_found_where_they_lie(disk: MemoryDisk) -> None:
+    directories = _open(disk)
+    for number in range(4):
+        _append(directories.open_log(_partition(number), ID, LogSettings()), number + 1)
+    _stop(directories)
+    directories = _open(disk, PATHS[::-1], metadata_path="/a")
+    assert directories.look_round({_partition(number): ID for number in range(1, 4)}) == [_partition(0)]
+    for number in range(1, 4):
+        log = directories.open_log(_partition(number), ID, LogSettings(), directories.online[0])
+        assert (log.directory, log.log_end) == (f"{PATHS[number % 3]}/t-{number}", number + 1)
+        assert directories.directory_of(log) is directories.holder(_partition(number))
+    assert [name for name in disk.list("/a") if name.endswith("-stray")]
+
+
+def _copy(disk: Any, source: str, target: str) -> None:
+    disk.make_directory(target)
+    for name in disk.list(source):
+        disk.replace(f"{target}/{name}", disk.read(f"{source}/{name}"))
+
+
+def test_a_partition_in_two_directories_is_refused(disk: MemoryDisk) -> None:
+    directories = _open(disk)
+    directories.open_log(_partition(0), ID, LogSettings())
+    _stop(directories)
+    _copy(disk, "/a/t-0", "/c/t-0")
+    directories = _open(disk)
+    with pytest.raises(DuplicateLog, match="t-0 lies in both /a and /c"):
+        directories.look_round({_partition(0): ID})
+
+
+@pytest.mark.parametrize(("stale", "kept"), [("/a", "/c"), ("/c", "/a")])
+def test_an_older_topics_log_by_the_same_name_is_a_stray(disk: MemoryDisk, stale: str, kept: str) -> None:
+    """The topic was deleted and made again while one directory was offline."""
+    directories = _open(disk)
+    directories.open_log(_partition(0), ID, LogSettings())
+    _stop(directories)
+    _copy(disk, "/a/t-0", "/c/t-0")
+    disk.replace(f"{stale}/t-0/partition.metadata", b"version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAZA\n")
+    directories = _open(disk)
+    assert directories.look_round({_partition(0): ID}) == [_partition(0)]
+    assert directories.open_log(_partition(0), ID, LogSettings()).directory == f"{kept}/t-0"
+    assert [name for name in disk.list(stale) if name.endswith("-stray")]
+
+
+def test_what_kafka_left_of_a_move_between_directories_is_left_alone(disk: MemoryDisk) -> None:
+    directories = _open(disk)
+    disk.make_directory("/b/t-0.0123456789abcdef0123456789abcdef-future")
+    assert directories.look_round({_partition(0): ID}) == []
+    assert directories.holder(_partition(0)) is None
+    assert disk.is_directory("/b/t-0.0123456789abcdef0123456789abcdef-future")
+
+
+# ---- one fails
+
+
+@pytest.mark.parametrize("broken", ["/b/.lock", "/b/recovery-point-offset-checkpoint"])
+def test_a_directory_that_cannot_be_used_is_left_out(broken: str) -> None:
+    disk = SimulatedDisk()
+    directories = _open(disk)
+    directories.open_log(_partition(0), ID, LogSettings())
+    directories.open_log(_partition(1), ID, LogSettings())
+    _stop(directories)
+    disk.failing = {broken: "Input/output error"}
+    directories = _open(disk)
+    assert [each.path for each in directories.online] == ["/a", "/c"]
+    assert {path: failure.reason for path, failure in directories.failures.items()} == {"/b": "Input/output error"}
+    assert directories.look_round({_partition(0): ID, _partition(1): ID}) == []
+    assert directories.holder(_partition(1)) is None
+    assert directories.holder(_partition(0)) is directories.online[0]
+
+
+def test_a_directory_with_damaged_properties_is_left_out_unless_it_is_the_metadata_logs(disk: MemoryDisk) -> None:
+    _stop(_open(disk))
+    disk.replace("/b/meta.properties", b"\0\0\0\0")
+    assert list(_open(disk).failures) == ["/b"]
+    disk._locks.clear()
+    disk.replace("/a/meta.properties", b"\0\0\0\0")
+    with pytest.raises(ForeignDirectory, match=r"/a/meta.properties: version None"):
+        _open(disk)
+
+
+def test_without_the_metadata_logs_directory_there_is_no_start() -> None:
+    disk = SimulatedDisk()
+    _stop(_open(disk))
+    disk.failing = {"/a/.lock": "Input/output error"}
+    with pytest.raises(DiskFailure, match="Input/output error"):
+        _open(disk)
+
+
+def test_one_failure_takes_its_directory_and_nothing_else() -> None:
+    disk = SimulatedDisk()
+    directories = _open(disk)
+    told: list[tuple[str, str]] = []
+    directories.on_failure = lambda directory, failure: told.append((directory.path, failure.reason))
+    logs = [directories.open_log(_partition(number), ID, LogSettings()) for number in range(6)]
+    disk.failing = {"/b/t-1/": "No space left on device"}
+    for log in logs:
+        _append(log)
+    assert told == [("/b", "No space left on device")]
+    assert [log.failure is not None for log in logs] == [False, True, False, False, True, False]
+    assert [log.log_end for log in logs if log.failure is None] == [2] * 4
+    assert [each.path for each in directories.online] == ["/a", "/c"]
+    assert directories.holder(_partition(1)) is None
+    disk.failing = {}
+    directories.checkpoint_recovery_points()
+    assert disk.exists("/a/recovery-point-offset-checkpoint")
+    assert not disk.exists("/b/recovery-point-offset-checkpoint")
+    assert not directories.close(clean=True)
+    assert [disk.exists(f"{path}/.kafka_cleanshutdown") for path in PATHS] == [True, False, True]
+    directories = _open(disk)
+    assert [each.was_clean for each in directories.online] == [True, False, True]
+    directories.look_round({_partition(number): ID for number in range(6)})
+    ends = [directories.open_log(_partition(number), ID, LogSettings()).log_end for number in range(6)]
+    assert ends == [2, 0, 2, 2, 0, 2]
+
+
+def test_a_directory_that_fails_while_it_is_looked_through_is_left_out() -> None:
+    disk = SimulatedDisk()
+    directories = _open(disk)
+    directories.open_log(_partition(0), ID, LogSettings())
+    directories.open_log(_partition(1), ID, LogSettings())
+    _stop(directories)
+    directories = _open(disk)
+    told: list[str] = []
+    directories.on_failure = lambda directory, failure: told.append(directory.path)
+    disk.failing = {"/b": "Input/output error"}
+    directories.begin()
+    assert told == ["/b"]
+    assert directories.look_round({_partition(0): ID, _partition(1): ID}) == []
+    assert [each.path for each in directories.online] == ["/a", "/c"]
