@@ -4,7 +4,8 @@
                -4 earliest local (v8)   -5 latest tiered (v9)   -6 earliest pending upload (v11)
                >= 0 the first record that is as young or younger
 
-Without tiered storage everything is local, nothing is tiered. Kafka: ReplicaManager.fetchOffset, UnifiedLog.
+Version 0 lists where segments start instead, newest first. Without tiered storage everything is local, nothing is
+tiered. Kafka: ReplicaManager.fetchOffset, UnifiedLog; for version 0 UnifiedLog.legacyFetchOffsetsBefore of 3.9.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ SPECIAL_SINCE: Final = {
     EARLIEST_PENDING_UPLOAD: 11,
 }
 READ_COMMITTED: Final = 1
+CONSUMER: Final = -1
 DEBUG_CONSUMER: Final = -2
+ONE_OFFSET_SINCE: Final = 1
 LEADER_EPOCH_SINCE: Final = 4
 
 Found = tuple[int, int, int]
@@ -48,7 +51,7 @@ Found = tuple[int, int, int]
 NOT_FOUND: Final[Found] = (-1, -1, -1)
 
 
-@handles(ListOffsetsRequest, ListOffsetsResponse, serves="1-11")
+@handles(ListOffsetsRequest, ListOffsetsResponse, serves="0-11")
 def list_offsets(ctx: RequestContext, request: Any) -> Answer:
     """Answer every partition by itself; a partition named twice is an invalid request."""
     named = Counter((topic.name, wanted.partition_index) for topic in request.topics for wanted in topic.partitions)
@@ -58,7 +61,7 @@ def list_offsets(ctx: RequestContext, request: Any) -> Answer:
                 name=topic.name,
                 partitions=[
                     _refused(wanted, ErrorCode.INVALID_REQUEST)
-                    if named[topic.name, wanted.partition_index] > 1
+                    if named[topic.name, wanted.partition_index] > 1 and ctx.api_version >= ONE_OFFSET_SINCE
                     else _one(ctx, request, topic.name, wanted)
                     for wanted in topic.partitions
                 ],
@@ -80,6 +83,9 @@ def _one(ctx: RequestContext, request: Any, topic: str, wanted: Any) -> Any:
     if error:
         ctx.note(f"{partition}: {error.name}")
         return _refused(wanted, error)
+    if ctx.api_version < ONE_OFFSET_SINCE and partition.log.failure is None:
+        starts = _segment_starts(ctx, request, partition, wanted)
+        return PartitionAnswer(partition_index=wanted.partition_index, old_style_offsets=starts)
     found = _find(partition, wanted.timestamp, _visible_end(request, partition))
     if isinstance(found, Refused):
         ctx.note(f"{partition}: {found.error.name}: {found.reason}")
@@ -92,9 +98,30 @@ def _one(ctx: RequestContext, request: Any, topic: str, wanted: Any) -> Any:
 
 
 def _visible_end(request: Any, partition: Partition) -> int:
-    if request.replica_id != -1:
+    if request.replica_id != CONSUMER:
         return partition.log.written_end
     return partition.last_stable_offset if request.isolation_level == READ_COMMITTED else partition.high_watermark
+
+
+def _segment_starts(ctx: RequestContext, request: Any, partition: Partition, wanted: Any) -> list[int]:
+    """Where segments start that have nothing younger than the timestamp, newest first; the end too where that is now.
+
+    What a consumer may not see yet is its end instead. Kafka asks the file system when a segment was written last; here
+    its youngest record counts, which a copied directory keeps.
+    """
+    log, timestamp = partition.log, wanted.timestamp
+    starts = [max(segment.base_offset, log.log_start) for segment in log.segments]
+    if timestamp == EARLIEST:
+        del starts[1:]
+    elif timestamp == LATEST or timestamp >= ctx.node.clock.wall_ms():
+        starts += [log.log_end] if log.segments[-1].size else []
+    else:
+        while starts and log.segments[len(starts) - 1].largest_timestamp() > timestamp:
+            starts.pop()
+    newest = starts[::-1][: max(0, wanted.max_num_offsets)]
+    end = _visible_end(request, partition)
+    seen = [start for start in newest if start <= end]
+    return seen if len(seen) == len(newest) else [end, *seen]
 
 
 def _find(partition: Partition, timestamp: int, end: int) -> Found | Refused:

@@ -158,3 +158,62 @@ def test_readers_of_committed_records_see_no_further_than_the_last_stable_offset
     committed = [ask(broker, timestamp, version=version, isolation_level=1)[0].offset for timestamp in (LATEST, 900)]
     assert committed == [6, -1]
     assert [ask(broker, timestamp, version=version)[0].offset for timestamp in (LATEST, 900)] == [7, 6]
+
+
+@pytest.fixture
+def segmented():
+    """t-0 has segments from 0, 2 and 4 with youngest records of 300, 200 and 400."""
+    broker = SmallBroker({"t": 2})
+    log = broker.partitions.find("t", 0).log
+    for times in ([100, 300], [200, 200], [400, 350]):
+        log.roll()
+        broker.partitions.find("t", 0).append_as_leader(memoryview(batch(*[(None, b"v", (), t) for t in times])), 1)
+    return broker
+
+
+def starts(broker, timestamp, count=100, replica_id=-1, partition=0):
+    wanted = ListOffsetsRequest.ListOffsetsPartition(
+        partition_index=partition, timestamp=timestamp, max_num_offsets=count
+    )
+    topic = ListOffsetsRequest.ListOffsetsTopic(name="t", partitions=[wanted])
+    (found,) = broker.ask(ListOffsetsRequest(replica_id=replica_id, topics=[topic]), 0).topics[0].partitions
+    return found.error_code or found.old_style_offsets
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "offsets"),
+    [
+        (LATEST, [6, 4, 2, 0]),
+        (EARLIEST, [0]),
+        (400, [4, 2, 0]),
+        (399, [2, 0]),
+        (300, [2, 0]),
+        (199, []),
+        (0, []),
+        (1 << 60, [6, 4, 2, 0]),
+    ],
+)
+def test_version_0_lists_where_segments_start(segmented, timestamp, offsets):
+    assert starts(segmented, timestamp) == offsets
+    assert starts(segmented, timestamp, count=1) == offsets[:1]
+    assert starts(segmented, timestamp, count=-1) == []
+
+
+def test_version_0_shows_consumers_no_more_than_they_may_read(segmented):
+    partition = segmented.partitions.find("t", 0)
+    partition.high_watermark = 3
+    assert starts(segmented, LATEST) == [3, 2, 0]
+    assert starts(segmented, LATEST, count=2) == [3]
+    assert starts(segmented, LATEST, replica_id=-2) == [6, 4, 2, 0]
+
+
+def test_version_0_of_an_empty_log_is_its_start(segmented):
+    assert starts(segmented, LATEST, partition=1) == [0]
+    segmented.partitions.find("t", 0).log.delete_before(3)
+    assert starts(segmented, LATEST) == [6, 4, 3]
+    assert starts(segmented, EARLIEST) == [3]
+
+
+def test_version_0_knows_the_two_marks_of_its_time(segmented):
+    assert starts(segmented, LARGEST) == ErrorCode.UNSUPPORTED_VERSION
+    assert starts(segmented, LATEST, partition=9) == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
