@@ -1,4 +1,7 @@
-"""Which leader epoch began at which offset: how followers and clients find where two histories part (KIP-101)."""
+"""Which leader epoch began at which offset: how followers and clients find where two histories part (KIP-101).
+
+Source: Kafka's LeaderEpochFileCache.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +35,9 @@ class LeaderEpochs:
 
     def assign(self, epoch: int, start: int) -> None:
         """`epoch` begins at `start`; entries that contradict this newer knowledge are dropped."""
-        if epoch <= self.latest:
+        if epoch < 0 or (epoch == self.latest and start >= self._starts[-1]):
             return
-        while self._starts and self._starts[-1] >= start:
+        while self._starts and (self._epochs[-1] >= epoch or self._starts[-1] >= start):
             self._epochs.pop()
             self._starts.pop()
         self._epochs.append(epoch)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from kbroker.log import recovery, removal, syncing
 from kbroker.log.compaction.cleaning import Cleaned
@@ -25,7 +25,7 @@ from kbroker.log.partition_metadata import InconsistentTopicId, claim_directory
 from kbroker.log.preparation import Preparation, needs_preparation
 from kbroker.log.producer_state import StoredBatch, Unfit
 from kbroker.log.reading import read_batches
-from kbroker.log.segment import Segment
+from kbroker.log.segment import DamagedBatch, Segment
 from kbroker.log.settings import LogSettings
 from kbroker.log.stamping import stamped
 from kbroker.log.time_search import first_at_or_after
@@ -47,6 +47,8 @@ from kbroker.world import Buffer, Clock, Disk, DiskFailure
 from protocol_specs.errors import ErrorCode
 
 __all__ = ["Appended", "InconsistentTopicId", "LogRead", "Origin", "PartitionLog", "Refused", "Stage", "Ticket"]
+
+T = TypeVar("T")
 
 NOTHING: Final = b""
 
@@ -278,6 +280,10 @@ class PartitionLog(Progress):
             return Preparation(view[: header.size], header, settings, now_ms, str(self.topic_partition))
         return self._append(view, header, leader_epoch, now_ms, origin)
 
+    def in_worker(self, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:
+        """Run pure `work` on a thread of the disk's, and `done(result)` on the state's."""
+        self._disk.in_worker(work, done)
+
     def append_prepared(
         self, prepared: memoryview | Refused, leader_epoch: int, *, origin: Origin = Origin.CLIENT
     ) -> Appended | Refused:
@@ -351,8 +357,8 @@ class PartitionLog(Progress):
         if is_written:
             segment.written = position + size
             self.written_end = end
-        if header.partition_leader_epoch > self.epochs.latest:
-            self.epochs.assign(header.partition_leader_epoch, header.base_offset)
+        if header.partition_leader_epoch != self.epochs.latest:
+            self.assign_epoch(header.partition_leader_epoch, header.base_offset)
             self._syncing.save_epochs()
         self.is_dirty = True
         if end - self.flushed_end >= settings.flush_messages:
@@ -467,6 +473,14 @@ class PartitionLog(Progress):
     def end_offset_for_epoch(self, epoch: int) -> tuple[int, int]:
         """The largest known leader epoch up to `epoch`, and the offset where it ends; (-1, -1) unknown (KIP-101)."""
         return self.epochs.end_of(epoch, self.log_end)
+
+    def assign_epoch(self, epoch: int, start: int) -> None:
+        """Leader epoch `epoch` begins at offset `start`: known from the first batch, or from becoming the leader.
+
+        The file may lag behind: an epoch without a batch is assigned again by the next start.
+        """
+        self.epochs.assign(epoch, start)
+        self.is_dirty = True
 
     def epoch_at(self, offset: int) -> int:
         """The leader epoch that `offset` was or will be written in, -1 unknown."""
@@ -600,6 +614,7 @@ class PartitionLog(Progress):
             fresh.handle.file(create=True)
             self._segments, self._bases, self._active = [fresh], [offset], fresh
             self.log_start = offset
+            self.epochs.clear()
             self._truncated(offset)
         except DiskFailure as failure:
             self._fail(failure)
@@ -670,7 +685,12 @@ class PartitionLog(Progress):
             self.on_progress()
 
     def broken(self, error: DiskFailure | FileNotFoundError) -> Refused:
-        """Fail: the disk refused, or somebody took a file away: either way the log is not what it was."""
+        """Fail: the disk refused, or somebody took a file away: either way the log is not what it was.
+
+        A damaged batch fails nothing but what met it: the other batches are as readable as before.
+        """
+        if isinstance(error, DamagedBatch):
+            return Refused(ErrorCode.CORRUPT_MESSAGE, str(error))
         if isinstance(error, FileNotFoundError):
             error = DiskFailure(error.filename or self.directory, "No such file or directory")
         self._fail(error)

@@ -115,7 +115,8 @@ def recover(
         if not _is_sound(header, batch, expected, segment.base_offset):
             break
         segment.note_batch(header, position, interval_bytes)
-        epochs.assign(header.partition_leader_epoch, header.base_offset)
+        if header.partition_leader_epoch > epochs.latest:
+            epochs.assign(header.partition_leader_epoch, header.base_offset)
         if header.attributes & CONTROL_BIT and header.producer_id >= 0:
             segment.transactions.has_markers = True
         expected = header.last_offset + 1

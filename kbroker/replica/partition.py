@@ -6,7 +6,7 @@ have, and every move pokes the watches.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kbroker.log.outcome import Appended, Origin, Refused, Stage
 from kbroker.log.partition_log import PartitionLog
@@ -16,6 +16,9 @@ from protocol_specs.errors import ErrorCode
 
 if TYPE_CHECKING:
     from kbroker.metadata.image import PartitionImage
+
+UP_TO_HIGH_WATERMARK: Final = -1
+"""What DeleteRecords says for everything that is replicated."""
 
 
 class Partition:
@@ -66,8 +69,11 @@ class Partition:
 
     def follow_metadata(self, image: PartitionImage, min_isr: int) -> None:
         """Take leadership and ISR from the committed image; `min_isr` is capped by the replica count, as in Kafka."""
+        is_elected = image.leader == self.node_id and image.leader_epoch > self.leader_epoch
         self.leader = image.leader
         self.leader_epoch = image.leader_epoch
+        if is_elected and self.log.failure is None:
+            self.log.assign_epoch(self.leader_epoch, self.log.log_end)
         self._isr = Committed(frozenset(image.isr))
         self._min_isr = min(min_isr, len(image.replicas))
         # What we have written is replicated then: the common case of every append on a single node.
@@ -86,6 +92,26 @@ class Partition:
         if type(outcome) is Appended and outcome.ticket.is_at(Stage.WRITTEN):
             self.progressed()
         return outcome
+
+    def delete_records_before(self, offset: int) -> int | Refused:
+        """Move the log's start up to `offset` (-1: the high watermark); the low watermark then.
+
+        Source: Kafka's Partition.deleteRecordsOnLeader.
+        """
+        log = self.log
+        if not self.is_leader:
+            return Refused(ErrorCode.NOT_LEADER_OR_FOLLOWER, f"broker {self.leader} leads {self}")
+        if "delete" not in log.settings.cleanup_policy:
+            return Refused(ErrorCode.POLICY_VIOLATION, "cleanup.policy does not delete")
+        if offset == UP_TO_HIGH_WATERMARK:
+            offset = self.high_watermark
+        if not 0 <= offset <= self.high_watermark:
+            return Refused(ErrorCode.OFFSET_OUT_OF_RANGE, f"offset {offset} is outside [0, {self.high_watermark}]")
+        if log.failure is None:
+            log.delete_before(offset)
+        if log.failure is not None:
+            return Refused(ErrorCode.KAFKA_STORAGE_ERROR, str(log.failure))
+        return log.log_start
 
     def progressed(self) -> None:
         """The log was written further, failed, or the ISR changed: move the high watermark, poke the watches."""

@@ -130,6 +130,12 @@ def test_a_reader_from_a_lost_history_is_told_where_it_parts(broker):
     assert len(part.records) == 0
 
 
+def test_the_epoch_of_an_elected_leader_is_known_before_its_first_batch(broker):
+    """A reader that named it was told OFFSET_OUT_OF_RANGE until something was appended."""
+    part = fetch(broker, {0: 0}, version=12, of={"last_fetched_epoch": 0})[0]
+    assert (part.error_code, part.diverging_epoch.epoch) == (0, -1)
+
+
 def test_a_replica_that_nobody_assigned_is_refused(broker):
     stated = {"replica_state": FetchRequest.ReplicaState(replica_id=5, replica_epoch=-1)}
     assert fetch(broker, {0: 0}, **stated)[0].error_code == ErrorCode.NOT_LEADER_OR_FOLLOWER
