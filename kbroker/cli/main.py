@@ -24,6 +24,7 @@ EXIT_CONFIG: Final = 4
 
 _COMMANDS: Final = {
     "serve": ("kbroker.cli.serve", "serve", "Run a broker."),
+    "storage": ("kbroker.cli.storage", "storage", "Format log directories, and look at them."),
     "dump": ("kbroker.cli.dump", "dump", "Show what a frame or a file of a data directory says."),
 }
 

@@ -64,6 +64,26 @@ def listeners_of(values: Mapping[str, Any]) -> tuple[Endpoint, ...]:
     return served
 
 
+def controllers_of(values: Mapping[str, Any]) -> tuple[Endpoint, ...]:
+    """Where this node says that its controller is to be found; the listeners themselves stay closed.
+
+    They are opened by nobody: a quorum of one has no peers, and a port that takes connections and answers nothing keeps
+    tools waiting that a closed one tells at once.
+    """
+    names = [name.upper() for name in values["controller.listener.names"]]
+    found: dict[str, Endpoint] = {}
+    for config in ("listeners", "advertised.listeners"):
+        for text in values[config] or ():
+            endpoint = _endpoint(config, text, None)
+            if endpoint.name in names:
+                found[endpoint.name] = endpoint
+    return tuple(
+        endpoint._replace(host="localhost" if endpoint.host in _WILDCARDS else endpoint.host)
+        for name in names
+        if (endpoint := found.get(name)) is not None
+    )
+
+
 def advertised_of(values: Mapping[str, Any], listeners: tuple[Endpoint, ...]) -> dict[str, tuple[str, int]]:
     """What clients of each listener are told, where somebody said so; the others learn the address they dialled."""
     controllers = {name.upper() for name in values["controller.listener.names"]}

@@ -1,0 +1,174 @@
+"""`kbroker storage`: what it writes, prints and refuses, beside Apache Kafka 4.3.1's tool."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kbroker.cli.main import run
+from kbroker.log.meta_properties import parse_meta_properties
+from kbroker.metadata.checkpoint import read_checkpoint
+from kbroker.metadata.records import decode_record
+from kbroker.names import uuid_bytes, uuid_text
+from kbroker.quorum.control import Voter, VoterEndpoint, voters_of
+
+CLUSTER = "AAAAAAAAAAAAAAAAAAAAMQ"
+DYNAMIC = "controller.quorum.bootstrap.servers=localhost:29093"
+STATIC = "controller.quorum.voters=1@localhost:29093"
+VOTERS = "__cluster_metadata-0/00000000000000000000-0000000000.checkpoint"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Path:
+    """The smallest file of a node with a dynamic quorum."""
+    return properties(tmp_path, DYNAMIC, tmp_path / "data")
+
+
+def properties(tmp_path: Path, quorum: str, *directories: Path, more: str = "") -> Path:
+    path = tmp_path / "server.properties"
+    path.write_text(f"""
+        process.roles=broker,controller
+        node.id=1
+        {quorum}
+        listeners=PLAINTEXT://localhost:29092,CONTROLLER://localhost:29093
+        controller.listener.names=CONTROLLER
+        listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+        log.dirs={",".join(map(str, directories))}
+        {more}
+        """)
+    return path
+
+
+def formatted(server: Path, *flags: str, code: int = 0) -> None:
+    assert run(["storage", "format", "-t", CLUSTER, "-c", str(server), *flags]) == code
+
+
+def files(directory: Path) -> list[str]:
+    return sorted(str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file())
+
+
+def features(directory: Path) -> dict[str, int]:
+    batches = read_checkpoint((directory / "bootstrap.checkpoint").read_bytes(), "")
+    records = [decode_record(record.value or b"") for batch in batches if not batch.is_control for record in batch[1]]
+    return {record.name: record.feature_level for record in records}
+
+
+def test_a_standalone_controller_is_the_voter_of_its_log(server: Path, capsys) -> None:
+    data = server.parent / "data"
+    formatted(server, "--standalone")
+    assert capsys.readouterr().out.endswith(
+        f"Formatting dynamic metadata voter directory {data} with metadata.version 4.3-IV0.\n"
+    )
+    assert files(data) == sorted(["meta.properties", "bootstrap.checkpoint", VOTERS])
+    meta = parse_meta_properties((data / "meta.properties").read_bytes(), "")
+    assert (meta.cluster_id, meta.node_id) == (CLUSTER, 1)
+    header, _ = read_checkpoint((data / VOTERS).read_bytes(), "")
+    assert [record.key for record in header.records] == [b"\0\0\0\3", b"\0\0\0\5", b"\0\0\0\6"]
+    voter = Voter(1, meta.directory_id, (VoterEndpoint("CONTROLLER", "localhost", 29093),))
+    assert voters_of(header.records[2].value) == (voter,)
+    assert features(data)["transaction.version"] == 2
+
+
+def test_with_voters_in_the_configuration_the_log_does_not_name_them(tmp_path: Path, capsys) -> None:
+    formatted(properties(tmp_path, STATIC, tmp_path / "data"))
+    assert f"Formatting metadata directory {tmp_path / 'data'} with" in capsys.readouterr().out
+    assert files(tmp_path / "data") == ["bootstrap.checkpoint", "meta.properties"]
+
+
+def test_every_directory_has_its_own_id_and_only_one_has_the_voters(tmp_path: Path, capsys) -> None:
+    a, b, m = (tmp_path / name for name in "abm")
+    formatted(properties(tmp_path, DYNAMIC, a, b, more=f"metadata.log.dir={m}"), "-s")
+    assert [line.split(" with ")[0] for line in capsys.readouterr().out.splitlines()[1:]] == [
+        f"Formatting dynamic metadata voter directory {m}",
+        f"Formatting data directory {a}",
+        f"Formatting data directory {b}",
+    ]
+    assert files(a) == files(b) == ["bootstrap.checkpoint", "meta.properties"]
+    assert VOTERS in files(m)
+    metas = [parse_meta_properties((each / "meta.properties").read_bytes(), "") for each in (a, b, m)]
+    assert len({meta.directory_id for meta in metas}) == 3
+
+
+def test_formatting_twice_is_refused_unless_it_is_allowed(server: Path, capfd) -> None:
+    formatted(server, "-s")
+    before = (server.parent / "data" / "meta.properties").read_bytes()
+    formatted(server, "-s", code=1)
+    assert "is already formatted. Use --ignore-formatted to ignore this directory" in capfd.readouterr().err
+    formatted(server, "-s", "-g")
+    assert capfd.readouterr().out == "All of the log directories are already formatted.\n"
+    assert (server.parent / "data" / "meta.properties").read_bytes() == before
+
+
+def test_a_directory_that_is_new_is_formatted_beside_those_that_are(tmp_path: Path, capsys) -> None:
+    a, b = tmp_path / "a", tmp_path / "b"
+    formatted(properties(tmp_path, DYNAMIC, a), "-s")
+    formatted(properties(tmp_path, DYNAMIC, a, b), "-s", "-g")
+    assert capsys.readouterr().out.splitlines()[-1] == f"Formatting data directory {b} with metadata.version 4.3-IV0."
+
+
+@pytest.mark.parametrize(
+    ("quorum", "flags", "said"),
+    [
+        (DYNAMIC, [], "Because controller.quorum.voters is not set on this controller, you must specify one of the"),
+        (STATIC, ["-s"], "You cannot specify controller.quorum.voters and format the node with --initial-controllers"),
+        (DYNAMIC, ["-N"], "--no-initial-controllers formats a node that joins the quorum of others"),
+        (DYNAMIC, ["-I", "junk"], "No @ found in dynamic voter string."),
+        (DYNAMIC, ["-I", f"2@localhost:1:{CLUSTER}"], "does not name node 1"),
+        (DYNAMIC, ["-I", f"1@h:1:{CLUSTER},2@h:2:{CLUSTER}"], "several initial controllers are not served"),
+        (DYNAMIC, ["-I", "1@localhost:1:short"], "is not ID@HOST:PORT:DIRECTORY"),
+        (DYNAMIC, ["-s", "-f", "bogus.version=1"], "Unsupported feature: bogus.version."),
+        (DYNAMIC, ["-s", "-S", "junk"], "Failed to find equals sign in SCRAM argument 'junk'"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line_and_nothing_is_written(tmp_path, capfd, quorum, flags, said) -> None:
+    formatted(properties(tmp_path, quorum, tmp_path / "data"), *flags, code=1)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith("kbroker: ")
+    assert said in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_directory_of_another_cluster_is_refused_even_when_formatted_ones_are_ignored(server: Path, capfd) -> None:
+    formatted(server, "-s")
+    assert run(["storage", "format", "-s", "-g", "-t", "other", "-c", str(server)]) == 1
+    assert f"Expected other, but read {CLUSTER}" in capfd.readouterr().err
+
+
+def test_the_one_initial_controller_brings_its_directory_id(server: Path) -> None:
+    directory_id = uuid_text(bytes(range(16)))
+    formatted(server, "-I", f"1@example.com:9093:{directory_id}")
+    data = server.parent / "data"
+    assert uuid_text(parse_meta_properties((data / "meta.properties").read_bytes(), "").directory_id) == directory_id
+    header, _ = read_checkpoint((data / VOTERS).read_bytes(), "")
+    (voter,) = voters_of(header.records[2].value)
+    assert voter == Voter(1, uuid_bytes(directory_id), (VoterEndpoint("CONTROLLER", "example.com", 9093),))
+
+
+def test_info_says_what_is_there_and_what_is_amiss(tmp_path: Path, capsys) -> None:
+    a, b, c = tmp_path / "a", tmp_path / "b", tmp_path / "c"
+    formatted(properties(tmp_path, DYNAMIC, a), "-s")
+    b.mkdir()
+    server = properties(tmp_path, DYNAMIC, a, b, c)
+    capsys.readouterr()
+    assert run(["storage", "info", "-c", str(server)]) == 1
+    meta = parse_meta_properties((a / "meta.properties").read_bytes(), "")
+    assert capsys.readouterr().out == (
+        f"Found log directories:\n  {a}\n  {b}\n\n"
+        f"Found metadata: {{cluster.id={CLUSTER}, directory.id={uuid_text(meta.directory_id)}, node.id=1, version=1}}\n"
+        f"\nFound problems:\n  {b} is not formatted.\n  {c} does not exist\n\n"
+    )
+    properties(tmp_path, DYNAMIC, a)
+    assert run(["storage", "info", "-c", str(server)]) == 0
+
+
+def test_a_random_uuid_is_one(capsys) -> None:
+    assert run(["storage", "random-uuid"]) == 0
+    assert len(uuid_bytes(capsys.readouterr().out.strip())) == 16
+
+
+def test_a_file_that_is_not_there_is_a_mistake_in_the_configuration(tmp_path: Path, capfd) -> None:
+    formatted(tmp_path / "nosuch.properties", "-s", code=4)
+    assert "nosuch.properties: No such file" in capfd.readouterr().err

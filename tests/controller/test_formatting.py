@@ -1,0 +1,138 @@
+"""Levels and credentials that formatting asks for; expected values and words are those of Apache Kafka 4.3.1's tool."""
+
+import base64
+
+import pytest
+
+from kbroker.controller.formatting import FormatRefused, bootstrap_records, feature_levels, parse_feature
+from kbroker.controller.scram_argument import scram_record
+
+KRAFT_0, KRAFT_1 = {"kraft.version": 0}, {"kraft.version": 1}
+ALL = {
+    "eligible.leader.replicas.version": 1,
+    "group.version": 1,
+    "share.version": 1,
+    "streams.version": 1,
+    "transaction.version": 2,
+}
+NONE = dict.fromkeys(ALL, 0)
+
+
+@pytest.mark.parametrize(
+    ("release", "level", "features"),
+    [
+        (None, 30, ALL),
+        ("4.3", 30, ALL),
+        ("4.3-IV0", 30, ALL),
+        ("4.2-IV0", 28, ALL | {"streams.version": 0}),
+        ("4.1-IV1", 27, ALL | {"streams.version": 0, "share.version": 0}),
+        ("4.0", 25, NONE | {"group.version": 1, "transaction.version": 2}),
+        ("4.0-IV1", 23, NONE | {"group.version": 1}),
+        ("3.9-IV0", 21, NONE),
+        ("3.7-IV2", 17, NONE),
+    ],
+)
+def test_a_release_decides_the_levels(release: str | None, level: int, features: dict[str, int]) -> None:
+    assert feature_levels([], release, is_dynamic=True) == {"metadata.version": level, **KRAFT_1, **features}
+
+
+def test_single_levels_win_over_the_release_and_the_last_of_two_wins() -> None:
+    wanted = [parse_feature(text) for text in ("metadata.version=25", "group.version=1", "group.version=0")]
+    expected = {"metadata.version": 25, **KRAFT_0, **NONE, "transaction.version": 2}
+    assert feature_levels(wanted, None, is_dynamic=False) == expected
+
+
+@pytest.mark.parametrize(
+    ("wanted", "release", "dynamic", "said"),
+    [
+        ("bogus.version=1", None, True, "Unsupported feature: bogus.version. Supported features are: eligible"),
+        ("transaction.version=9", None, True, "No feature:transaction.version with feature level 9"),
+        ("transaction.version=-1", None, True, "No feature:transaction.version with feature level -1"),
+        ("metadata.version=3", None, True, "No MetadataVersion with feature level 3. Valid feature levels are from 7"),
+        ("metadata.version=31", None, True, "No MetadataVersion with feature level 31"),
+        ("metadata.version=16", None, True, "metadata.version 3.7-IV1 is too old to be served here: 3.7-IV2 or later"),
+        ("metadata.version=30", "4.0-IV0", True, "Use --release-version instead of --feature metadata.version=X"),
+        ("group.version=1", "9.9-IV0", True, "Unknown metadata.version '9.9-IV0'. Supported metadata.version are: 3"),
+        ("kraft.version=0", None, True, "Cannot set kraft.version to 0 if controller.quorum.voters is empty and one"),
+        ("kraft.version=1", None, False, "Cannot set kraft.version to 1 unless controller.quorum.voters is empty and"),
+        ("kraft.version=2", None, True, "No feature:kraft.version with feature level 2"),
+    ],
+)
+def test_levels_that_cannot_be_are_refused(wanted: str, release: str | None, dynamic: bool, said: str) -> None:
+    with pytest.raises(FormatRefused) as refused:
+        feature_levels([parse_feature(wanted)], release, is_dynamic=dynamic)
+    assert str(refused.value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("transaction.version", "equals sign not found."), ("group.version=x", "unable to parse x as a short.")],
+)
+def test_a_feature_is_written_with_a_number(text: str, said: str) -> None:
+    with pytest.raises(FormatRefused) as refused:
+        parse_feature(text)
+    assert str(refused.value) == f"Can't parse feature=level string {text}: {said}"
+
+
+def test_an_empty_log_begins_with_metadata_version_then_the_others_by_name() -> None:
+    levels = feature_levels([("share.version", 0)], None, is_dynamic=True)
+    records = bootstrap_records(levels, ["a user"])
+    assert [(record.name, record.feature_level) for record in records[:-1]] == [
+        ("metadata.version", 30),
+        ("eligible.leader.replicas.version", 1),
+        ("group.version", 1),
+        ("streams.version", 1),
+        ("transaction.version", 2),
+    ]
+    assert records[-1] == "a user"
+
+
+def test_a_credential_is_that_of_rfc_7677() -> None:
+    """The example exchange of RFC 7677 section 3: user "user", password "pencil"."""
+    salt = "W22ZaJ0SNY7soEsUEjb6gQ=="
+    record = scram_record(f'SCRAM-SHA-256=[name=user,password=pencil,salt="{salt}"]', b"")
+    assert (record.name, record.mechanism, record.iterations) == ("user", 1, 4096)
+    assert record.salt == base64.b64decode(salt)
+    assert base64.b64encode(record.stored_key) == b"WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY="
+    assert base64.b64encode(record.server_key) == b"wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
+
+
+def test_a_salted_password_gives_the_same_credential_as_the_password() -> None:
+    import hashlib
+
+    salted = base64.b64encode(hashlib.pbkdf2_hmac("sha512", b"p", b"salt", 8192)).decode()
+    salt = base64.b64encode(b"salt").decode()
+    given = scram_record(f'SCRAM-SHA-512=[name=a,iterations=8192,salt="{salt}",saltedpassword="{salted}"]', b"")
+    made = scram_record("SCRAM-SHA-512=[name=a,iterations=8192,password=p]", b"salt")
+    assert given == made
+    assert given.mechanism == 2
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        ("junk", "Failed to find equals sign in SCRAM argument 'junk'"),
+        ("SCRAM-SHA-257=[name=a]", "The add-scram mechanism SCRAM-SHA-257 is not supported."),
+        ("SCRAM-SHA-256=name=a]", "Expected configuration string to start with ["),
+        ("SCRAM-SHA-256=[name=a", "Expected configuration string to end with ]"),
+        ("SCRAM-SHA-256=[password=p]", "You must supply 'name' to add-scram"),
+        ("SCRAM-SHA-256=[name]", "No equals sign found in SCRAM component: name"),
+        ("SCRAM-SHA-256=[name=a]", "You must supply one of 'password' or 'saltedpassword' to add-scram"),
+        ("SCRAM-SHA-256=[name=a,saltedpassword=eA==]", "You must supply 'salt' with 'saltedpassword' to add-scram"),
+        ("SCRAM-SHA-256=[name=a,password=p,salt=*]", "Failed to decode given salt: *"),
+        ("SCRAM-SHA-256=[name=a,password=p,x=1]", "Unknown SCRAM configurations: x"),
+        ("SCRAM-SHA-256=[name=a,password=p,iterations=x]", "Failed to parse iterations count: x"),
+        (
+            "SCRAM-SHA-256=[name=a,password=p,iterations=10]",
+            "The 'iterations' value must be >= 4096 for add-scram using SCRAM_SHA_256",
+        ),
+        (
+            "SCRAM-SHA-256=[name=a,password=p,iterations=99999]",
+            "The 'iterations' value must be <= 16384 for add-scram using SCRAM_SHA_256",
+        ),
+    ],
+)
+def test_a_credential_that_cannot_be_is_refused(argument: str, said: str) -> None:
+    with pytest.raises(FormatRefused) as refused:
+        scram_record(argument, b"salt")
+    assert str(refused.value) == said
