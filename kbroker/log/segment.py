@@ -27,6 +27,13 @@ _WINDOW_BYTES = 16 << 10
 """Read at once while walking headers: some index intervals of small batches."""
 
 
+class DamagedBatch(DiskFailure):
+    """The medium changed what it held: a batch's header is none that an append could have written.
+
+    Reading meets it where the disk answers well, so nothing but that read fails (Kafka: CorruptRecordException).
+    """
+
+
 class Found(NamedTuple):
     """A batch in a segment: its base offset, its byte."""
 
@@ -236,7 +243,7 @@ class Segment:
     def headers(self, position: int) -> Iterator[tuple[int, BatchHeader]]:
         """(position, header) of each written batch from `position`, which must be a batch's.
 
-        Raises DiskFailure where the medium changed what it held: a header that no append could have written.
+        Raises DamagedBatch at a header that no append could have written.
         """
         file = self.handle.file()
         window, start = b"", position
@@ -248,7 +255,7 @@ class Segment:
                 start, inside = position, 0
             header = read_header(window, inside) if len(window) - inside >= HEADER_BYTES else None
             if header is None or not self._can_hold(header, left, expected):
-                raise DiskFailure(self.handle.path, f"the batch at byte {position} is damaged")
+                raise DamagedBatch(self.handle.path, f"the batch at byte {position} is damaged")
             yield position, header
             position += header.size
             expected = header.base_offset + header.last_offset_delta + 1

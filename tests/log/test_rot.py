@@ -43,8 +43,11 @@ def test_a_read_through_a_damaged_header_is_refused(shop: Workshop, position: in
     _rot(shop, 0, position, data)
     refused = shop.log.read(2, 1000, 1 << 60)
     assert isinstance(refused, Refused)
-    assert refused.error == ErrorCode.KAFKA_STORAGE_ERROR
+    assert refused.error == ErrorCode.CORRUPT_MESSAGE
     assert "the batch at byte 0 is damaged" in refused.reason
+    assert shop.log.failure is None, "the log went offline, and its directory with it"
+    assert isinstance(shop.log.read(shop.log.log_end - 1, 1000, 1 << 60), LogRead)
+    shop.append(1)
 
 
 @pytest.mark.parametrize(("position", "data"), ROTTEN)
@@ -53,7 +56,10 @@ def test_a_search_by_time_through_a_damaged_header_is_refused(shop: Workshop, po
     for _ in range(12):
         shop.append(1)
     _rot(shop, 0, position, data)
-    assert isinstance(shop.log.offset_for_timestamp(shop.clock.wall_ms()), Refused)
+    refused = shop.log.offset_for_timestamp(shop.clock.wall_ms())
+    assert isinstance(refused, Refused)
+    assert refused.error == ErrorCode.CORRUPT_MESSAGE
+    assert shop.log.failure is None
 
 
 @pytest.mark.parametrize(("position", "data"), ROTTEN)
