@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from kbroker.config import BrokerConfig
-from kbroker.config.endpoints import address_text
+from kbroker.config.endpoints import address_text, controllers_of
 from kbroker.controller.directories import Placed, assign, lose
 from kbroker.controller.registration import Registration, UnsupportedMetadataVersion
 from kbroker.controller.wished_topics import create_wished
@@ -28,16 +28,20 @@ from kbroker.log.partition_log import InconsistentTopicId
 from kbroker.metadata.delta import InconsistentRecord
 from kbroker.metadata.image import METADATA_VERSION, Endpoint
 from kbroker.metadata.records import METADATA_VERSION_LATEST, METADATA_VERSION_LOWEST, UnknownRecord
+from kbroker.quorum.control import VoterEndpoint
 from kbroker.quorum.election import ElectionUnreadable
 from kbroker.quorum.solo import NotSolo
+from kbroker.real.files import absolute
 from kbroker.real.make_world import make_world
 from kbroker.record.compression import CorruptRecords
 from kbroker.server.coordinators import GroupCoordinators
+from kbroker.server.formatting import read_bootstrap
 from kbroker.server.gate import Gate
 from kbroker.server.hosting import Hosting, say_what_was_cut
 from kbroker.server.housekeeping import Housekeeping
 from kbroker.server.listener import Connections, Limits
 from kbroker.server.metadata_log import MetadataLog
+from kbroker.server.metadata_snapshots import MetadataSnapshots, SnapshotSettings, metadata_log_settings
 from kbroker.session import FetchSessions
 from kbroker.world import DiskFailure, World
 from protocol_specs.grammar import MalformedFrame
@@ -154,7 +158,7 @@ class Broker:
         registered = trio.Event()
         directory = directories.metadata
         try:
-            opened = directory.open_metadata_log()
+            opened = directory.open_metadata_log(metadata_log_settings(self.config))
             say_what_was_cut(opened)
             self.metadata = MetadataLog(
                 opened,
@@ -164,12 +168,19 @@ class Broker:
                 cluster_id=self.cluster_id,
                 directory_id=directory.directory_id,
                 on_fatal=self._fail,
+                endpoints=self._voter_endpoints(),
             )
+            for reason in self.metadata.replayed.passed_over:
+                log.warning("a metadata snapshot is damaged and passed over", extra={"reason": reason})
+            registration = self._registration(directories.ids, read_bootstrap(world.disk, directory.path))
             directories.begin()
-            self.metadata.start(self._registration(directories.ids), lambda _: registered.set())
+            self.metadata.start(registration, lambda _: registered.set())
         except METADATA_DIFFICULTIES as error:
             raise MetadataUnusable(f"{directory.path}/{METADATA_PARTITION}: {error}") from error
         await registered.wait()
+        self._snapshots = MetadataSnapshots(
+            self.metadata, opened, world.disk, world.clock, SnapshotSettings.of(self.config), directory.fail
+        )
         self._hosting.host_all(self.image)
         self.metadata.on_published = self._published
         self.sessions = FetchSessions(self.config["max.incremental.fetch.session.cache.slots"], self.entropy.below)
@@ -182,14 +193,17 @@ class Broker:
     def _open_directories(self, world: World) -> LogDirectories:
         """Lock the data directories, claim those that are new, and see that all are ours."""
         config = self.config
+        paths, home = [MEMORY_DATA_DIR], MEMORY_DATA_DIR
+        if not config.is_in_memory:
+            paths, home = [absolute(path) for path in config.data_dirs], absolute(config.metadata_dir)
         self.directories = directories = LogDirectories.open(
             world.disk,
-            [MEMORY_DATA_DIR] if config.is_in_memory else config.data_dirs,
+            paths,
             world.clock,
             world.entropy,
             node_id=self.node_id,
             cluster_id=config["kbroker.cluster.id"],
-            metadata_path=MEMORY_DATA_DIR if config.is_in_memory else config.metadata_dir,
+            metadata_path=home,
         )
         self.cluster_id = directories.cluster_id
         directories.on_failure = self._directory_failed
@@ -215,6 +229,7 @@ class Broker:
 
     def _resign(self) -> None:
         self._housekeeping.stop()
+        self._snapshots.stop()
         self.groups.stop()
 
     def _close(self, world: World, directories: LogDirectories) -> None:
@@ -284,7 +299,13 @@ class Broker:
         )
         return Connections(self._gate, self.clock, world.network, limits)
 
-    def _registration(self, directory_ids: Sequence[bytes]) -> Registration:
+    def _voter_endpoints(self) -> list[VoterEndpoint] | None:
+        """Where this node says that its controller is; None where the configuration names the voters."""
+        if self.config["controller.quorum.voters"]:
+            return None
+        return [VoterEndpoint(each.name, each.host, each.port) for each in controllers_of(self.config)]
+
+    def _registration(self, directory_ids: Sequence[bytes], bootstrap: Sequence[Any]) -> Registration:
         endpoints = [
             Endpoint(
                 endpoint.name,
@@ -293,7 +314,15 @@ class Broker:
             )
             for endpoint in self.config.listeners
         ]
-        return Registration(self.node_id, self.entropy.uuid(), endpoints, directory_ids, self.config["broker.rack"])
+        return Registration(
+            self.node_id,
+            self.entropy.uuid(),
+            endpoints,
+            directory_ids,
+            self.config["broker.rack"],
+            bootstrap,
+            self.config["min.insync.replicas"],
+        )
 
     # ---- what handlers see (handlers.node.Node)
 

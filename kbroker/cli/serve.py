@@ -16,7 +16,8 @@ from kbroker.cli.main import EXIT_CONFIG, EXIT_FAILED, EXIT_STARTUP, CommandFail
 from kbroker.cli.settings import Flags, load_config, printed_config
 from kbroker.config import BrokerConfig
 from kbroker.config.modes import MODE_SUMMARIES, MODES
-from kbroker.real.files import FileUnreadable, absolute, check_replaceable, remove, replace_text
+from kbroker.log.meta_properties import FILE_NAME as META_FILE
+from kbroker.real.files import FileUnreadable, absolute, check_replaceable, exists, remove, replace_text
 from kbroker.real.process import (
     forget_stdout,
     postpone_garbage_collection,
@@ -88,6 +89,7 @@ def serve_until_stopped(config: BrokerConfig, ready_file: str | None) -> int:
     try:
         from kbroker.cli.running import run_broker
 
+        _check_formatted(config)
         if ready_file is not None:
             _prepare(ready_file)
         return run_broker(config, lambda broker: _announce(broker, config, ready_file), FORCED_EXIT)
@@ -95,6 +97,22 @@ def serve_until_stopped(config: BrokerConfig, ready_file: str | None) -> int:
         resume_garbage_collection()
         if ready_file is not None:
             remove(ready_file)
+
+
+def _check_formatted(config: BrokerConfig) -> None:
+    """A Kafka server's file names the node's roles: its directories are formatted by whoever knows the cluster's id.
+
+    Without one a broker formats its own. As with Kafka it is the metadata log's directory that counts. Raises
+    CommandFailed.
+    """
+    if config.is_in_memory or not config.is_set("process.roles"):
+        return
+    path = f"{config.metadata_dir}/{META_FILE}"
+    if not exists(path):
+        quorum = "" if config["controller.quorum.voters"] else "--standalone "
+        file = config.origin("process.roles").place or "server.properties"
+        hint = f'kbroker storage format {quorum}--cluster-id "$(kbroker storage random-uuid)" --config {file}'
+        raise CommandFailed(f"No `meta.properties` found in {config.metadata_dir}: format it with {hint}", EXIT_STARTUP)
 
 
 def _prepare(ready_file: str) -> None:

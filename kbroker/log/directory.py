@@ -187,7 +187,7 @@ class LogDirectory:
             if dash and partition.isdigit() and topic and topic != METADATA_TOPIC:
                 yield TopicPartition(topic, int(partition))
 
-    def open_metadata_log(self) -> PartitionLog:
+    def open_metadata_log(self, settings: LogSettings = METADATA_SETTINGS) -> PartitionLog:
         """`__cluster_metadata-0`, made when it isn't there. Raises DiskFailure, InconsistentTopicId, CorruptRecords.
 
         It is never set aside, nor cut anywhere but at its torn end: what names every topic is lost with it. Until
@@ -195,7 +195,7 @@ class LogDirectory:
         """
         if not self.was_clean:
             check_undamaged(self.disk, self._in(str(METADATA_PARTITION)))
-        return self._adopt(self._open(METADATA_PARTITION, METADATA_TOPIC_ID, METADATA_SETTINGS))
+        return self._adopt(self._open(METADATA_PARTITION, METADATA_TOPIC_ID, settings))
 
     def open_log(self, where: TopicPartition, topic_id: bytes, settings: LogSettings) -> PartitionLog:
         """The partition's log, made when it isn't there; `on_progress` is the caller's to set.

@@ -75,6 +75,11 @@ def remove(path: str) -> None:
         raise FileUnreadable(path, error) from error
 
 
+def exists(path: str) -> bool:
+    """Is there a file or directory of that name?"""
+    return os.path.exists(path)
+
+
 def absolute(path: str) -> str:
     """The path from the root, whatever the working directory."""
     return os.path.abspath(path)

@@ -53,6 +53,8 @@ class Replayed:
     """The time of the last batch."""
     passed_over: list[str] = field(default_factory=list)
     """What was wrong with snapshots that were left aside."""
+    damaged: list[SnapshotId] = field(default_factory=list)
+    """Which they were."""
 
 
 def replay_log(disk: Disk, log: PartitionLog, empty: MetadataImage) -> Replayed:
@@ -103,6 +105,7 @@ def newest_snapshot(disk: Disk, log: PartitionLog, empty: MetadataImage) -> Repl
     Raises CorruptRecords where a damaged one stood for more than the log holds.
     """
     passed_over: list[str] = []
+    damaged: list[SnapshotId] = []
     for snapshot in sorted(filter(None, map(parse_name, disk.list(log.directory))), reverse=True):
         try:
             replayed = load_snapshot(disk, log.directory, snapshot, empty)
@@ -110,10 +113,11 @@ def newest_snapshot(disk: Disk, log: PartitionLog, empty: MetadataImage) -> Repl
             if snapshot.end > log.log_end:
                 raise
             passed_over.append(str(error))
+            damaged.append(snapshot)
             continue
-        replayed.passed_over = passed_over
+        replayed.passed_over, replayed.damaged = passed_over, damaged
         return replayed
-    return Replayed(empty, passed_over=passed_over)
+    return Replayed(empty, passed_over=passed_over, damaged=damaged)
 
 
 def load_snapshot(disk: Disk, directory: str, snapshot: SnapshotId, empty: MetadataImage) -> Replayed:
