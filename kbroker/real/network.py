@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from time import perf_counter
 from typing import Final, NamedTuple
 
 import trio
@@ -24,6 +25,13 @@ SENDFILE_BYTES_MAX: Final = 1 << 20
 
 SEND_TURN_BYTES: Final = 4 << 20
 """A reader that keeps up could be sent a whole log in one go; after this much others have their turn."""
+
+SEND_TURN_S: Final = 0.001
+"""No longer, either, for a reader that makes a little room again and again."""
+
+ROOM_PATIENCE_S: Final = 0.000_05
+"""How long a full send buffer is looked at again before its task waits. A trip through the scheduler takes half of it,
+and a reader on another processor makes room for some 64 KB in a fifth."""
 
 IOV_MAX: Final = 512
 """Buffers for one sendmsg, a few more if a slice lies in pieces; Linux takes 1024."""
@@ -256,24 +264,34 @@ class SocketTransport:
 
     def _send_file(self, chunk: FileSlice) -> bool:
         """Send as much of a slice as the socket takes in one turn; it shrinks by what is gone. True when all is."""
-        turn_ends = chunk.length - SEND_TURN_BYTES
+        left_min = chunk.length - SEND_TURN_BYTES
+        now = perf_counter()
+        turn_ends, patience_ends = now + SEND_TURN_S, now + ROOM_PATIENCE_S
         while chunk.length:
-            if chunk.length <= turn_ends:
+            if chunk.length <= left_min:
                 return False
-            count = min(chunk.length, SENDFILE_BYTES_MAX)
             try:
-                sent = os.sendfile(self._socket.fileno(), chunk.file.fileno(), chunk.position, count)
+                self._send_part(chunk)
+                patience_ends = min(perf_counter() + ROOM_PATIENCE_S, turn_ends)
             except BlockingIOError:
-                return False
-            except OSError as error:
-                if error.errno == errno.EIO:
-                    raise DiskFailure(chunk.file.path, str(error)) from error
-                raise
-            if sent == 0:
-                raise _cut(chunk)
-            chunk.position += sent
-            chunk.length -= sent
+                if perf_counter() >= patience_ends:
+                    return False
+                os.sched_yield()
         return True
+
+    def _send_part(self, chunk: FileSlice) -> None:
+        """One sendfile. Raises BlockingIOError where there is no room."""
+        count = min(chunk.length, SENDFILE_BYTES_MAX)
+        try:
+            sent = os.sendfile(self._socket.fileno(), chunk.file.fileno(), chunk.position, count)
+        except OSError as error:
+            if error.errno == errno.EIO:
+                raise DiskFailure(chunk.file.path, str(error)) from error
+            raise
+        if sent == 0:
+            raise _cut(chunk)
+        chunk.position += sent
+        chunk.length -= sent
 
     async def close(self) -> None:
         """See world.Transport."""

@@ -1,5 +1,7 @@
 """Sockets: all that a chunk list describes arrives, in order, whatever it is made of and however slow the peer."""
 
+import contextlib
+import itertools
 import socket
 from dataclasses import dataclass
 
@@ -7,7 +9,7 @@ import pytest
 import trio
 
 from kbroker.real import memory_disk, network
-from kbroker.real.network import SENDFILE_BYTES_MIN, PortTaken, SocketTransport
+from kbroker.real.network import ROOM_PATIENCE_S, SEND_TURN_S, SENDFILE_BYTES_MIN, PortTaken, SocketTransport
 from kbroker.world import ConnectionLost, DiskFailure, FileSlice
 
 
@@ -140,6 +142,69 @@ async def test_leases_are_given_back_when_the_peer_goes_away(tmp_path, pair):
         await send_until_it_shows()
     handle.close()
     assert leases == []
+
+
+def _slow_peer(monkeypatch, seconds_per_look, then):
+    """Time stands still but for `seconds_per_look` at each look for room; `then` happens at each, too."""
+    now = [0.0]
+
+    def look():
+        now[0] += seconds_per_look
+        then()
+
+    monkeypatch.setattr(network, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(network.os, "sched_yield", look)
+    return now
+
+
+async def test_a_peer_that_makes_room_at_once_is_sent_a_slice_in_one_go(tmp_path, pair, monkeypatch):
+    """Each full send buffer used to cost a trip through the scheduler, about five for 1 MB."""
+    transport, peer = pair
+    peer.setblocking(False)
+    got = bytearray()
+
+    def read():
+        with contextlib.suppress(BlockingIOError):
+            got.extend(peer.recv(1 << 20))
+
+    _slow_peer(monkeypatch, 0.0, read)
+    (tmp_path / "log").write_bytes(CONTENT)
+    with (tmp_path / "log").open("rb") as handle:
+        assert transport.send_now([FileSlice(DescriptorFile(handle), 0, len(CONTENT), lambda: None)])
+    while len(got) < len(CONTENT):
+        await trio.lowlevel.wait_readable(peer)
+        read()
+    assert got == CONTENT
+
+
+async def test_a_peer_that_makes_no_room_is_looked_at_for_no_longer_than_patience(tmp_path, pair, monkeypatch):
+    transport, _ = pair
+    now = _slow_peer(monkeypatch, ROOM_PATIENCE_S / 4, lambda: None)
+    (tmp_path / "log").write_bytes(CONTENT)
+    with (tmp_path / "log").open("rb") as handle:
+        chunks = [FileSlice(DescriptorFile(handle), 0, len(CONTENT), lambda: None)]
+        assert not transport.send_now(chunks)
+        assert now[0] == pytest.approx(ROOM_PATIENCE_S)
+        assert 0 < chunks[0].length < len(CONTENT)
+
+
+async def test_a_peer_that_makes_a_little_room_each_time_does_not_keep_the_loop(tmp_path, pair, monkeypatch):
+    transport, _ = pair
+    has_room = itertools.cycle([False, True])
+
+    def sendfile(out, source, position, count):
+        if not next(has_room):
+            raise BlockingIOError
+        return 1
+
+    monkeypatch.setattr(network.os, "sendfile", sendfile)
+    now = _slow_peer(monkeypatch, ROOM_PATIENCE_S / 2, lambda: None)
+    (tmp_path / "log").write_bytes(CONTENT)
+    with (tmp_path / "log").open("rb") as handle:
+        chunks = [FileSlice(DescriptorFile(handle), 0, len(CONTENT), lambda: None)]
+        assert not transport.send_now(chunks)
+    assert SEND_TURN_S <= now[0] < SEND_TURN_S + ROOM_PATIENCE_S
+    assert 0 < chunks[0].length < len(CONTENT)
 
 
 async def test_leases_are_given_back_when_sending_is_cancelled(tmp_path, pair):
