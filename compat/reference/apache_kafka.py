@@ -99,14 +99,19 @@ class Node:
 
     def format(self) -> None:
         """Choose ports, write the properties and format the storage; raises ReferenceUnavailableError on failure."""
-        self.port, self.controller_port = _free_ports(2)
-        self._write_configuration()
+        self.configure()
         arguments = ["format", "--standalone", "-t", _cluster_id(), "-c", str(self._properties)]
         done = tool("kafka.tools.StorageTool", *arguments, version=self.version)
         if done.returncode != 0:
             raise ReferenceUnavailableError(
                 f"Apache Kafka could not format its storage: {(done.stderr or done.stdout)!r}"
             )
+
+    def configure(self) -> None:
+        """Choose ports, unless they are given, and write the properties."""
+        if not self.port:
+            self.port, self.controller_port = _free_ports(2)
+        self._write_configuration()
 
     def start(self) -> None:
         """Start the process; returns at once, see `wait_until_ready`."""
