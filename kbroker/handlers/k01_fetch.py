@@ -55,8 +55,9 @@ UNHURRIED: Final = (ErrorCode.NONE, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, ErrorC
 
 @dataclass(slots=True)
 class Reading:
-    """What one pass over the plan found; slices in it are leased until they are sent or released."""
+    """What one pass over the plan found, in at most `bytes_max`; slices in it are leased until sent or released."""
 
+    bytes_max: int
     answers: list[tuple[Key, FetchedPartition, Any]] = field(default_factory=list)
     waited_for: dict[Partition, tuple[FetchedPartition, int]] = field(default_factory=dict)
     """Partitions that may give more later, each with what is wanted of it and the bytes of records it gave."""
@@ -102,8 +103,8 @@ def fetch(ctx: RequestContext, request: Any) -> Answer:
 def _read(ctx: RequestContext, request: Any, plan: FetchPlan) -> Reading:
     """One pass over the partitions in order, within the byte limits; the first batch found is given whole."""
     reader = _Reader(ctx, request)
-    reading = Reading()
     left = _bytes_max(ctx, request)
+    reading = Reading(left)
     may_exceed = ctx.api_version >= ONE_BATCH_SINCE
     for key, wanted in plan.partitions.items():
         answer, partition = reader.read(

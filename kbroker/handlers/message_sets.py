@@ -2,9 +2,10 @@
 
     versions 0 and 1: magic 0      versions 2 and 3: magic 1
 
-Kafka converts while it sends, piece by piece, and fills up to the size that it promised with the beginning of a message
-that has no end; here the whole answer is converted first, so it is bounded instead. Kafka: KafkaApis.handleFetchRequest
-(maybeConvertFetchedData) of 3.9, KIP-283.
+Kafka converts while it sends, piece by piece, and cuts a message or begins one without an end where it promised another
+size; here the whole answer is converted first, so it is bounded instead, and ends with a whole message. Messages are
+larger than records: what no longer fits the reader's limits is read again by its next request.
+Kafka: KafkaApis.handleFetchRequest (maybeConvertFetchedData) of 3.9, KIP-283.
 """
 
 from __future__ import annotations
@@ -51,14 +52,19 @@ def in_message_sets_later(ctx: RequestContext, waiting: Pending, respond: Callab
 
 def _convert(ctx: RequestContext, reading: Reading, then: Callable[[], None]) -> None:
     """Put message sets in the place of slices, which are released; then `then()`, perhaps before this returns."""
-    jobs = [(answer, wanted.fetch_offset) for _, wanted, answer in reading.answers if _is_leased(answer.records)]
+    jobs = [(answer, wanted) for _, wanted, answer in reading.answers if isinstance(answer.records, FileSlice)]
     if not jobs:
         then()
         return
     magic = 1 if ctx.api_version >= MAGIC_1_SINCE else 0
 
     def work() -> list[bytes | RefusedMessages | DiskFailure]:
-        return [_message_set(answer.records, magic, offset) for answer, offset in jobs]
+        left = reading.bytes_max
+        made: list[bytes | RefusedMessages | DiskFailure] = []
+        for answer, wanted in jobs:
+            made.append(_message_set(answer.records, magic, wanted.fetch_offset, min(left, wanted.max_bytes)))
+            left -= len(made[-1]) if isinstance(made[-1], bytes) else 0
+        return made
 
     def done(converted: list[bytes | RefusedMessages | DiskFailure] | DiskFailure) -> None:
         assert not isinstance(converted, DiskFailure), "each job keeps its own"
@@ -70,15 +76,13 @@ def _convert(ctx: RequestContext, reading: Reading, then: Callable[[], None]) ->
     ctx.node.disk.in_worker(work, done)
 
 
-def _is_leased(records: Any) -> bool:
-    return isinstance(records, FileSlice)
-
-
-def _message_set(records: FileSlice, magic: int, first_offset: int) -> bytes | RefusedMessages | DiskFailure:
+def _message_set(
+    records: FileSlice, magic: int, first_offset: int, bytes_max: int
+) -> bytes | RefusedMessages | DiskFailure:
     """In a worker: the leased bytes, read and converted."""
     try:
         batches = records.file.read_at(records.position, records.length)
-        return b"".join(converted_down(batches, magic, first_offset))
+        return b"".join(converted_down(batches, magic, first_offset, bytes_max))
     except (RefusedMessages, DiskFailure) as failure:
         return failure
 

@@ -29,13 +29,13 @@ OVERFLOW: Final = (-1).to_bytes(8, "big", signed=True) + (61).to_bytes(4, "big")
 old consumer says that it can't get past it, as it does with Kafka, instead of asking the same again for ever."""
 
 
-def converted_down(batches: Buffer, magic: int, first_offset: int) -> Iterator[bytes]:
-    """Message sets of `magic` (0 or 1) to be joined, no larger than `batches` but for the first batch that has a form.
+def converted_down(batches: Buffer, magic: int, first_offset: int, bytes_max: int) -> Iterator[bytes]:
+    """Message sets of `magic` (0 or 1) to be joined, `bytes_max` at most but for the first batch that has such a form.
 
     Some pieces are empty: each is a step of bounded work. Raises RefusedMessages where the first batch can't be
     converted; one behind others ends the answer, so that it is first in the next.
     """
-    left = len(memoryview(batches))
+    left = bytes_max
     is_first = True
     for batch in iterate_batches(batches):
         header = read_header(batch)
@@ -52,7 +52,7 @@ def converted_down(batches: Buffer, magic: int, first_offset: int) -> Iterator[b
             if not is_first:
                 return
             raise _refusal(error) from error
-    if is_first and left:
+    if is_first and len(batches):
         yield OVERFLOW
 
 

@@ -198,7 +198,7 @@ OPTIONAL_BYTES = st.none() | st.binary(max_size=40)
 )
 def test_down_and_up_again_keeps_keys_values_times_and_offsets(records: list[Any], codec: Codec, magic: int) -> None:
     batch = build_batch([(key, value, (), time) for key, value, time in records], timestamp_ms=-1, codec=codec)
-    down = b"".join(converted_down(batch, magic, 0))
+    down = b"".join(converted_down(batch, magic, 0, 1))
     assert _read(_converted(down)) == [
         (offset, key, value, time if magic else -1) for offset, (key, value, time) in enumerate(records)
     ]

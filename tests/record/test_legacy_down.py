@@ -30,8 +30,8 @@ def _golden() -> dict[str, dict[str, Any]]:
         return {entry["name"]: entry for entry in map(json.loads, lines)}
 
 
-def _down(batches: bytes | bytearray, magic: int = 1, first_offset: int = 0) -> bytes:
-    return b"".join(converted_down(batches, magic, first_offset))
+def _down(batches: bytes | bytearray, magic: int = 1, first_offset: int = 0, bytes_max: int = 1 << 20) -> bytes:
+    return b"".join(converted_down(batches, magic, first_offset, bytes_max))
 
 
 def _read(messages: bytes) -> list[Message]:
@@ -156,25 +156,26 @@ def test_what_is_too_much_to_open_needs_a_newer_version() -> None:
 
 
 @pytest.mark.parametrize("codec", [Codec.NONE, Codec.GZIP])
-def test_the_set_is_no_larger_than_what_was_read_but_for_the_first_batch(codec: Codec) -> None:
-    """Messages have 34 bytes around key and value where records have 7."""
+def test_the_set_is_no_larger_than_its_limit_but_for_the_first_batch(codec: Codec) -> None:
     batches = [
         bytes(build_batch([(None, b"v")] * 400, timestamp_ms=5, base_offset=400 * i, codec=codec)) for i in range(5)
     ]
-    first = _down(batches[0])
-    assert len(first) > len(batches[0])
-    assert _down(batches[0]) == first == b"".join(converted_down(batches[0], 1, 0))
-    made = _down(b"".join(batches))
-    assert made.startswith(first)
-    assert len(made) <= max(len(first), sum(map(len, batches)))
-    read = _read(made)
-    assert [one.offset for one in read] == list(range(len(read)))
-    assert len(read) >= 400
+    first, whole = _down(batches[0]), _down(b"".join(batches))
+    assert first == _down(b"".join(batches), bytes_max=1)
+    assert len(first) > 5_000 or codec
+    for limit in range(len(first), len(whole) + 1, 997):
+        made = _down(b"".join(batches), bytes_max=limit)
+        assert whole.startswith(made)
+        assert made.startswith(first)
+        assert limit - len(first) < len(made) <= limit
+        if not codec:
+            assert limit - 35 <= len(made)
+        assert [one.offset for one in _read(made)] == list(range(len(_read(made))))
 
 
 def test_conversion_goes_in_small_steps() -> None:
     batch = build_batch([(None, b"v")] * 5_000, timestamp_ms=5, codec=Codec.GZIP)
-    assert len(list(converted_down(batch, 1, 0))) >= 25
+    assert len(list(converted_down(batch, 1, 0, 1))) >= 25
 
 
 OPTIONAL_BYTES = st.none() | st.binary(max_size=40)
