@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from kbroker.config import BrokerConfig
     from kbroker.controller.decision import Decision
     from kbroker.handlers.context import RequestContext
+    from kbroker.log.directories import LogDirectories
     from kbroker.log.settings import LogSettings
     from kbroker.metadata.image import MetadataImage
     from kbroker.replica.partitions import Partitions
@@ -41,6 +42,7 @@ class Node(Protocol):
 
     config: BrokerConfig
     disk: Disk
+    directories: LogDirectories
     entropy: Entropy
     node_id: int
     cluster_id: str

@@ -67,6 +67,8 @@ class LogDirectories:
         """
         paths = [_plain(path) for path in paths]
         home = _plain(metadata_path) if metadata_path else paths[0]
+        if len(set(paths)) < len(paths):
+            raise ForeignDirectory(f"a log directory is named twice: {', '.join(paths)}")
         files = OpenFiles(disk, open_files_max)
         opened: dict[str, LogDirectory] = {}
         failures: dict[str, DiskFailure] = {}
