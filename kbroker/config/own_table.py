@@ -13,6 +13,9 @@ OWN_CONFIGS = (
               "Cluster id of a new data directory; unset makes a random one."),
     ConfigDef("kbroker.topics", ConfigType.LIST, (), TOPIC_FORM, Update.READ_ONLY, Status.WORKS,
               "Topics made at start where they are missing: NAME:PARTITIONS[:REPLICAS], comma separated."),
+    ConfigDef("kbroker.produce.sync", ConfigType.BOOLEAN, False, None, Update.READ_ONLY, Status.WORKS,
+              "Acknowledge records (acks 1 and all) and committed offsets only after an fsync, as flush.messages=1 on "
+              "every topic; one fsync of a partition serves all who wait for it."),
     ConfigDef("kbroker.clamp.replication", ConfigType.BOOLEAN, True, None, Update.READ_ONLY, Status.WORKS,
               "Lower replication factors in this table to the number of brokers, with a warning."),
     ConfigDef("kbroker.record.validation", ConfigType.STRING, "checksum", OneOf(("checksum", "full")),

@@ -76,6 +76,8 @@ def log_settings(image: MetadataImage, config: BrokerConfig, topic: str) -> LogS
     values["record.validation"] = config["kbroker.record.validation"]
     for name, text in image.topic_configs(topic).items():
         _take(values, name, text)
+    if config["kbroker.produce.sync"]:
+        values["flush.messages"] = 1
     return LogSettings.of(values)
 
 

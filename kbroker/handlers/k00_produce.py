@@ -3,6 +3,7 @@
     acks  0 nobody waits; a refusal closes the connection, the only way to tell such a producer
           1 written by the leader
          -1 written by every in-sync replica, or REQUEST_TIMED_OUT after timeout_ms
+    With kbroker.produce.sync, and for the append that fills flush.messages, 1 and -1 wait for the leader's fsync too.
 
 Versions: 0-2 bring message sets of old, which become record batches here; up to 12 name topics, 13 names topic ids
 (KIP-516); from 8 refused records are named (KIP-467). Bodies of record batches are not opened here.
@@ -19,7 +20,7 @@ from kbroker.handlers.context import RequestContext
 from kbroker.handlers.delayed import when_progressed
 from kbroker.handlers.hosted import find_by_id, find_by_name
 from kbroker.handlers.registry import handles
-from kbroker.log.outcome import Appended, Refused, Stage, Ticket
+from kbroker.log.outcome import Appended, Refused, Ticket
 from kbroker.log.up_conversion import convert_up, is_message_set
 from kbroker.names import INTERNAL_TOPICS
 from kbroker.replica.partition import Partition
@@ -70,7 +71,7 @@ class Outcome:
         ticket, partition = self.ticket, self.partition
         if ticket is None or partition is None or partition.is_gone or partition.log.failure is not None:
             return True
-        return ticket.is_at(Stage.WRITTEN) if acks == 1 else partition.high_watermark >= ticket.end
+        return ticket.is_kept and (acks == 1 or partition.high_watermark >= ticket.end)
 
 
 @handles(ProduceRequest, ProduceResponse, serves="0-13")
@@ -191,7 +192,7 @@ def _conclude(outcome: Outcome, acks: int) -> None:
     ticket, partition, answer = outcome.ticket, outcome.partition, outcome.answer
     if ticket is None or partition is None:
         return
-    holds = ticket.is_at(Stage.WRITTEN) if acks == 1 else partition.high_watermark >= ticket.end
+    holds = ticket.is_kept and (acks == 1 or partition.high_watermark >= ticket.end)
     if holds and partition.log.failure is None:
         return
     if partition.log.failure is not None:

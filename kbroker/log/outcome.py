@@ -45,10 +45,19 @@ class Progress:
 
 
 class Ticket(NamedTuple):
-    """An append under way: which stage the log has reached up to `end` (an exclusive offset)."""
+    """An append under way: which stage the log has reached up to `end` (an exclusive offset).
+
+    `promised` is the stage that an acknowledgement of this append waits for.
+    """
 
     log: Progress
     end: int
+    promised: Stage = Stage.WRITTEN
+
+    @property
+    def is_kept(self) -> bool:
+        """Is the append as safe, in its own log, as the topic wants it before anybody is told?"""
+        return self.is_at(self.promised)
 
     def is_at(self, stage: Stage) -> bool:
         """Has the append come as far as `stage`? Never turns true once the log has failed before it."""

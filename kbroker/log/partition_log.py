@@ -73,6 +73,7 @@ class PartitionLog(Progress):
         "_has_aborted",
         "_on_written",
         "_pending",
+        "_promised_end",
         "_segments",
         "_syncing",
         "cleaning",
@@ -118,6 +119,8 @@ class PartitionLog(Progress):
         self._bases: list[int] = []
         self._pending: deque[tuple[int, Segment, int]] = deque()
         self._on_written = self._written
+        # Up to where somebody waits for a flush.
+        self._promised_end = 0
         self._syncing = syncing.Syncing(self, disk)
         self.cleaning = CleaningProgress()
 
@@ -361,9 +364,12 @@ class PartitionLog(Progress):
             self.assign_epoch(header.partition_leader_epoch, header.base_offset)
             self._syncing.save_epochs()
         self.is_dirty = True
+        promised = Stage.WRITTEN
         if end - self.flushed_end >= settings.flush_messages:
+            promised = Stage.FLUSHED
+            self._promised_end = end
             self.sync()
-        return Appended(header.base_offset, last, log_append_time_ms, False, Ticket(self, end))
+        return Appended(header.base_offset, last, log_append_time_ms, False, Ticket(self, end, promised))
 
     def _end_transaction(self, header: BatchHeader, marker: Marker | None, segment: Segment) -> None:
         """A marker was appended; None stands for one that compaction emptied."""
@@ -391,19 +397,24 @@ class PartitionLog(Progress):
         elif self.failure is None:
             segment.written = position
             self.written_end = end
-            if segment is not self._active and segment.written == segment.size:
+            is_sealed = segment is not self._active and segment.written == segment.size
+            if is_sealed or self._promised_end > self.flushed_end:
                 self._syncing.start()
             self.on_progress()
 
     def _duplicate(self, stored: StoredBatch) -> Appended:
-        """A batch that came before: its offsets again, and its largest timestamp whoever set that, as in Kafka."""
-        return Appended(
-            stored.last_offset - stored.offset_delta,
-            stored.last_offset,
-            stored.timestamp,
-            True,
-            Ticket(self, stored.last_offset + 1),
-        )
+        """A batch that came before: its offsets again, and its largest timestamp whoever set that, as in Kafka.
+
+        What was promised of it holds for its repetition, also after a restart that found it unflushed.
+        """
+        end = stored.last_offset + 1
+        promised = Stage.WRITTEN
+        if end > self.flushed_end and (end <= self._promised_end or self.settings.flush_messages == 1):
+            promised = Stage.FLUSHED
+            self._promised_end = max(self._promised_end, end)
+            self.sync()
+        first = stored.last_offset - stored.offset_delta
+        return Appended(first, stored.last_offset, stored.timestamp, True, Ticket(self, end, promised))
 
     def append_as_follower(self, records: Buffer) -> Appended | Refused:
         """Append what a leader sent: whole batches with their offsets and epochs; a cut one at the end is left out."""
@@ -623,6 +634,7 @@ class PartitionLog(Progress):
         self.is_dirty = True
         self.log_end = self.written_end = offset
         self.flushed_end = min(self.flushed_end, offset)
+        self._promised_end = min(self._promised_end, offset)
         self.log_start = min(self.log_start, offset)
         self._active.next_offset = offset
         self.epochs.truncate_end(offset)

@@ -87,6 +87,8 @@ class Syncing:
         self._sealed = [segment for segment in self._sealed if segment not in sealed]
         snapshots, self._snapshots = self._snapshots, []
         handles = [handle for segment in sealed for handle in segment.handles()]
+        # Those that a queued write has not filled yet hold some of what is written, and stay to be synced whole.
+        handles += [segment.handle for segment in self._sealed if segment.written]
         active = log.segments[-1]
         if active.written:
             handles.append(active.handle)

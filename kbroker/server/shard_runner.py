@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from kbroker.group.effects import CancelTimer, Effect, Now, Persist, Reply, Report, SetTimer, TimerKey
-from kbroker.log.outcome import Origin, Refused
+from kbroker.log.outcome import Origin, Refused, Ticket
 from kbroker.record.batch import build_batch, iterate_batches, iterate_records, read_header
 from kbroker.record.compression import CorruptRecords
 from kbroker.world import DiskFailure, FileSlice
@@ -50,10 +50,10 @@ class RunnerState(Enum):
 class _Waiting:
     """An append under way, or an action that waits for those before it (`persist` None)."""
 
-    __slots__ = ("action", "base_offset", "deadline_ms", "end", "is_answered", "persist")
+    __slots__ = ("action", "base_offset", "deadline_ms", "is_answered", "persist", "ticket")
 
-    def __init__(self, end: int, base_offset: int, deadline_ms: int, persist: Persist | None) -> None:
-        self.end = end
+    def __init__(self, ticket: Ticket, base_offset: int, deadline_ms: int, persist: Persist | None) -> None:
+        self.ticket = ticket
         self.base_offset = base_offset
         self.deadline_ms = deadline_ms
         self.persist = persist
@@ -185,11 +185,11 @@ class ShardRunner:
         if persist.appended is not None:
             persist.appended()
         end = outcome.last_offset + 1
-        if not self._in_flight and self.partition.high_watermark >= end:
+        if not self._in_flight and self.partition.high_watermark >= end and outcome.ticket.is_kept:
             self.run(persist.committed(outcome.base_offset, now))
             return
         deadline_ms = now.monotonic_ms + self.shard.settings.commit_timeout_ms
-        self._in_flight.append(_Waiting(end, outcome.base_offset, deadline_ms, persist))
+        self._in_flight.append(_Waiting(outcome.ticket, outcome.base_offset, deadline_ms, persist))
         self._watch_deadlines()
 
     # -- appends under way ---------------------------------------------------------------------------------------
@@ -200,7 +200,7 @@ class ShardRunner:
             action()
             return
         last = self._in_flight[-1]
-        waiting = _Waiting(last.end, -1, last.deadline_ms, None)
+        waiting = _Waiting(last.ticket, -1, last.deadline_ms, None)
         waiting.action = action
         self._in_flight.append(waiting)
 
@@ -208,7 +208,7 @@ class ShardRunner:
         """The partition moved: what is below the high watermark counts now; a failed log commits nothing more."""
         committed = self.partition.high_watermark
         waiting = self._in_flight
-        while waiting and waiting[0].end <= committed:
+        while waiting and waiting[0].ticket.end <= committed and waiting[0].ticket.is_kept:
             entry = waiting.popleft()
             if entry.persist is not None:
                 self.run(entry.persist.committed(entry.base_offset, self.now()))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from log_workshop import DIRECTORY
 
-from kbroker.testing.simulated_disk import Keep, Loss, SimulatedDisk
+from kbroker.testing.simulated_disk import Keep, Loss, SimulatedDisk, SimulatedFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,3 +119,101 @@ def test_a_sync_that_began_before_a_truncation_does_not_vouch_for_what_came_afte
         shop.append(1)
     shop.disk.run_queued(1)
     assert shop.log.flushed_end == 10
+
+
+# ---- answers that wait
+
+
+def test_an_append_that_fills_flush_messages_waits_for_its_flush_and_others_do_not(shop: Workshop) -> None:
+    """It was acknowledged at once, its flush still to come."""
+    shop.open(flush_messages=3)
+    first, filling = shop.append(2).ticket, shop.append(1).ticket
+    assert (first.is_kept, filling.is_kept) == (True, False)
+    shop.disk.run_queued()
+    assert filling.is_kept
+    assert shop.append(2).ticket.is_kept
+
+
+def test_one_flush_serves_all_who_came_while_another_was_under_way(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.open(flush_messages=1)
+    shop.append()
+    shop.disk.run_queued()
+    synced = []
+    sync = SimulatedFile.sync
+
+    def noted(file: SimulatedFile) -> None:
+        synced.append(file.path)
+        sync(file)
+
+    monkeypatch.setattr(SimulatedFile, "sync", noted)
+    tickets = [shop.append().ticket for _ in range(10)]
+    shop.disk.run_queued()
+    assert all(ticket.is_kept for ticket in tickets)
+    assert len(synced) == 2, "one that the first set off, one for the nine that came meanwhile"
+
+
+def test_what_was_kept_outlives_a_power_failure_and_nothing_else_was(make: Callable[[Any], Workshop]) -> None:
+    shop = make(SimulatedDisk(queues_work=True))
+    shop.open(flush_messages=1, segment_bytes=300)
+    tickets = [shop.append().ticket for _ in range(5)]
+    while not tickets[-1].is_kept:
+        kept = sum(ticket.is_kept for ticket in tickets)
+        other = make(shop.disk.restarted(Loss.POWER_FAILED, Keep.NOTHING))
+        other.open()
+        assert len(other.offsets()) >= kept
+        shop.disk.run_queued(1)
+    shop.disk = shop.disk.restarted(Loss.POWER_FAILED, Keep.NOTHING)
+    shop.open()
+    assert shop.offsets() == [0, 1, 2, 3, 4]
+
+
+def test_a_queued_write_is_flushed_for_who_waits(make: Callable[[Any], Workshop]) -> None:
+    """The flush found nothing written, and nobody asked for another one when it was."""
+    shop = make(SimulatedDisk(queues_writes=True))
+    shop.open(flush_messages=1)
+    ticket = shop.append().ticket
+    assert not ticket.is_kept
+    shop.disk.run_queued()
+    assert ticket.is_kept
+
+
+def test_a_flush_covers_what_a_queued_write_left_in_a_sealed_segment(make: Callable[[Any], Workshop]) -> None:
+    """It said so of the part that was written, but synced only the segment that grows."""
+    shop = make(SimulatedDisk(queues_writes=True))
+    shop.open(segment_bytes=300)
+    shop.append()
+    shop.disk.run_queued()
+    shop.append(), shop.append(), shop.append()
+    shop.disk.run_queued(1)
+    assert (len(shop.log.segments), shop.log.written_end) == (2, 2)
+    shop.log.sync()
+    assert shop.log.flushed_end == 2
+    shop.disk = shop.disk.restarted(Loss.POWER_FAILED, Keep.NOTHING)
+    shop.open()
+    assert shop.offsets() == [0, 1]
+
+
+def test_a_failed_flush_is_never_acknowledged(shop: Workshop) -> None:
+    shop.open(flush_messages=1)
+    ticket = shop.append().ticket
+    shop.disk.failing["t-0"] = "Input/output error"
+    shop.disk.run_queued()
+    assert not ticket.is_kept
+    assert shop.log.failure is not None
+
+
+def test_a_repeated_batch_is_promised_what_the_first_was(shop: Workshop) -> None:
+    """A producer that asks again must not be told of what a power failure can still take, nor after a kill."""
+    shop.open(flush_messages=1)
+    first = shop.append(producer_id=1, producer_epoch=0, base_sequence=0)
+    again = shop.append(producer_id=1, producer_epoch=0, base_sequence=0)
+    assert (again.is_duplicate, first.ticket.is_kept, again.ticket.is_kept) == (True, False, False)
+    shop.disk = shop.disk.restarted(Loss.PROCESS_DIED)
+    shop.disk.queues_work = True
+    shop.open()
+    again = shop.append(producer_id=1, producer_epoch=0, base_sequence=0)
+    assert (again.is_duplicate, again.ticket.is_kept) == (True, False)
+    shop.disk.run_queued()
+    assert again.ticket.is_kept
