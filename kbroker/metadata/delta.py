@@ -213,7 +213,7 @@ class MetadataDelta:
         if record.remove:
             values.pop(record.key, None)
         else:
-            values[record.key] = record.value
+            values[record.key] = record
         if values:
             quotas[key] = values
         else:

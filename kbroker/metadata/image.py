@@ -142,8 +142,9 @@ ScramKey = tuple[int, str]
 class MetadataImage:
     """Everything up to and including `offset`, written in `epoch`; offset -1 is the empty image.
 
-    `acls`, `scram`, `delegation_tokens` and `controllers` hold the records themselves. `next_producer_id` -1: none was
-    ever given out. `open_transaction` holds the records of a metadata transaction that has begun and not ended.
+    `acls`, `scram`, `delegation_tokens`, `controllers` and `client_quotas` hold the records themselves.
+    `next_producer_id` -1: none was ever given out. `open_transaction` holds the records of a metadata transaction that
+    has begun and not ended.
     """
 
     offset: int = -1
@@ -154,7 +155,7 @@ class MetadataImage:
     controllers: Mapping[int, Any] = field(default_factory=dict)
     topics: Topics = field(default_factory=Topics)
     configs: Mapping[tuple[int, str], Mapping[str, str]] = field(default_factory=dict)
-    client_quotas: Mapping[QuotaEntity, Mapping[str, float]] = field(default_factory=dict)
+    client_quotas: Mapping[QuotaEntity, Mapping[str, Any]] = field(default_factory=dict)
     next_producer_id: int = -1
     acls: Mapping[bytes, Any] = field(default_factory=dict)
     scram: Mapping[ScramKey, Any] = field(default_factory=dict)

@@ -13,7 +13,6 @@ from typing import Any
 
 from kbroker.metadata.image import METADATA_VERSION, BrokerImage, MetadataImage, PartitionImage, TopicImage
 from protocol_specs.metadata.begin_transaction import BeginTransactionRecord
-from protocol_specs.metadata.client_quota import ClientQuotaRecord
 from protocol_specs.metadata.config import ConfigRecord
 from protocol_specs.metadata.feature_level import FeatureLevelRecord
 from protocol_specs.metadata.partition import PartitionRecord
@@ -107,8 +106,5 @@ def _configs(image: MetadataImage) -> Iterator[Any]:
 
 
 def _quotas(image: MetadataImage) -> Iterator[Any]:
-    quota = ClientQuotaRecord
-    for entity, values in image.client_quotas.items():
-        for key, value in values.items():
-            pairs = [quota.EntityData(entity_type=kind, entity_name=name) for kind, name in entity]
-            yield quota(entity=pairs, key=key, value=value, remove=False)
+    for values in image.client_quotas.values():
+        yield from values.values()

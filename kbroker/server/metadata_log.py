@@ -62,7 +62,7 @@ class MetadataLog:
 
     Use: open the partition log, construct (which replays it), read `image` to open what it names, `start` with the
     broker's registration, then `propose`. `on_published(delta, image)` runs before the proposers are told, then
-    `on_committed(image, about how many bytes, wall_ms of the batch)`; `on_fatal(failure)` runs at most once.
+    `on_committed()`; `on_fatal(failure)` runs at most once.
     """
 
     def __init__(
@@ -98,7 +98,11 @@ class MetadataLog:
         )
         # Alone, whatever our medium holds is what will be committed with the first record of the new epoch.
         self.image = self._newest = image
-        self.on_committed: Callable[[MetadataImage, int, int], None] = _ignore_commit
+        self.on_committed: Callable[[], None] = _nobody_cares
+        self.tail_bytes = self.replayed.tail_bytes
+        """About how many bytes are committed behind the snapshot that this start has read."""
+        self.last_ms = self.replayed.last_ms
+        """The time of the last committed batch."""
         self.on_published: Callable[[MetadataDelta, MetadataImage], None] = _ignore
         self.failure: DiskFailure | None = None
         self._sync_end: int | None = None
@@ -247,7 +251,9 @@ class MetadataLog:
             if committed.delta is not None:
                 self.image = committed.image
                 self.on_published(committed.delta, committed.image)
-                self.on_committed(committed.image, committed.size, committed.wall_ms)
+                self.tail_bytes += committed.size
+                self.last_ms = committed.wall_ms
+                self.on_committed()
             committed.then()
 
     def _fail(self, failure: DiskFailure) -> None:
@@ -264,7 +270,7 @@ def _too_large(decision: Decision) -> Decision:
     return Decision([], decision.refuse(Refused(ErrorCode.POLICY_VIOLATION, reason)))
 
 
-def _ignore_commit(image: MetadataImage, size: int, wall_ms: int) -> None:
+def _nobody_cares() -> None:
     """Nobody makes snapshots."""
 
 

@@ -107,9 +107,7 @@ class MetadataSnapshots:
         self._timers: dict[str, Timer] = {}
         self._is_writing = False
         self._is_stopped = False
-        # What the next snapshot is to stand for: bytes of the log behind the last one, time of the newest record.
-        self._tail_bytes = metadata.replayed.tail_bytes
-        self._last_ms = metadata.replayed.last_ms
+        self._covered_bytes = 0
         self.stored = self._found()
         metadata.on_committed = self._committed
         self._repeat("clean", CLEAN_INTERVAL_MS, self.clean)
@@ -151,9 +149,12 @@ class MetadataSnapshots:
 
     # ---- writing
 
-    def _committed(self, image: MetadataImage, size: int, wall_ms: int) -> None:
-        self._tail_bytes += size
-        self._last_ms = wall_ms
+    @property
+    def _tail_bytes(self) -> int:
+        """What is committed behind the newest snapshot."""
+        return self._metadata.tail_bytes - self._covered_bytes
+
+    def _committed(self) -> None:
         if self._tail_bytes >= self._settings.record_bytes_max:
             self.write()
 
@@ -171,8 +172,8 @@ class MetadataSnapshots:
         if self._is_writing or self._is_stopped or image.open_transaction is not None or snapshot_id in self.stored:
             return
         self._is_writing = True
-        self._tail_bytes = 0
-        last_ms = self._last_ms
+        self._covered_bytes = self._metadata.tail_bytes
+        last_ms = self._metadata.last_ms
         batches = snapshot_batches(image, self._metadata.quorum, self._clock.wall_ms(), last_ms)
         self._disk.in_worker(
             partial(write_snapshot, self._disk, self._log.directory, snapshot_id, batches),
