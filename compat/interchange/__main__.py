@@ -92,6 +92,12 @@ def from_kafka(folder: Path, records: int, log: Transcript) -> None:
         time.sleep(REST_S)
         whole = take(broker.bootstrap, _times(start_ms, records))
         secured = security(broker.bootstrap), quotas(broker.bootstrap)
+        broker.kill()
+    crashed = theirs.copied_to(folder / "crashed", SETTINGS)
+    with crashed.served_by("kbroker") as broker:
+        log.judge("kbroker on what a kill left", whole.differences(take(broker.bootstrap, _times(start_ms, records))))
+    with theirs.served_by("kafka") as broker:
+        whole = take(broker.bootstrap, _times(start_ms, records))
     log.say(f"Apache Kafka served {whole.records} records and stopped")
     copy = theirs.copied_to(folder / "copy", SETTINGS)
     _inspect(copy, "Kafka's directory", log)

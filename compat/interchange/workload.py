@@ -41,6 +41,7 @@ SETTINGS = {
     "log.initial.task.delay.ms": "1000",
     "offsets.topic.num.partitions": "5",
     "transaction.state.log.num.partitions": "5",
+    "log.flush.start.offset.checkpoint.interval.ms": "1000",
     "metadata.log.max.record.bytes.between.snapshots": "2000",
 }
 
