@@ -13,6 +13,7 @@ Kafka: KafkaApis.handleProduceRequest, ReplicaManager.appendRecords (those of 3.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 from kbroker.handlers.answer import CLOSE, Answer
@@ -21,9 +22,11 @@ from kbroker.handlers.delayed import when_progressed
 from kbroker.handlers.hosted import find_by_id, find_by_name
 from kbroker.handlers.registry import handles
 from kbroker.log.outcome import Appended, Refused, Ticket
+from kbroker.log.preparation import SMALL_BYTES
 from kbroker.log.up_conversion import convert_up, is_message_set
 from kbroker.names import INTERNAL_TOPICS
 from kbroker.replica.partition import Partition
+from kbroker.replica.preparing import Conversion, Deferred
 from protocol_specs.api.k00_produce import ProduceRequest, ProduceResponse
 from protocol_specs.errors import ErrorCode
 
@@ -59,19 +62,44 @@ _ZSTD: Final = 4
 class Outcome:
     """What became of one partition's batch: its answer and, while that may still change, what it waits for."""
 
-    __slots__ = ("answer", "partition", "ticket")
+    __slots__ = ("answer", "ctx", "deferred", "partition", "ticket")
 
-    def __init__(self, answer: Any, partition: Partition | None = None, ticket: Ticket | None = None) -> None:
+    def __init__(self, ctx: RequestContext, answer: Any, partition: Partition | None = None) -> None:
+        self.ctx = ctx
         self.answer = answer
         self.partition = partition
-        self.ticket = ticket
+        self.ticket: Ticket | None = None
+        self.deferred: Deferred | None = None
+
+    def take(self, result: Appended | Refused | Deferred | None) -> None:
+        """Fill the answer with what the partition said; None: there was nothing to append."""
+        if isinstance(result, Appended):
+            assert self.partition is not None
+            self.ticket = result.ticket
+            self.answer.base_offset = result.base_offset
+            self.answer.log_append_time_ms = result.log_append_time_ms
+            self.answer.log_start_offset = self.partition.log.log_start
+        elif isinstance(result, Refused):
+            assert self.partition is not None
+            self.ctx.note(f"{self.partition}: {result.error.name}: {result.reason}")
+            _refuse(self.ctx, self.answer, self.partition, result)
+        elif result is not None:
+            self.deferred = result
 
     def is_over(self, acks: int) -> bool:
         """Does what `acks` promises hold, or can it no longer come to hold?"""
+        if self.deferred is not None and not self._is_decided(self.deferred):
+            return self.partition is None or self.partition.log.failure is not None
         ticket, partition = self.ticket, self.partition
-        if ticket is None or partition is None or partition.is_gone or partition.log.failure is not None:
+        if ticket is None or partition is None or partition.is_gone or partition.log.failure is not None or acks == 0:
             return True
         return ticket.is_kept and (acks == 1 or partition.high_watermark >= ticket.end)
+
+    def _is_decided(self, deferred: Deferred) -> bool:
+        if deferred.is_over:
+            self.deferred = None
+            self.take(deferred.outcome)
+        return deferred.is_over
 
 
 @handles(ProduceRequest, ProduceResponse, serves="0-13")
@@ -85,12 +113,12 @@ def produce(ctx: RequestContext, request: Any) -> Answer:
         )
         for topic in request.topic_data
     ]
-    if acks == 0:
-        return CLOSE if any(outcome.answer.error_code for outcome in outcomes) else None
 
     def answer() -> Any:
         for outcome in outcomes:
             _conclude(outcome, acks)
+        if acks == 0:
+            return CLOSE if any(outcome.answer.error_code for outcome in outcomes) else None
         return ProduceResponse(responses=topics)
 
     waiting = [outcome for outcome in outcomes if not outcome.is_over(acks)]
@@ -121,31 +149,25 @@ def _append_one(ctx: RequestContext, request: Any, topic: Any, wanted: Any) -> O
     error = error or _refusal(ctx, request, partition, records)
     if partition is None or error:
         ctx.note(f"{topic.name or topic.topic_id.hex()}-{wanted.index}: {error.name}")
-        return Outcome(PartitionAnswer(index=wanted.index, error_code=error, base_offset=-1))
-    batch = _as_batch(ctx, partition, records)
-    if batch is None:
-        return Outcome(PartitionAnswer(index=wanted.index, base_offset=-1))
-    result = batch if isinstance(batch, Refused) else partition.append_as_leader(batch, request.acks)
-    if isinstance(result, Appended):
-        accepted = PartitionAnswer(
-            index=wanted.index,
-            base_offset=result.base_offset,
-            log_append_time_ms=result.log_append_time_ms,
-            log_start_offset=partition.log.log_start,
-        )
-        return Outcome(accepted, partition, result.ticket)
-    ctx.note(f"{partition}: {result.error.name}: {result.reason}")
-    return Outcome(_refused(ctx, partition, result))
-
-
-def _as_batch(ctx: RequestContext, partition: Partition, records: memoryview) -> memoryview | Refused | None:
-    """What is appended of `records`; None for no message at all, which is no error in the versions of message sets.
-
-    A message set of some 1,000 messages is converted in 5 ms, here and now.
-    """
+        return Outcome(ctx, PartitionAnswer(index=wanted.index, error_code=error, base_offset=-1))
+    outcome = Outcome(ctx, PartitionAnswer(index=wanted.index, base_offset=-1), partition)
     if ctx.api_version < RECORD_BATCHES_SINCE and is_message_set(records):
-        return convert_up(records, partition.log.settings)
-    return records
+        outcome.take(_append_message_set(partition, records, request.acks))
+    else:
+        outcome.take(partition.append_from_client(records, request.acks))
+    return outcome
+
+
+def _append_message_set(partition: Partition, messages: memoryview, acks: int) -> Appended | Refused | Deferred | None:
+    """Convert and append; a message set of 1,000 messages takes 5 ms, so only small ones are converted here and now.
+
+    None for no message at all, which is no error in the versions of message sets.
+    """
+    convert = partial(convert_up, messages, partition.log.settings)
+    if len(messages) > SMALL_BYTES:
+        return partition.append_from_client(messages, acks, conversion=Conversion(convert))
+    batch = convert()
+    return partition.append_from_client(batch, acks) if isinstance(batch, memoryview) else batch
 
 
 def _find(ctx: RequestContext, topic: Any, index: int) -> tuple[Partition | None, ErrorCode]:
@@ -172,27 +194,30 @@ def _refusal(ctx: RequestContext, request: Any, partition: Partition | None, rec
     return ErrorCode.NONE
 
 
-def _refused(ctx: RequestContext, partition: Partition, result: Refused) -> Any:
-    """The answer for a batch that the partition refused; a wrong leader is told who leads (KIP-951)."""
-    answer = PartitionAnswer(
-        index=partition.index,
-        error_code=result.error,
-        base_offset=-1,
-        log_start_offset=-1 if result.error in UNREAD else partition.log.log_start,
-        error_message=result.reason,
-        record_errors=[RecordError(batch_index=i, batch_index_error_message=text) for i, text in result.record_errors],
-    )
+def _refuse(ctx: RequestContext, answer: Any, partition: Partition, result: Refused) -> None:
+    """Say that the partition refused the batch; a wrong leader is told who leads (KIP-951)."""
+    answer.error_code = result.error
+    answer.log_start_offset = -1 if result.error in UNREAD else partition.log.log_start
+    answer.error_message = result.reason
+    answer.record_errors = [
+        RecordError(batch_index=i, batch_index_error_message=text) for i, text in result.record_errors
+    ]
     if result.error == ErrorCode.NOT_LEADER_OR_FOLLOWER and ctx.api_version >= CURRENT_LEADER_SINCE:
         answer.current_leader = Leader(leader_id=partition.leader, leader_epoch=partition.leader_epoch)
-    return answer
 
 
 def _conclude(outcome: Outcome, acks: int) -> None:
     """Turn an acceptance whose promise did not come to hold into the error that says so."""
+    is_over = outcome.is_over(acks)
     ticket, partition, answer = outcome.ticket, outcome.partition, outcome.answer
-    if ticket is None or partition is None:
+    if partition is None or (ticket is None and outcome.deferred is None):
         return
-    holds = ticket.is_kept and (acks == 1 or partition.high_watermark >= ticket.end)
+    if ticket is None:
+        holds = False
+    elif acks == 0:
+        holds = is_over
+    else:
+        holds = ticket.is_kept and (acks == 1 or partition.high_watermark >= ticket.end)
     if holds and partition.log.failure is None:
         return
     if partition.log.failure is not None:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 from kbroker.log.outcome import Appended, Origin, Refused, Stage
 from kbroker.log.partition_log import PartitionLog
+from kbroker.log.preparation import Preparation
 from kbroker.replica.isr import Committed, high_watermark
+from kbroker.replica.preparing import AppendQueue, Deferred, PreparationLane, Waiting, Work
 from kbroker.replica.watches import Watches
 from protocol_specs.errors import ErrorCode
 
@@ -29,6 +31,7 @@ class Partition:
         "_is_alone",
         "_isr",
         "_min_isr",
+        "_waiting",
         "high_watermark",
         "index",
         "is_gone",
@@ -36,6 +39,7 @@ class Partition:
         "leader_epoch",
         "log",
         "node_id",
+        "queue",
         "topic",
         "topic_id",
         "watches",
@@ -56,6 +60,8 @@ class Partition:
         self._is_alone = False
         self._followers: dict[int, int] = {}
         self.high_watermark = log.log_start
+        self.queue = AppendQueue(self, PreparationLane())
+        self._waiting = self.queue.waiting
 
     @property
     def is_leader(self) -> bool:
@@ -83,15 +89,62 @@ class Partition:
     def append_as_leader(
         self, records: memoryview, required_acks: int, origin: Origin = Origin.CLIENT
     ) -> Appended | Refused:
-        """Append one batch; acks=all needs enough in-sync replicas before anything is written."""
-        if not self.is_leader:
-            return Refused(ErrorCode.NOT_LEADER_OR_FOLLOWER, f"broker {self.leader} leads {self}")
-        if required_acks == -1 and len(self._isr.members) < self._min_isr:
-            return Refused(ErrorCode.NOT_ENOUGH_REPLICAS, f"{len(self._isr.members)} in sync, {self._min_isr} required")
+        """Append one batch here and now; acks=all needs enough in-sync replicas before anything is written."""
+        refused = self._refusal(required_acks)
+        if refused is not None:
+            return refused
         outcome = self.log.append_as_leader(records, self.leader_epoch, origin=origin)
         if type(outcome) is Appended and outcome.ticket.is_at(Stage.WRITTEN):
             self.progressed()
         return outcome
+
+    def append_from_client(
+        self,
+        records: memoryview,
+        required_acks: int,
+        origin: Origin = Origin.CLIENT,
+        conversion: Work | None = None,
+    ) -> Appended | Refused | Deferred | None:
+        """As append_as_leader, but nothing that takes long is done on this thread: the outcome may be known later.
+
+        `conversion` makes the batch of what is no batch yet; None as the outcome says that there was nothing in it.
+        """
+        if conversion is None and not self._waiting:
+            # The common case of every append: what `_refusal` asks, without the call.
+            if not self.is_leader or (required_acks == -1 and len(self._isr.members) < self._min_isr):
+                return self._refusal(required_acks)
+            outcome = self.log.append_or_prepare(records, self.leader_epoch, origin=origin)
+            if isinstance(outcome, Preparation):
+                if not outcome.is_small:
+                    return self.queue.add(Waiting(records, required_acks, origin, outcome))
+                outcome = self.log.append_prepared(outcome.run(), self.leader_epoch, origin=origin)
+            if type(outcome) is Appended and outcome.ticket.is_at(Stage.WRITTEN):
+                self.progressed()
+            return outcome
+        return self.queue.add(Waiting(records, required_acks, origin, conversion))
+
+    def append_or_prepare(
+        self, records: memoryview, required_acks: int, origin: Origin
+    ) -> Appended | Refused | Preparation:
+        """See PartitionLog.append_or_prepare; `progressed` is the caller's to call."""
+        refused = self._refusal(required_acks)
+        if refused is not None:
+            return refused
+        return self.log.append_or_prepare(records, self.leader_epoch, origin=origin)
+
+    def append_prepared(self, prepared: memoryview | Refused, required_acks: int, origin: Origin) -> Appended | Refused:
+        """See PartitionLog.append_prepared; the partition is judged again, as it is by then."""
+        refused = self._refusal(required_acks)
+        if refused is not None:
+            return refused
+        return self.log.append_prepared(prepared, self.leader_epoch, origin=origin)
+
+    def _refusal(self, required_acks: int) -> Refused | None:
+        if not self.is_leader:
+            return Refused(ErrorCode.NOT_LEADER_OR_FOLLOWER, f"broker {self.leader} leads {self}")
+        if required_acks == -1 and len(self._isr.members) < self._min_isr:
+            return Refused(ErrorCode.NOT_ENOUGH_REPLICAS, f"{len(self._isr.members)} in sync, {self._min_isr} required")
+        return None
 
     def delete_records_before(self, offset: int) -> int | Refused:
         """Move the log's start up to `offset` (-1: the high watermark); the low watermark then.
@@ -133,6 +186,7 @@ class Partition:
     def close(self) -> None:
         """The partition leaves this node (deleted or stopped): whoever waits is told by `is_gone`."""
         self.is_gone = True
+        self.queue.close()
         self.watches.fire()
 
     def fence(self, current_leader_epoch: int) -> ErrorCode:

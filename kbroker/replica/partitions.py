@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kbroker.replica.partition import Partition
+from kbroker.replica.preparing import PreparationLane
 
 
 class Partitions:
     """A lookup table; who may add and remove is the broker, on a published image."""
 
-    __slots__ = ("_by_id", "_by_name")
+    __slots__ = ("_by_id", "_by_name", "_lane")
 
     def __init__(self) -> None:
+        self._lane = PreparationLane()
         self._by_name: dict[tuple[str, int], Partition] = {}
         self._by_id: dict[tuple[bytes, int], Partition] = {}
 
@@ -31,7 +33,8 @@ class Partitions:
         return self._by_id.get((topic_id, index))
 
     def add(self, partition: Partition) -> None:
-        """Host it from now on."""
+        """Host it from now on; bodies of all partitions here are opened in one lane."""
+        partition.queue.lane = self._lane
         self._by_name[partition.topic, partition.index] = partition
         self._by_id[partition.topic_id, partition.index] = partition
 
