@@ -34,6 +34,7 @@ from kbroker.quorum.solo import NotSolo
 from kbroker.real.files import absolute
 from kbroker.real.make_world import make_world
 from kbroker.record.compression import CorruptRecords
+from kbroker.server.cleaner import LogCleaner
 from kbroker.server.coordinators import GroupCoordinators
 from kbroker.server.formatting import read_bootstrap
 from kbroker.server.gate import Gate
@@ -188,6 +189,7 @@ class Broker:
         self.groups.follow_metadata()
         self._gate = Gate(self, load_handlers())
         self._housekeeping = Housekeeping(self.config, self.clock, directories, self._hosting)
+        self._cleaner = LogCleaner(self.config, self.clock, world.disk, self.partitions)
         await self._create_wished_topics()
 
     def _open_directories(self, world: World) -> LogDirectories:
@@ -229,6 +231,7 @@ class Broker:
 
     def _resign(self) -> None:
         self._housekeeping.stop()
+        self._cleaner.stop()
         self._snapshots.stop()
         self.groups.stop()
 

@@ -59,7 +59,7 @@ def _asked() -> set[str]:
 
 def _log_fields_read() -> set[str]:
     """Attributes that the log's code reads, as topic configs are named."""
-    trees = [ast.parse(path.read_text("utf-8")) for path in (ROOT / "log").glob("*.py")]
+    trees = [ast.parse(path.read_text("utf-8")) for path in (ROOT / "log").rglob("*.py")]
     attributes = {node.attr for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     return {attribute.replace("_", ".") for attribute in attributes}
 

@@ -1,0 +1,279 @@
+"""The log cleaner: whenever a compacted log is dirty enough, the filthiest is cleaned, in small steps.
+
+    resting --log.cleaner.backoff.ms--> looking --nothing to do--> resting
+                                        looking --the filthiest--> a round, step by step --> looking
+
+One round at a time. A worker does the steps, about a millisecond of Python each; between two of them the state's thread
+has the interpreter for itself, and as much longer as `log.cleaner.io.max.bytes.per.second` asks for. What is swapped
+is swapped on the state's thread. A log that can't be read is left alone from then on; a disk that refuses takes its
+directory offline, as everywhere.
+Source: Kafka's LogCleaner, LogCleanerManager.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
+
+from kbroker.config import BrokerConfig
+from kbroker.log.checkpoints import CorruptCheckpoint, format_offsets, parse_offsets
+from kbroker.log.compaction.cleanable import Cleanable
+from kbroker.log.compaction.filtering import Steps
+from kbroker.log.compaction.rounds import Means, Round, Works, clean, cleanable_part, may_go_on
+from kbroker.log.partition_log import PartitionLog
+from kbroker.log.segment import DamagedBatch
+from kbroker.names import TopicPartition
+from kbroker.record.compression import CorruptRecords
+from kbroker.replica.partition import Partition
+from kbroker.world import Clock, Disk, DiskFailure, Timer
+
+CHECKPOINT_FILE: Final = "cleaner-offset-checkpoint"
+"""In each log directory: where each of its compacted logs is dirty from."""
+
+REST_MS: Final = 1
+"""Between two steps: the interpreter belongs to the broker at least half of the time."""
+
+log = logging.getLogger("kbroker.cleaner")
+
+
+class _Step(NamedTuple):
+    """What became of one step of a work: bytes moved and more to come, its result, or why it can't go on."""
+
+    moved: int = 0
+    is_over: bool = False
+    result: Any = None
+    difficulty: CorruptRecords | None = None
+
+
+class LogCleaner:
+    """Cleans the compacted ones among `partitions` until stopped. Every method runs on the state's thread."""
+
+    def __init__(self, config: BrokerConfig, clock: Clock, disk: Disk, partitions: Iterable[Partition]) -> None:
+        self._config = config
+        self._clock = clock
+        self._disk = disk
+        self._partitions = partitions
+        self._timer: Timer | None = None
+        self._log: PartitionLog | None = None
+        self._works: Works | None = None
+        self._steps: Steps[Any] | None = None
+        self._means = Means()
+        self._is_stopped = False
+        if config["log.cleaner.enable"] and config["log.cleaner.threads"] > 0:
+            self._read_checkpoints()
+            self._rest()
+
+    def stop(self) -> None:
+        """No step begins any more; a round under way is given up, and leaves a valid log. Harmless twice."""
+        self._is_stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            # No step is under way: the round was between two of them.
+            self._give_up()
+
+    # ---- choosing
+
+    def _rest(self) -> None:
+        self._call_in(self._config["log.cleaner.backoff.ms"], self._look)
+
+    def _call_in(self, delay_ms: int, action: Any) -> None:
+        self._timer = self._clock.call_at(self._clock.monotonic_ms() + max(REST_MS, delay_ms), action)
+
+    def _look(self) -> None:
+        self._timer = None
+        self._drop_breached()
+        chosen = self._filthiest()
+        if chosen is None:
+            self._rest()
+            return
+        config = self._config
+        self._means = Means(
+            config["log.cleaner.dedupe.buffer.size"],
+            config["log.cleaner.io.buffer.load.factor"],
+            config["log.cleaner.io.buffer.size"],
+        )
+        self._log, part = chosen
+        self._works = clean(self._log, self._disk, part, self._means, self._clock.wall_ms())
+        self._advance(None)
+
+    def _filthiest(self) -> tuple[PartitionLog, Cleanable] | None:
+        """The log with the largest dirty share among those that are dirty enough."""
+        now_ms = self._clock.wall_ms()
+        best: tuple[PartitionLog, Cleanable] | None = None
+        for partition in self._partitions:
+            candidate = partition.log
+            if not candidate.settings.is_compacted or not _can_be_cleaned(candidate):
+                continue
+            try:
+                part = cleanable_part(candidate, partition.high_watermark, now_ms)
+            except DamagedBatch as damage:
+                self._set_aside(candidate, str(damage))
+                continue
+            except (DiskFailure, FileNotFoundError) as error:
+                candidate.broken(error)
+                continue
+            if part.is_enough(candidate.settings) and (best is None or part.dirty_ratio > best[1].dirty_ratio):
+                best = candidate, part
+        return best
+
+    def _drop_breached(self) -> None:
+        """What DeleteRecords freed in compacted logs goes here; retention by age and size is housekeeping's."""
+        for partition in self._partitions:
+            if partition.log.has_moved_start and partition.log.settings.is_compacted:
+                partition.log.apply_retention(partition.high_watermark)
+
+    # ---- a round
+
+    def _advance(self, result: Any) -> None:
+        """Give the round what its work came to, and begin the next work."""
+        assert self._works is not None
+        try:
+            steps = self._works.send(result)
+        except StopIteration as done:
+            self._finished(done.value)
+        except (DiskFailure, FileNotFoundError) as error:
+            self._fail(error)
+        else:
+            self._steps = steps
+            self._step(steps)
+
+    def _step(self, steps: Steps[Any]) -> None:
+        def work() -> _Step:
+            try:
+                return _Step(next(steps))
+            except StopIteration as done:
+                return _Step(is_over=True, result=done.value)
+            except CorruptRecords as difficulty:
+                return _Step(difficulty=difficulty)
+            except FileNotFoundError as error:
+                raise DiskFailure(error.filename or "a segment", "No such file or directory") from error
+
+        self._disk.in_worker(work, self._stepped)
+
+    def _stepped(self, step: _Step | DiskFailure) -> None:
+        assert self._log is not None
+        if self._is_stopped or not may_go_on(self._log):
+            self._give_up()
+        elif isinstance(step, DiskFailure):
+            self._fail(step)
+        elif step.difficulty is not None:
+            self._set_aside(self._log, str(step.difficulty))
+            self._give_up()
+        elif step.is_over:
+            self._call_in(REST_MS, lambda: self._go_on(step))
+        else:
+            rate = self._config["log.cleaner.io.max.bytes.per.second"]
+            self._call_in(int(step.moved * 1000 / rate), lambda: self._go_on(step))
+
+    def _go_on(self, step: _Step) -> None:
+        self._timer = None
+        assert self._log is not None
+        assert self._steps is not None
+        if not may_go_on(self._log):
+            self._give_up()
+        elif step.is_over:
+            self._advance(step.result)
+        else:
+            self._step(self._steps)
+
+    def _give_up(self) -> None:
+        """The round ends in the middle: its unfinished files go."""
+        try:
+            if self._steps is not None:
+                self._steps.close()
+            if self._works is not None:
+                self._works.close()
+        except DiskFailure:
+            pass  # the log is gone or failed, or a start removes what is left
+        self._end()
+
+    def _fail(self, error: DiskFailure | FileNotFoundError) -> None:
+        assert self._log is not None
+        if not self._log.is_closed:
+            self._log.broken(error)
+        self._give_up()
+
+    def _set_aside(self, damaged: PartitionLog, reason: str) -> None:
+        damaged.cleaning.uncleanable = reason
+        log.error(
+            "a log cannot be cleaned and is left alone",
+            extra={"partition": str(damaged.topic_partition), "reason": reason},
+        )
+
+    def _finished(self, done: Round) -> None:
+        assert self._log is not None
+        cleaned = self._log
+        log.info(
+            "a log was cleaned",
+            extra={
+                "partition": str(cleaned.topic_partition),
+                "start": done.start,
+                "end": done.end,
+                "bytes_before": done.bytes_before,
+                "bytes_after": done.bytes_after,
+            },
+        )
+        if cleaned.failure is None:
+            self._write_checkpoint(cleaned)
+        else:
+            self._end()
+
+    def _end(self) -> None:
+        self._log = self._works = self._steps = None
+        if not self._is_stopped:
+            self._rest()
+
+    # ---- the checkpoint
+
+    def _read_checkpoints(self) -> None:
+        """Of the logs that are open now: what the file says of others is of logs that are gone."""
+        found: dict[str, dict[TopicPartition, int]] = {}
+        for partition in self._partitions:
+            directory = _parent(partition.log)
+            if directory not in found:
+                found[directory] = self._read_checkpoint(directory)
+            partition.log.cleaning.first_dirty = found[directory].get(partition.log.topic_partition)
+
+    def _read_checkpoint(self, directory: str) -> dict[TopicPartition, int]:
+        try:
+            return parse_offsets(self._disk.read(f"{directory}/{CHECKPOINT_FILE}"))
+        except (FileNotFoundError, CorruptCheckpoint, DiskFailure):
+            return {}  # everything is taken for dirty
+
+    def _write_checkpoint(self, cleaned: PartitionLog) -> None:
+        directory = _parent(cleaned)
+        offsets = {
+            partition.log.topic_partition: partition.log.cleaning.first_dirty
+            for partition in self._partitions
+            if partition.log.cleaning.first_dirty is not None and _parent(partition.log) == directory
+        }
+        data = format_offsets(offsets)
+
+        def work() -> None:
+            self._disk.replace(f"{directory}/{CHECKPOINT_FILE}", data)
+
+        self._disk.in_worker(work, lambda result: self._checkpointed(cleaned, result))
+
+    def _checkpointed(self, cleaned: PartitionLog, result: DiskFailure | None) -> None:
+        if isinstance(result, DiskFailure) and not cleaned.is_closed:
+            cleaned.broken(result)
+        self._log = self._works = self._steps = None
+        if not self._is_stopped:
+            # Kafka rests only where it found nothing.
+            self._call_in(REST_MS, self._look)
+
+
+def _can_be_cleaned(candidate: PartitionLog) -> bool:
+    """A log of one segment has nothing to clean: the quick answer for most of them."""
+    return (
+        len(candidate.segments) > 1
+        and not candidate.cleaning.uncleanable
+        and not candidate.is_closed
+        and candidate.failure is None
+    )
+
+
+def _parent(of: PartitionLog) -> str:
+    return of.directory.rpartition("/")[0]
