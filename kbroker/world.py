@@ -134,6 +134,12 @@ class Disk(Protocol):
     def sync_directory(self, path: str) -> None:
         """Names made, renamed or removed in `path` reach the medium."""
 
+    def sync_volume(self, path: str) -> bool:
+        """All that was written and named on the volume of the directory `path` reaches the medium, whoever wrote it.
+
+        Blocks. False where the system offers no such thing: nothing is promised then.
+        """
+
     def lock(self, path: str) -> Lock:
         """Own the lock file at `path`, created if missing. Raises DirectoryLocked."""
 

@@ -33,6 +33,7 @@ from kbroker.log.open_files import OPEN_FILES_MAX, OpenFiles
 from kbroker.log.partition_log import InconsistentTopicId, PartitionLog
 from kbroker.log.recovery import check_undamaged
 from kbroker.log.settings import LogSettings
+from kbroker.log.stopping import write_out_together
 from kbroker.names import METADATA_TOPIC, METADATA_TOPIC_ID, TopicPartition, uuid_text
 from kbroker.world import Clock, Disk, DiskFailure, Entropy, Lock
 
@@ -383,6 +384,8 @@ class LogDirectory:
         """
         if self._lock is None:
             return False
+        if clean and self.failure is None:
+            self._write_out_together()
         results = [log.close(clean=clean) for log in self.logs.values()]
         is_clean = clean and all(results) and self.failure is None and not self._unopened
         try:
@@ -396,6 +399,14 @@ class LogDirectory:
             is_clean = False
         self.unlock()
         return is_clean
+
+    def _write_out_together(self) -> None:
+        try:
+            write_out_together(self.disk, self.path, self.logs.values())
+        except DiskFailure as failure:
+            self.fail(failure)
+        except FileNotFoundError as error:
+            self.fail(DiskFailure(error.filename or self.path, "No such file or directory"))
 
     def unlock(self) -> None:
         """Let others have the directory; harmless twice."""

@@ -675,7 +675,7 @@ class PartitionLog(Progress):
         True when the next open may trust the files: `clean`, not failed, and no write was queued.
         """
         self.is_closed = True
-        is_clean = clean and self.failure is None and not self._pending
+        is_clean = clean and self.can_close_cleanly
         if is_clean and self.is_dirty:
             try:
                 self._syncing.finish(self.producers.snapshot())
@@ -685,6 +685,19 @@ class PartitionLog(Progress):
         for segment in self._segments:
             segment.retire()
         return is_clean
+
+    @property
+    def can_close_cleanly(self) -> bool:
+        """Not failed, and no write is queued."""
+        return self.failure is None and not self._pending
+
+    def write_out(self) -> list[tuple[str, str]]:
+        """Write all that a clean stop needs, unsynced; which files are left to be renamed. See log/stopping.py."""
+        return self._syncing.write_out(self.producers.snapshot())
+
+    def written_out(self) -> None:
+        """All of that has its names and is on the medium."""
+        self._syncing.finished()
 
     def fail(self, failure: DiskFailure) -> None:
         """The log directory went offline."""

@@ -175,17 +175,42 @@ class Syncing:
         May raise DiskFailure, FileNotFoundError.
         """
         log, disk = self._log, self._disk
-        active = log.segments[-1]
-        active.finish_indexes()
-        for segment in self._sealed:
-            for handle in segment.handles():
-                handle.file().sync()
-        for handle in active.handles():
+        for handle in self._completed():
             handle.file(create=True).sync()
-        for offset, data in (*self._snapshots, (log.log_end, snapshot)):
-            disk.replace(f"{log.directory}/{file_name(offset)}{SNAPSHOT_SUFFIX}", data)
-        disk.replace(f"{log.directory}/{EPOCHS_FILE}", format_epochs(log.epochs.entries()))
+        for path, data in self._small_files(snapshot):
+            disk.replace(path, data)
         disk.sync_directory(log.directory)
+        self.finished()
+
+    def write_out(self, snapshot: bytes) -> list[tuple[str, str]]:
+        """Like finish, but nothing is synced, and small files are left under the first of two names."""
+        for handle in self._completed():
+            handle.file(create=True)
+        renames = []
+        for path, data in self._small_files(snapshot):
+            temporary = f"{path}.tmp"
+            file = self._disk.open(temporary, create=True)
+            file.truncate(0)
+            file.write_at(0, [data])
+            file.close()
+            renames.append((temporary, path))
+        return renames
+
+    def _completed(self) -> list[FileHandle]:
+        """The files that a clean stop must bring to the medium, their indexes complete."""
+        active = self._log.segments[-1]
+        active.finish_indexes()
+        return [handle for segment in (*self._sealed, active) for handle in segment.handles()]
+
+    def _small_files(self, snapshot: bytes) -> list[tuple[str, bytes]]:
+        log = self._log
+        snapshots = (*self._snapshots, (log.log_end, snapshot))
+        files = [(f"{log.directory}/{file_name(offset)}{SNAPSHOT_SUFFIX}", data) for offset, data in snapshots]
+        return [*files, (f"{log.directory}/{EPOCHS_FILE}", format_epochs(log.epochs.entries()))]
+
+    def finished(self) -> None:
+        """All that is written has reached the medium."""
+        log = self._log
         self._sealed, self._being_synced, self._snapshots = [], [], []
         log.flushed_end = log.log_end
         log.is_dirty = False

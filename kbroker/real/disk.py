@@ -8,6 +8,7 @@ recovery, removal) runs on a worker. Completions travel to the thread that owns 
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import itertools
@@ -44,6 +45,10 @@ WORKERS_MAX: Final = 4
 
 BUFFERS_MAX: Final = 512
 """Buffers for one pwritev; Linux takes 1024."""
+
+
+_SYNCFS: Final[Callable[[int], int] | None] = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+"""Linux: one call for all files of a volume, where ten thousand fsyncs take minutes. Python has no name for it."""
 
 
 def _failure(path: str, error: OSError) -> DiskFailure:
@@ -289,6 +294,22 @@ class RealDisk:
                 os.close(descriptor)
         except OSError as error:
             raise _failure(path, error) from error
+
+    def sync_volume(self, path: str) -> bool:
+        """See world.Disk."""
+        if _SYNCFS is None:
+            return False
+        try:
+            descriptor = os.open(path or ".", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                if _SYNCFS(descriptor) != 0:
+                    number = ctypes.get_errno()
+                    raise OSError(number, os.strerror(number))
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise _failure(path, error) from error
+        return True
 
     def lock(self, path: str) -> RealLock:
         """See world.Disk."""

@@ -251,6 +251,10 @@ class MemoryDisk:
     def sync_directory(self, path: str) -> None:
         """See world.Disk: memory is as far as it goes."""
 
+    def sync_volume(self, path: str) -> bool:
+        """See world.Disk."""
+        return True
+
     def lock(self, path: str) -> MemoryLock:
         """See world.Disk."""
         if path in self._locks:

@@ -379,6 +379,20 @@ class SimulatedDisk:
         for parent, child in self._chain(path):
             parent.keep_name_of(child)
 
+    def sync_volume(self, path: str) -> bool:
+        """See world.Disk: one step."""
+        self.step(path)
+        folders = [self._root]
+        while folders:
+            folder = folders.pop()
+            folder.keep_changes(len(folder.changes))
+            for entry in folder.live.values():
+                if isinstance(entry, _Folder):
+                    folders.append(entry)
+                else:
+                    entry.sync()
+        return True
+
     def _chain(self, path: str) -> Iterator[tuple[_Folder, _Folder]]:
         """Each directory above `path` with the one below it, from the root."""
         folder = self._root

@@ -308,3 +308,9 @@ def test_a_large_write_is_made_at_once_until_one_was_slow(tmp_path, monkeypatch)
     assert file.size() == 100
     file.close()
     disk.close()
+
+
+def test_a_whole_volume_is_synced_at_once(bench: Bench) -> None:
+    bench.file("a", b"x").close()
+    assert bench.disk.sync_volume(bench.folder) in (True, False)
+    assert bench.disk.read(bench.path("a")) == b"x"

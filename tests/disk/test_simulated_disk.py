@@ -177,3 +177,15 @@ def test_each_step_is_announced_before_it_is_made() -> None:
     disk.on_step = lambda path: seen.append((path, disk.restarted(Loss.PROCESS_DIED).read("d/a")))
     disk.open("d/a").write_at(10, [b"!"])
     assert seen == [("d/a", b"syncedTAIL")]
+
+
+def test_a_synced_volume_keeps_every_byte_and_name() -> None:
+    disk = SimulatedDisk()
+    disk.make_directory("/a/b")
+    disk.open("/a/b/old", create=True).write_at(0, [b"bytes"])
+    disk.rename("/a/b/old", "/a/b/new")
+    assert disk.sync_volume("/a")
+    disk.open("/a/b/late", create=True)
+    after = disk.restarted(Loss.POWER_FAILED, Keep.NOTHING)
+    assert after.list("/a/b") == ["new"]
+    assert after.read("/a/b/new") == b"bytes"

@@ -1,0 +1,105 @@
+"""Many logs stopped together: as durable as one by one, and nothing lost wherever the stop is interrupted."""
+
+from __future__ import annotations
+
+import pytest
+
+from kbroker.log.directory import LogDirectory
+from kbroker.log.settings import LogSettings
+from kbroker.log.stopping import TOGETHER_MIN
+from kbroker.names import TopicPartition
+from kbroker.real.entropy import RealEntropy
+from kbroker.record.batch import build_batch
+from kbroker.testing.simulated_disk import Crashed, Keep, Loss, SimulatedDisk
+from kbroker.testing.virtual_clock import VirtualClock
+
+COUNT = TOGETHER_MIN + 1
+SETTINGS = LogSettings(segment_bytes=200)
+ID = bytes(range(16))
+
+
+def _open(disk: SimulatedDisk) -> LogDirectory:
+    return LogDirectory.open(disk, "/data", VirtualClock(), RealEntropy(), node_id=1)
+
+
+def _where(number: int) -> TopicPartition:
+    return TopicPartition("t", number)
+
+
+def _started(disk: SimulatedDisk) -> LogDirectory:
+    """A directory with many logs of three records in as many segments."""
+    directory = _open(disk)
+    for number in range(COUNT):
+        log = directory.open_log(_where(number), ID, SETTINGS)
+        for value in (b"a", b"b", b"c"):
+            batch = build_batch([(None, value * 60)], timestamp_ms=1, producer_id=7, base_sequence=log.log_end)
+            log.append_as_leader(batch, number)
+    disk.run_queued()
+    return directory
+
+
+def _steps_of_a_stop() -> int:
+    disk = SimulatedDisk(queues_work=True)
+    directory = _started(disk)
+    before = disk.steps
+    assert directory.close(clean=True)
+    return disk.steps - before
+
+
+def test_a_stop_of_many_leaves_all_on_the_medium() -> None:
+    disk = SimulatedDisk(queues_work=True)
+    assert _started(disk).close(clean=True)
+    disk = disk.restarted(Loss.POWER_FAILED, Keep.NOTHING)
+    directory = _open(disk)
+    assert directory.was_clean
+    for number in range(COUNT):
+        names = disk.list(f"/data/t-{number}")
+        assert not [name for name in names if name.endswith(".tmp")]
+        assert [name for name in names if name.endswith(".snapshot")][-1] == f"{3:020}.snapshot"
+        log = directory.open_log(_where(number), ID, SETTINGS)
+        assert (log.log_end, log.flushed_end, log.latest_epoch) == (3, 3, number)
+        assert [each.producer_id for each in log.producers] == [7]
+        assert not log.is_dirty
+
+
+def test_a_stop_of_many_costs_few_syncs() -> None:
+    """Each log took ten, and ten thousand logs some minutes."""
+    disk = SimulatedDisk(queues_work=True)
+    directory = _started(disk)
+    synced: list[str] = []
+    sync = disk.sync_directory
+    disk.sync_directory = lambda path: (synced.append(path), sync(path))[1]  # type: ignore[method-assign]
+    assert directory.close(clean=True)
+    assert [path for path in synced if "/t-" in path] == []
+
+
+@pytest.mark.parametrize("loss", list(Loss))
+def test_a_stop_of_many_that_is_interrupted_loses_nothing(loss: Loss) -> None:
+    steps = _steps_of_a_stop()
+    for step in range(1, steps, 25):
+        disk = SimulatedDisk(queues_work=True)
+        directory = _started(disk)
+        for log in directory.logs.values():
+            log.sync()
+        disk.run_queued()
+        disk.crash_at = disk.steps + step
+        with pytest.raises(Crashed):
+            directory.close(clean=True)
+        disk = disk.restarted(loss, Keep.NOTHING)
+        directory = _open(disk)
+        for number in range(COUNT):
+            log = directory.open_log(_where(number), ID, SETTINGS)
+            assert (log.log_end, log.latest_epoch) == (3, number)
+            assert [each.producer_id for each in log.producers] == [7]
+
+
+@pytest.mark.parametrize("broken", ["/t-3/", ".snapshot.tmp"])
+def test_a_disk_that_refuses_makes_it_no_clean_stop(broken: str) -> None:
+    disk = SimulatedDisk(queues_work=True)
+    directory = _started(disk)
+    disk.failing = {broken: "No space left on device"}
+    assert not directory.close(clean=True)
+    assert not disk.exists("/data/.kafka_cleanshutdown")
+    disk.failing = {}
+    again = _open(disk.restarted(Loss.PROCESS_DIED))
+    assert [again.open_log(_where(number), ID, SETTINGS).log_end for number in range(COUNT)] == [3] * COUNT
