@@ -71,6 +71,7 @@ class PartitionLog(Progress):
         "_disk",
         "_files",
         "_has_aborted",
+        "_leaving",
         "_on_written",
         "_pending",
         "_promised_end",
@@ -117,6 +118,8 @@ class PartitionLog(Progress):
         self._files = files
         self._segments: list[Segment] = []
         self._bases: list[int] = []
+        # Base offsets of segments whose files a worker is going to rename.
+        self._leaving: set[int] = set()
         self._pending: deque[tuple[int, Segment, int]] = deque()
         self._on_written = self._written
         # Up to where somebody waits for a flush.
@@ -345,7 +348,7 @@ class PartitionLog(Progress):
         end = last + 1
         try:
             if segment.must_roll_before(size, last, header.max_timestamp, now_ms, settings):
-                segment = self.roll()
+                segment = self.roll(header.base_offset)
             position = segment.size
             is_written = self._write(segment, position, buffers, end, size)
             segment.note_batch(header, position, settings.index_interval_bytes)
@@ -499,18 +502,22 @@ class PartitionLog(Progress):
 
     # ---- grow, shrink
 
-    def roll(self) -> Segment:
-        """Begin a new segment at the end, unless the active one is empty. May raise DiskFailure."""
+    def roll(self, base_offset: int = 0) -> Segment:
+        """Begin a new segment at the end, or at `base_offset` behind it, unless the active one is empty and there.
+
+        May raise DiskFailure.
+        """
         active = self._active
-        if not active.size and active.base_offset == self.log_end:
+        base_offset = max(base_offset, self.log_end)
+        if not active.size and active.base_offset == base_offset:
             return active
         active.seal()
-        fresh = Segment(self._files, self.directory, self.log_end, self._clock.wall_ms())
+        fresh = Segment(self._files, self.directory, base_offset, self._clock.wall_ms())
         fresh.handle.file(create=True)
         self._segments.append(fresh)
         self._bases.append(fresh.base_offset)
         self._active = fresh
-        self._syncing.segment_sealed(active, self.log_end, self.producers.snapshot())
+        self._syncing.segment_sealed(active, base_offset, self.producers.snapshot())
         return fresh
 
     def delete_before(self, offset: int) -> int:
@@ -560,13 +567,15 @@ class PartitionLog(Progress):
             self.is_dirty = True
             self._syncing.forget(doomed)
             self._move_start(max(self.log_start, self._bases[0]))
-            try:
-                removal.remove_later(
-                    self._disk, self._clock, self.directory, doomed, self.settings.file_delete_delay_ms
-                )
-            except DiskFailure as failure:
-                self._fail(failure)
+            leaving = {segment.base_offset for segment in doomed}
+            self._leaving |= leaving
+            removal.remove_in_worker(self._disk, self._clock, self, doomed, lambda result: self._left(leaving, result))
         return count
+
+    def _left(self, bases: set[int], result: DiskFailure | None) -> None:
+        self._leaving -= bases
+        if isinstance(result, DiskFailure) and not self.is_closed:
+            self._fail(result)
 
     def replace_segments(self, doomed: Sequence[Segment], fresh: Sequence[Cleaned]) -> None:
         """Cleaned segments, synced and durably named .swap, take the place of neighbours. May fail the log.
@@ -617,6 +626,8 @@ class PartitionLog(Progress):
     def truncate_fully_and_start_at(self, offset: int) -> None:
         """Drop everything; the next batch gets `offset`. All writes must be over. May fail the log."""
         assert not self._pending, "truncation waits for queued writes"
+        if offset in self._leaving:
+            self._disk.drain()  # or its files, made anew, would be renamed in their place
         try:
             self.cleaning.cut(self._disk, self.directory, offset)
             self._syncing.forget(self._segments)

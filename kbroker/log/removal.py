@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
+from typing import Protocol
 
 from kbroker.log.compaction.cleaning import Cleaned
 from kbroker.log.open_files import OpenFiles
@@ -11,6 +12,15 @@ from kbroker.log.segment import Segment, file_name
 from kbroker.log.settings import LogSettings
 from kbroker.world import Clock, Disk, DiskFailure
 
+
+class Removing(Protocol):
+    """The log that lets segments go."""
+
+    directory: str
+    is_closed: bool
+    settings: LogSettings
+
+
 _COPY_BYTES = 1 << 20
 DELETED_SUFFIX = ".deleted"
 
@@ -18,7 +28,11 @@ DELETED_SUFFIX = ".deleted"
 def expired_segments(
     segments: Sequence[Segment], settings: LogSettings, *, now_ms: int, log_start: int, deletable_end: int
 ) -> int:
-    """How many segments from the front retention lets go: by log start, by age of the newest record, by bytes."""
+    """How many segments from the front retention lets go: by log start, by age of the newest record, by bytes.
+
+    The growing one goes by age and bytes alone, and never when it is empty.
+    Source: Kafka's UnifiedLog.deletableSegments.
+    """
     count = 0
     excess = sum(segment.size for segment in segments) - settings.retention_bytes
     by_policy = "delete" in settings.cleanup_policy
@@ -27,9 +41,11 @@ def expired_segments(
         age_ms = now_ms - (newest if newest >= 0 else segment.created_ms)
         is_old = by_policy and 0 <= settings.retention_ms < age_ms
         is_excess = by_policy and settings.retention_bytes >= 0 and excess >= segment.size
-        if not (segment.next_offset <= log_start or is_old or is_excess):
+        is_growing = segment is segments[-1]
+        is_before_start = segment.next_offset <= log_start and not is_growing
+        if not (is_before_start or is_old or is_excess):
             break
-        if segment.next_offset > deletable_end or (not segment.size and segment is segments[-1]):
+        if segment.next_offset > deletable_end or (not segment.size and is_growing):
             break
         excess -= segment.size
         count += 1
@@ -63,6 +79,43 @@ def remove_later(
             disk.remove(path)
 
     clock.call_at(clock.monotonic_ms() + delay_ms, lambda: disk.in_worker(remove, _ignore))
+
+
+def remove_in_worker(
+    disk: Disk, clock: Clock, log: Removing, segments: Sequence[Segment], done: Callable[[DiskFailure | None], None]
+) -> None:
+    """Like remove_later, but a worker renames: however many they are, nobody waits. `done` comes when it is over.
+
+    They are out of the log already. A start after a crash in between finds them again, and retention drops them again.
+    """
+    for segment in segments:
+        segment.retire()
+    paths = [handle.path for segment in segments for handle in segment.handles()]
+    doomed = [path + DELETED_SUFFIX for path in paths]
+    doomed += [f"{log.directory}/{file_name(segment.base_offset)}{SNAPSHOT_SUFFIX}" for segment in segments]
+
+    def rename() -> None:
+        for path in paths:
+            # The directory of a deleted log is gone, and by now another topic's may have its name.
+            if log.is_closed:
+                return
+            try:
+                disk.rename(path, path + DELETED_SUFFIX)
+            except FileNotFoundError:
+                continue  # an index that was never made
+
+    def remove() -> None:
+        for path in doomed:
+            if log.is_closed:
+                return
+            disk.remove(path)
+
+    def renamed(result: DiskFailure | None) -> None:
+        done(result)
+        due_ms = clock.monotonic_ms() + log.settings.file_delete_delay_ms
+        clock.call_at(due_ms, lambda: disk.in_worker(remove, _ignore))
+
+    disk.in_worker(rename, renamed)
 
 
 def _ignore(result: DiskFailure | None) -> None:

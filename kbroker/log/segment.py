@@ -133,7 +133,7 @@ class Segment:
             return last_offset - self.base_offset > INT32_MAX
         if self.size + size > settings.segment_bytes:
             return True
-        if self.first_timestamp >= 0 and max_timestamp >= 0:
+        if self.first_timestamp >= 0:
             waited_ms = max_timestamp - self.first_timestamp
         else:
             waited_ms = now_ms - self.created_ms

@@ -43,10 +43,9 @@ class Housekeeping:
     def apply_retention(self) -> None:
         """Drop segments that are over their time or size, below the high watermark."""
         for partition in self._hosting.partitions:
-            if "delete" in partition.log.settings.cleanup_policy:
-                dropped = partition.log.apply_retention(partition.high_watermark)
-                if dropped:
-                    log.info("segments over their retention", extra={"partition": str(partition), "count": dropped})
+            dropped = partition.log.apply_retention(partition.high_watermark)
+            if dropped:
+                log.info("segments over their retention", extra={"partition": str(partition), "count": dropped})
 
     def checkpoint_high_watermarks(self) -> None:
         """Write down how far each log is replicated."""
