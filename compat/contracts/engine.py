@@ -63,13 +63,16 @@ def contract(id_and_statement: str, source: str, *, deliberate: str | None = Non
     return mark
 
 
-def cases(source: str, *rows: tuple[Any, ...]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def cases(
+    source: str, *rows: tuple[Any, ...], deliberate: str | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Declare a contract for each row, ("PRODUCE-020 statement", arguments...): `check(bench, *arguments)`."""
 
     def mark(check: Callable[..., None]) -> Callable[..., None]:
         found = check.__dict__.setdefault("contracts", [])
         for id_and_statement, *arguments in rows:
-            bound = contract(id_and_statement, source)(lambda bench, given=tuple(arguments): check(bench, *given))
+            mark_one = contract(id_and_statement, source, deliberate=deliberate)
+            bound = mark_one(lambda bench, given=tuple(arguments): check(bench, *given))
             found += bound.__dict__["contracts"]
         return check
 

@@ -1,6 +1,6 @@
 """What must happen to a batch before it is appended, where configuration or the batch itself asks for a look inside.
 
-    keys (compaction), times out of bounds, every record (kbroker.record.validation=full) -> one scan
+    keys (compaction), times out of bounds, another codec, kbroker.record.validation=full -> one scan of every record
     the time's owner and the largest time set right -> another codec or offsets that count up from 0: packed anew
 
 Pure: runs in a worker, in small steps, while the partition's later appends wait behind it.
@@ -110,7 +110,7 @@ class Preparation(NamedTuple):
         if not settings.is_log_append_time:
             bounds["earliest"] = self.now_ms - settings.message_timestamp_before_max_ms
             bounds["latest"] = self.now_ms + settings.message_timestamp_after_max_ms
-        return Demands(needs_key=settings.is_compacted, is_full=settings.validates_fully, **bounds)
+        return Demands(needs_key=settings.is_compacted, **bounds)
 
     def _refused(self, scan: Scan) -> Refused:
         """Which records are at fault; a time among them decides the error, as in Kafka."""

@@ -333,9 +333,7 @@ def _read_record(data: bytes, position: int, end: int, header: BatchHeader) -> R
 
 def _read_bytes(data: bytes, position: int, end: int) -> tuple[bytes | None, int]:
     length, position = read_varint(data, position)
-    if length < 0:
-        if length != -1:
-            raise CorruptRecords(f"a length of {length}")
+    if length < 0:  # -1 is written; Java reads any as null
         return None, position
     stop = position + length
     if stop > end:

@@ -1,8 +1,8 @@
 """Every record of a batch looked at in one pass: what Kafka asks of them before it takes the batch.
 
-The body is gone through window by window and nothing of it is kept. One scan finds records without a key, records out
-of time, whether the offsets count up from 0, and the largest time; a full one parses every byte of every record, as a
-consumer will. It is a generator of small steps: whoever drives it decides when others have their turn.
+The body is gone through window by window and nothing of it is kept. Every byte of every record is parsed, as a consumer
+will; on the way records without a key and records out of time are found, whether the offsets count up from 0, and the
+largest time. It is a generator of small steps: whoever drives it decides when others have their turn.
 Source: Kafka's DefaultRecord.readFrom, DefaultRecordBatch.RecordIterator, LogValidator.validateRecord.
 """
 
@@ -32,8 +32,6 @@ class Demands(NamedTuple):
     needs_key: bool = False
     earliest: int = INT64_MIN
     latest: int = INT64_MAX
-    is_full: bool = False
-    """Is every byte of a record to be parsed, rather than its time and whether it has a key?"""
 
 
 class Scan(NamedTuple):
@@ -56,7 +54,7 @@ def scan_records(batch: Buffer, header: BatchHeader, demands: Demands, limit: in
     _check_bounds(header)
     if header.codec == Codec.LZ4 and (defect := lz4_defect(memoryview(batch)[HEADER_BYTES : header.size])):
         raise CorruptRecords(defect)
-    needs_key, earliest, latest, is_full = demands
+    needs_key, earliest, latest = demands
     fixed_time = header.max_timestamp if header.is_log_append_time else None
     base_timestamp, newest, is_dense, is_mistimed = header.base_timestamp, NO_TIMESTAMP, True, False
     wrong: list[tuple[int, int | None]] = []
@@ -88,9 +86,7 @@ def scan_records(batch: Buffer, header: BatchHeader, demands: Demands, limit: in
             value_bytes, position = read_varint32(data, position + key_bytes if key_bytes > 0 else position)
             if value_bytes > 0:
                 position += value_bytes
-            if not is_full:
-                is_whole = position < end
-            elif position >= end or data[position]:
+            if position >= end or data[position]:
                 is_whole = (yield from _past_headers(data, position, end)) == end
             else:
                 is_whole = position + 1 == end

@@ -48,7 +48,7 @@ def skim_records(batch: Buffer, limit: int = DECOMPRESSED_BYTES_MAX) -> Iterator
         offset_delta, position = read_varint(data, position)
         key_length, position = read_varint(data, position)
         value_length, position = read_varint(data, position + max(0, key_length))
-        if key_length < -1 or value_length < -1 or position + max(0, value_length) >= end:
+        if position + max(0, value_length) >= end:
             raise CorruptRecords(f"a key of {key_length} and a value of {value_length} bytes in {end - start}")
         timestamp = header.max_timestamp if header.is_log_append_time else header.base_timestamp + timestamp_delta
         yield Skimmed(header.base_offset + offset_delta, timestamp, key_length >= 0)

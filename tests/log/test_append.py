@@ -85,7 +85,7 @@ def test_the_answer_has_offsets_and_a_ticket_that_is_written(shop: Workshop) -> 
     assert outcome.ticket.is_at(Stage.FLUSHED)
 
 
-# ---- refusals: a broken batch, Kafka's error
+# ---- refusals; each rule by its name is in test_append_rules.py
 
 
 def _patched(batch: bytearray, position: int, form: str, value: int, *, right_checksum: bool = True) -> bytearray:
@@ -93,43 +93,6 @@ def _patched(batch: bytearray, position: int, form: str, value: int, *, right_ch
     if right_checksum:
         restamp_checksum(batch, len(batch))
     return batch
-
-
-def _batch(**extra: Any) -> bytearray:
-    extra.setdefault("timestamp_ms", 1_700_000_000_000)
-    return build_batch([(b"k", b"v"), (b"l", b"w")], **extra)
-
-
-BROKEN = {
-    "no bytes": (lambda: bytearray(), ErrorCode.INVALID_RECORD),
-    "a cut batch": (lambda: _batch()[:-1], ErrorCode.INVALID_RECORD),
-    "two batches": (lambda: _batch() + _batch(), ErrorCode.INVALID_RECORD),
-    "magic 1": (lambda: _patched(_batch(), 16, ">b", 1), ErrorCode.INVALID_RECORD),
-    "magic 3": (lambda: _patched(_batch(), 16, ">b", 3), ErrorCode.CORRUPT_MESSAGE),
-    "a wrong checksum": (lambda: _patched(_batch(), 17, ">I", 1, right_checksum=False), ErrorCode.CORRUPT_MESSAGE),
-    "a flipped body": (lambda: _patched(_batch(), 70, ">b", 99, right_checksum=False), ErrorCode.CORRUPT_MESSAGE),
-    "a length too short": (lambda: _patched(_batch(), 8, ">i", 40, right_checksum=False), ErrorCode.CORRUPT_MESSAGE),
-    "a tiny length": (lambda: _patched(_batch(), 8, ">i", 3, right_checksum=False), ErrorCode.CORRUPT_MESSAGE),
-    "a negative length": (lambda: _patched(_batch(), 8, ">i", -5, right_checksum=False), ErrorCode.CORRUPT_MESSAGE),
-    "a base offset": (lambda: _patched(_batch(), 0, ">q", 5), ErrorCode.INVALID_RECORD),
-    "too large a count": (lambda: _patched(_batch(), 57, ">i", 3), ErrorCode.INVALID_RECORD),
-    "a count of zero": (lambda: _patched(_batch(), 57, ">i", 0), ErrorCode.INVALID_RECORD),
-    "a wrong last offset delta": (lambda: _patched(_batch(), 23, ">i", 4), ErrorCode.INVALID_RECORD),
-    "a negative last offset delta": (lambda: _patched(_batch(), 23, ">i", -1), ErrorCode.INVALID_RECORD),
-    "a control bit": (lambda: _batch(control=True), ErrorCode.INVALID_RECORD),
-    "a producer without a sequence": (lambda: _batch(producer_id=4, producer_epoch=0), ErrorCode.INVALID_RECORD),
-    "a transactional bit": (lambda: _batch(transactional=True), ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
-    "an unknown codec": (lambda: _patched(_batch(), 21, ">h", 6), ErrorCode.UNSUPPORTED_COMPRESSION_TYPE),
-    "a far future": (lambda: _batch(timestamp_ms=1_700_000_000_000 + 2 * HOUR_MS), ErrorCode.INVALID_TIMESTAMP),
-}
-
-
-@pytest.mark.parametrize("name", BROKEN)
-def test_a_clients_batch_is_refused_for(shop: Workshop, name: str) -> None:
-    make_broken, error = BROKEN[name]
-    shop.append()
-    assert shop.refused(make_broken()).error == error
-    assert shop.offsets() == [0]
 
 
 def test_junk_behind_the_batch_is_dropped_as_kafka_drops_it(shop: Workshop) -> None:
