@@ -22,8 +22,7 @@ from kbroker.handlers.delayed import when_progressed
 from kbroker.handlers.hosted import find_by_id, find_by_name
 from kbroker.handlers.registry import handles
 from kbroker.log.outcome import Appended, Refused, Ticket
-from kbroker.log.preparation import SMALL_BYTES
-from kbroker.log.up_conversion import convert_up, is_message_set
+from kbroker.log.up_conversion import convert_up, is_message_set, is_small
 from kbroker.names import INTERNAL_TOPICS
 from kbroker.replica.partition import Partition
 from kbroker.replica.preparing import Conversion, Deferred
@@ -164,7 +163,7 @@ def _append_message_set(partition: Partition, messages: memoryview, acks: int) -
     None for no message at all, which is no error in the versions of message sets.
     """
     convert = partial(convert_up, messages, partition.log.settings)
-    if len(messages) > SMALL_BYTES:
+    if not is_small(messages):
         return partition.append_from_client(messages, acks, conversion=Conversion(convert))
     batch = convert()
     return partition.append_from_client(batch, acks) if isinstance(batch, memoryview) else batch

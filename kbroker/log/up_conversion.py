@@ -10,12 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from kbroker.log.outcome import Refused
-from kbroker.log.preparation import compression_level
+from kbroker.log.preparation import SMALL_BYTES, compression_level
 from kbroker.log.settings import LogSettings
 from kbroker.log.validation import refused_body
-from kbroker.record.batch import MAGIC, NO_TIMESTAMP, Buffer, build_batch
+from kbroker.record.batch import CODEC_MASK, MAGIC, NO_TIMESTAMP, Buffer, build_batch
 from kbroker.record.compression import CODEC_BY_NAME, Codec, CorruptRecords
-from kbroker.record.legacy import MAGIC_END, Entry, Message, RefusedMessages, iterate_entries, iterate_messages
+from kbroker.record.legacy import (
+    ATTRIBUTES_POSITION,
+    MAGIC_END,
+    Entry,
+    Message,
+    RefusedMessages,
+    iterate_entries,
+    iterate_messages,
+)
 from protocol_specs.errors import ErrorCode
 
 _MAGIC_POSITION = 16
@@ -24,6 +32,13 @@ _MAGIC_POSITION = 16
 def is_message_set(records: Buffer) -> bool:
     """Is it for `convert_up`, rather than record batches? What is too short to tell holds nothing in either form."""
     return len(records) < MAGIC_END or records[_MAGIC_POSITION] != MAGIC
+
+
+def is_small(messages: Buffer) -> bool:
+    """May it be converted where it is? Nothing compressed may: what that costs is not known before."""
+    return len(messages) <= SMALL_BYTES and (
+        len(messages) <= ATTRIBUTES_POSITION or not messages[ATTRIBUTES_POSITION] & CODEC_MASK
+    )
 
 
 def convert_up(messages: Buffer, settings: LogSettings) -> memoryview | Refused | None:

@@ -27,6 +27,7 @@ PREFIX_BYTES: Final = 12
 MESSAGE_BYTES_MIN: Final = 14
 """After the prefix, of a message of magic 0 without key and value; Kafka asks no more of the framing of magic 1."""
 MAGIC_END: Final = 17
+ATTRIBUTES_POSITION: Final = 17
 
 _PREFIX = struct.Struct(">qi")
 _HEAD = struct.Struct(">qiIbb")

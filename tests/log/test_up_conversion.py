@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kbroker.log.outcome import Refused
 from kbroker.log.settings import LogSettings
-from kbroker.log.up_conversion import convert_up, is_message_set
+from kbroker.log.up_conversion import convert_up, is_message_set, is_small
 from kbroker.record.batch import build_batch, checksum_matches, iterate_records, read_header
 from kbroker.record.compression import Codec, compress
 from kbroker.record.legacy import write_message
@@ -202,3 +202,11 @@ def test_down_and_up_again_keeps_keys_values_times_and_offsets(records: list[Any
     assert _read(_converted(down)) == [
         (offset, key, value, time if magic else -1) for offset, (key, value, time) in enumerate(records)
     ]
+
+
+def test_only_a_small_plain_set_is_converted_where_it_is() -> None:
+    """A wrapper of 1 KB may unpack to 16 MB, on everybody's time."""
+    assert is_small(b"")
+    assert is_small(ONE * 10)
+    assert not is_small(ONE * 200)
+    assert not is_small(GZIPPED)
