@@ -2,7 +2,8 @@
 # make test     the tests
 # make check    format, lint, types, import contracts, tidiness, then the tests
 # make bench    speed, beside Apache Kafka where Java is there
-# make compat   stock clients against us, and against Apache Kafka where Java is there
+# make compat   stock clients against us, and against Apache Kafka where Java is there; then data directories that
+#               change owner between the two
 # make golden   frames written again by Apache Kafka's own serializers (needs Java and Maven)
 # make fuzz     the long version of the robustness tests
 #
@@ -37,6 +38,7 @@ bench: $(VENV)/.ready-to-test
 
 compat: $(VENV)/.ready-to-test
 	$(BIN)/python -m compat --with-kafka $(ARGS)
+	$(BIN)/python -m compat.interchange
 
 golden: $(VENV)/.ready-to-test
 	$(BIN)/python -m compat.reference.golden $(ARGS)
