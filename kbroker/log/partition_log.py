@@ -590,9 +590,7 @@ class PartitionLog(Progress):
         self.is_dirty = True
         self._syncing.forget(doomed)
         try:
-            removal.remove_later(
-                self._disk, self._clock, self.directory, doomed, self.settings.file_delete_delay_ms, kept
-            )
+            removal.remove_later(self._disk, self._clock, self, doomed, kept)
             for cleaned in fresh:
                 finish_swap(self._disk, self.directory, cleaned.base_offset)
             self._segments[first:last] = [

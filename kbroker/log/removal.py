@@ -53,14 +53,9 @@ def expired_segments(
 
 
 def remove_later(
-    disk: Disk,
-    clock: Clock,
-    directory: str,
-    segments: Sequence[Segment],
-    delay_ms: int,
-    kept_snapshots: Container[int] = (),
+    disk: Disk, clock: Clock, log: Removing, segments: Sequence[Segment], kept_snapshots: Container[int]
 ) -> None:
-    """Rename the files out of sight, and remove them in a worker after the delay. May raise DiskFailure.
+    """Rename the files out of sight now, and remove them in a worker after the delay. May raise DiskFailure.
 
     Producer snapshots go too, but not those at offsets in `kept_snapshots`.
     """
@@ -72,13 +67,16 @@ def remove_later(
                 disk.rename(handle.path, handle.path + DELETED_SUFFIX)
                 paths.append(handle.path + DELETED_SUFFIX)
         if segment.base_offset not in kept_snapshots:
-            paths.append(f"{directory}/{file_name(segment.base_offset)}{SNAPSHOT_SUFFIX}")
+            paths.append(f"{log.directory}/{file_name(segment.base_offset)}{SNAPSHOT_SUFFIX}")
 
     def remove() -> None:
         for path in paths:
+            if log.is_closed:
+                return  # as in remove_in_worker
             disk.remove(path)
 
-    clock.call_at(clock.monotonic_ms() + delay_ms, lambda: disk.in_worker(remove, _ignore))
+    due_ms = clock.monotonic_ms() + log.settings.file_delete_delay_ms
+    clock.call_at(due_ms, lambda: disk.in_worker(remove, _ignore))
 
 
 def remove_in_worker(

@@ -355,3 +355,17 @@ def test_a_disk_that_refuses_the_swap_fails_the_log(shop: CleaningShop, monkeypa
     monkeypatch.setattr(shop.disk, "rename", refuse)
     shop.clean()
     assert shop.log.failure is not None
+
+
+def test_a_deleted_log_takes_nothing_from_the_next_of_its_name(shop: CleaningShop) -> None:
+    """The snapshot at the same offset of a new log went with the delay of the old one's segments."""
+    shop.put(("a", "1"))
+    shop.roll()
+    shop.put(("a", "2"))
+    shop.roll()
+    shop.clean()
+    shop.log.close(clean=False)
+    path = f"{DIRECTORY}/{1:020d}.snapshot"
+    shop.disk.replace(path, b"another's")
+    shop.clock.advance(10)
+    assert shop.disk.exists(path)

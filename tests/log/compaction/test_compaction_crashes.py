@@ -15,7 +15,7 @@ Left = list[tuple[int, str | None, str | None]]
 LOSSES: list[tuple[Loss, Keep, int | None]] = [
     (Loss.PROCESS_DIED, Keep.NOTHING, None),
     *((Loss.POWER_FAILED, keep, None) for keep in Keep),
-    *((Loss.POWER_FAILED, Keep.NOTHING, seed) for seed in range(2)),
+    *((Loss.POWER_FAILED, Keep.NOTHING, seed) for seed in range(1)),
 ]
 SETTINGS = {"cleanup_policy": COMPACT, "delete_retention_ms": 1000, "file_delete_delay_ms": 10, "segment_bytes": 500}
 
@@ -30,7 +30,7 @@ def filled(disk: SimulatedDisk) -> CleaningShop:
     shop.roll()
     shop.clean()
     shop.clock.advance(2000)
-    for value in range(30):
+    for value in range(20):
         extra = {"producer_id": 6, "producer_epoch": 1, "base_sequence": value // 3} if value % 3 == 0 else {}
         shop.put((f"k{value % 7}", f"{value}"), codec=value % 3 + 1 if value % 4 == 0 else 0, **extra)
     shop.roll()
@@ -47,7 +47,7 @@ def filled(disk: SimulatedDisk) -> CleaningShop:
 
 def clean(shop: CleaningShop, seen: Callable[[], None] = lambda: None) -> None:
     """A round, step by step; `seen` whenever a swap may have happened."""
-    works = shop.works(io_buffer_size=200)
+    works = shop.works(io_buffer_size=600)
     steps = next(works)
     while True:
         try:
