@@ -24,6 +24,9 @@ METADATA_VERSION_LOWEST: Final = 17
 METADATA_VERSION_LATEST: Final = 30
 """4.3-IV0."""
 
+KRAFT_VERSION_1_SINCE: Final = 21
+"""3.9-IV0: nodes of older releases cannot read who votes in the log (KIP-853)."""
+
 _ELR_SINCE = 23
 _CORDONED_DIRECTORIES_SINCE = 30
 _BY_NAME = {declared.name: declared for declared in RECORDS.values()}

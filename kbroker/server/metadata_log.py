@@ -23,7 +23,7 @@ from kbroker.log.outcome import Appended, Origin
 from kbroker.log.partition_log import PartitionLog
 from kbroker.metadata.delta import MetadataDelta
 from kbroker.metadata.image import MetadataImage
-from kbroker.metadata.records import encode_record
+from kbroker.metadata.records import KRAFT_VERSION_1_SINCE, encode_record
 from kbroker.quorum.control import QuorumRecords, VoterEndpoint
 from kbroker.quorum.election import parse_election
 from kbroker.quorum.solo import Append, Commit, Effect, Persist, SoloQuorum, Sync
@@ -77,7 +77,10 @@ class MetadataLog:
         on_fatal: Callable[[DiskFailure], None],
         endpoints: Sequence[VoterEndpoint] | None = None,
     ) -> None:
-        """`endpoints` is where this node listens as a controller; None: the configuration names the voters."""
+        """`endpoints` is where this node listens as a controller; None: the configuration names the voters.
+
+        A log for releases that don't know of voters in the log gets none.
+        """
         self._log = log
         self._disk = disk
         self._clock = clock
@@ -88,6 +91,8 @@ class MetadataLog:
         if log.log_end <= image.offset:
             # The snapshot has outlived the log's tail: what follows must not take the offsets that it stands for.
             log.truncate_fully_and_start_at(image.offset + 1)
+        if 0 < image.metadata_version < KRAFT_VERSION_1_SINCE:
+            endpoints = None
         self._node_id = node_id
         self._quorum = SoloQuorum(
             node_id,

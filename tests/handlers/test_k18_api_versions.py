@@ -3,9 +3,11 @@
 import pytest
 from small_broker import SmallBroker
 
+from kbroker.controller.decision import Decision
 from kbroker.handlers.registry import load_handlers
 from protocol_specs.api.k18_api_versions import ApiVersionsRequest
 from protocol_specs.errors import ErrorCode
+from protocol_specs.metadata.feature_level import FeatureLevelRecord
 
 NEWEST = 4
 NAMED = {"client_software_name": "a-client", "client_software_version": "1.0"}
@@ -36,6 +38,14 @@ def test_only_features_that_are_served_are_finalized(broker):
     answer = ask(broker)
     assert [feature.name for feature in answer.finalized_features] == ["metadata.version"]
     assert answer.finalized_features_epoch >= 0
+
+
+def test_a_finalized_feature_that_is_not_served_is_not_told(broker):
+    """A directory of Apache Kafka's invited clients to transactions of version 2."""
+    record = FeatureLevelRecord(name="transaction.version", feature_level=2)
+    broker.metadata.propose(lambda image: Decision([record], None), lambda _: None)
+    assert broker.image.features["transaction.version"] == 2
+    assert [feature.name for feature in ask(broker).finalized_features] == ["metadata.version"]
 
 
 @pytest.mark.parametrize("name", ["", "-x", "x-", "a b", "né", "a/b"])

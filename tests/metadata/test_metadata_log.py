@@ -77,7 +77,7 @@ class World:
         self.failures: list[DiskFailure] = []
         self.published: list[MetadataImage] = []
 
-    def open(self, node_id: int = 1) -> MetadataLog:
+    def open(self, node_id: int = 1, endpoints: list[VoterEndpoint] | None = None) -> MetadataLog:
         where = TopicPartition(METADATA_TOPIC, 0)
         log = self.log = PartitionLog.open(self.disk, DIRECTORY, where, METADATA_TOPIC_ID, LogSettings(), Standing())
         metadata = MetadataLog(
@@ -88,12 +88,13 @@ class World:
             cluster_id="cluster",
             directory_id=ID,
             on_fatal=self.failures.append,
+            endpoints=endpoints,
         )
         metadata.on_published = lambda delta, image: self.published.append(image)
         return metadata
 
-    def start(self) -> MetadataLog:
-        metadata = self.open()
+    def start(self, endpoints: list[VoterEndpoint] | None = None) -> MetadataLog:
+        metadata = self.open(endpoints=endpoints)
         epochs: list[int] = []
         metadata.start(Registration(1, ID, [Endpoint("A", "h", 1, 0)], [ID]), epochs.append)
         assert len(epochs) == 1
@@ -405,6 +406,15 @@ def test_a_snapshot_that_outlived_the_tail_of_the_log_is_followed_by_fresh_offse
 
 def control_kinds(batch: memoryview) -> list[int]:
     return [control_type(record.key or b"") for record in iterate_records(batch)]
+
+
+@pytest.mark.parametrize(("level", "kinds"), [(20, [2]), (21, [2, 5, 6])])
+def test_a_log_without_voters_gets_them_unless_older_releases_may_read_it(
+    world: World, level: int, kinds: list[int]
+) -> None:
+    leave_snapshot(world, MetadataImage(features={"metadata.version": level}))
+    world.start(endpoints=[])
+    assert control_kinds(world.batches()[0]) == kinds
 
 
 def test_voters_of_the_empty_snapshot_are_repeated_in_the_log_once(world: World) -> None:
