@@ -217,7 +217,10 @@ class LogDirectory:
 
     def _adopt(self, log: PartitionLog) -> PartitionLog:
         log.on_failure = self.fail
-        self.logs[log.topic_partition] = log
+        where = log.topic_partition
+        self.logs[where] = log
+        log.on_truncation = partial(self._lower_recovery_point, where)
+        self._lower_recovery_point(where, log.log_end)
         return log
 
     def _open(self, where: TopicPartition, topic_id: bytes, settings: LogSettings) -> PartitionLog:
@@ -235,6 +238,12 @@ class LogDirectory:
             clean=self.was_clean,
             files=self._files,
         )
+
+    def _lower_recovery_point(self, where: TopicPartition, end: int) -> None:
+        """The log loses, or has lost, what is behind `end`: what comes there next is not to be trusted for it."""
+        if self.recovery_points.get(where, 0) > end:
+            self._checkpoints[RECOVERY_POINTS_FILE][where] = end
+            self._checkpoints.lower(RECOVERY_POINTS_FILE)
 
     def set_aside_strays(self, claimed: Container[TopicPartition]) -> list[TopicPartition]:
         """Rename the directories of partitions that nobody claims; which they were."""

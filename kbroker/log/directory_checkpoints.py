@@ -97,6 +97,13 @@ class DirectoryCheckpoints:
         for name in names:
             self._disk.replace(*self._contents(name))
 
+    def lower(self, name: str) -> None:
+        """Bring a file whose offsets became less to the medium, before anything else happens. Raises DiskFailure."""
+        self.write([name])
+        if self._is_under_way:
+            # What a worker writes at this moment may bring the old offsets back.
+            self._again.add(name)
+
     def save(self, names: Iterable[str]) -> None:
         """Bring files to the medium in a worker, one batch after the other; a failure goes to `on_failure`."""
         if self._is_under_way:

@@ -57,6 +57,10 @@ def _no_progress() -> None:
     """Nobody waits."""
 
 
+def _no_checkpoint(offset: int) -> None:
+    """The log stands alone, in no log directory."""
+
+
 def _nobody_told(failure: DiskFailure) -> None:
     """The log stands alone, in no log directory."""
 
@@ -86,6 +90,7 @@ class PartitionLog(Progress):
         "log_start",
         "on_failure",
         "on_progress",
+        "on_truncation",
         "producers",
         "settings",
         "topic_id",
@@ -110,6 +115,7 @@ class PartitionLog(Progress):
         self.settings = settings
         self.on_progress = on_progress
         self.on_failure: Callable[[DiskFailure], None] = _nobody_told
+        self.on_truncation: Callable[[int], None] = _no_checkpoint
         self.log_start = 0
         self.is_dirty = False
         self.is_closed = False
@@ -158,6 +164,7 @@ class PartitionLog(Progress):
         now_ms = self._clock.wall_ms()
         self.last_flush_ms = self._clock.monotonic_ms()
         self.epochs = recovery.load_epochs(self._disk, self.directory)
+        epochs_on_disk = self.epochs.entries()
         segments = recovery.load_segments(
             self._disk,
             self._files,
@@ -168,7 +175,7 @@ class PartitionLog(Progress):
             epochs=self.epochs,
             created_ms=now_ms,
         )
-        if not segments:
+        if not segments or recovery.remove_if_before(self._disk, self.directory, segments, log_start):
             segments = [Segment(self._files, self.directory, log_start, now_ms)]
             segments[0].handle.file(create=True)
             self.is_dirty = True
@@ -180,11 +187,13 @@ class PartitionLog(Progress):
         self.flushed_end = end if clean else min(recovery_point, end)
         self.log_start = min(max(log_start, self._bases[0]), end)
         self.epochs.truncate_end(end)
+        recovery.complete_epochs(self.epochs, segments)
         self.epochs.truncate_start(self.log_start)
         self.producers = recovery.load_producers(self._disk, self.directory, segments, end)
         # A short way out for the many logs without an aborted transaction.
         self._has_aborted = any(len(segment.transactions) for segment in segments)
         self.is_dirty = self.is_dirty or not clean
+        self._syncing.loaded(segments, epochs_on_disk)
 
     # ---- what it is
 
@@ -602,16 +611,21 @@ class PartitionLog(Progress):
             self.broken(error)
 
     def truncate_to(self, offset: int) -> None:
-        """Drop everything from `offset` on (a follower that diverged). All writes must be over. May fail the log."""
+        """Drop everything from `offset` on (a follower that diverged). All writes must be over. May fail the log.
+
+        Nothing that it drops is back after a power failure: it waits for the medium.
+        """
         assert not self._pending, "truncation waits for queued writes"
         if offset >= self.log_end or self.failure is not None:
             return
-        if offset <= self._bases[0]:
+        if offset < self._bases[0]:
             self.truncate_fully_and_start_at(offset)
             return
         try:
+            self.on_truncation(offset)
             self.cleaning.cut(self._disk, self.directory, offset)
-            keep = bisect_right(self._bases, offset - 1)
+            # The first segment stays where all of it goes: its name tells where the log begins.
+            keep = max(1, bisect_right(self._bases, offset - 1))
             self._syncing.forget(self._segments[keep - 1 :])
             removal.remove_now(self._disk, self.directory, self._segments[keep:])
             del self._segments[keep:], self._bases[keep:]
@@ -627,11 +641,13 @@ class PartitionLog(Progress):
         if offset in self._leaving:
             self._disk.drain()  # or its files, made anew, would be renamed in their place
         try:
+            self.on_truncation(min(offset, self._bases[0]))
             self.cleaning.cut(self._disk, self.directory, offset)
             self._syncing.forget(self._segments)
             removal.remove_now(self._disk, self.directory, self._segments)
             fresh = Segment(self._files, self.directory, offset, self._clock.wall_ms())
             fresh.handle.file(create=True)
+            self._disk.sync_directory(self.directory)
             self._segments, self._bases, self._active = [fresh], [offset], fresh
             self.log_start = offset
             self.epochs.clear()

@@ -18,6 +18,7 @@ from kbroker.log.leader_epochs import LeaderEpochs
 from kbroker.log.open_files import OpenFiles
 from kbroker.log.producer_state import CorruptSnapshot, ProducerState
 from kbroker.log.segment import INT32_MAX, Segment, file_name
+from kbroker.log.settings import INT64_MAX
 from kbroker.log.transactions import aborted_in, replay
 from kbroker.record.batch import CONTROL_BIT, HEADER_BYTES, MAGIC, BatchHeader, checksum_matches, read_header
 from kbroker.record.compression import CorruptRecords
@@ -29,6 +30,8 @@ SNAPSHOT_SUFFIX: Final = ".snapshot"
 _LEFT_OVER = (".deleted", ".cleaned", ".tmp")
 _OF_A_SEGMENT = (".index", ".timeindex", ".txnindex")
 _WINDOW_BYTES = 1 << 20
+_SECTOR_BYTES = 512
+"""What a medium writes whole or not at all, at least."""
 _MAGIC_POSITION = 16
 """Of the magic byte in a batch."""
 
@@ -67,6 +70,7 @@ def load_segments(
     bases = base_offsets(disk, directory)
     segments: list[Segment] = []
     expected = 0
+    is_read = False
     for number, base in enumerate(bases):
         segment = Segment(files, directory, base, created_ms)
         next_base = bases[number + 1] if number + 1 < len(bases) else None
@@ -75,6 +79,10 @@ def load_segments(
         if is_trusted and segment.adopt():
             segment.next_offset = next_base if next_base is not None else base
         else:
+            if not is_trusted and not is_read:
+                # The checkpoint may speak of batches that others have replaced; those that are read say it themselves.
+                epochs.truncate_end(base)
+                is_read = True
             try:
                 is_whole = recover(segment, max(expected, base), interval_bytes, epochs, may_cut=not is_trusted)
             except DiskFailure:
@@ -86,8 +94,11 @@ def load_segments(
                 segment.seal()
             if not is_whole:
                 segment.cut_segments = len(bases) - number - 1
-                for later in bases[number + 1 :]:
+                for later in reversed(bases[number + 1 :]):
                     remove_segment_files(disk, directory, later)
+                # Nothing of it may be back, behind what comes there next, after another crash.
+                segment.handle.file().sync()
+                disk.sync_directory(directory)
                 break
         expected = segment.next_offset
     _rebuild_transaction_indexes(disk, directory, segments)
@@ -159,8 +170,9 @@ def _is_sound(header: BatchHeader, batch: memoryview, expected: int, base: int) 
 def check_undamaged(disk: Disk, directory: str) -> None:
     """See that recovery would cut nothing but a torn tail of a log without gaps. Raises CorruptRecords.
 
-    A crash leaves a last batch cut, or zeros where bytes had not reached the medium. Where something else breaks the
-    row of batches and sound ones follow, the medium changed what it held: cutting there would lose what was promised.
+    A crash leaves a last batch cut, or zeros where bytes had not reached the medium; batches behind those may have
+    reached it. Where something else breaks the row of batches and sound ones follow, the medium changed what it held:
+    cutting there would lose what was promised.
     """
     if not disk.is_directory(directory):
         return
@@ -179,11 +191,29 @@ def _check_undamaged(file: File, base: int) -> None:
             break
         expected, end = header.last_offset + 1, position + header.size
     tail = file.read_at(end, size - end)
-    if any(tail[:HEADER_BYTES]):
+    if not _begins_torn(tail, end):
         for start in range(1, len(tail) - HEADER_BYTES + 1):
             if tail[start + _MAGIC_POSITION] == MAGIC and _begins_sound_batch(tail, start, expected, base):
                 reason = f"the batch at byte {end} is damaged, and sound ones follow at byte {end + start}"
                 raise CorruptRecords(f"{file.path}: {reason}")
+
+
+def _begins_torn(tail: bytes, position: int) -> bool:
+    """Did the first batch of `tail`, which begins at byte `position` of its file, not reach the medium wholly?
+
+    Media write sectors: one that was never written reads as zeros, to its end or to that of the file.
+    """
+    if not any(tail[:HEADER_BYTES]):
+        return True
+    size = read_header(tail).size if len(tail) >= HEADER_BYTES else 0
+    end = min(max(size, HEADER_BYTES), len(tail))
+    start = 0
+    while start < end:
+        sector_end = start + _SECTOR_BYTES - (position + start) % _SECTOR_BYTES
+        if not any(tail[start:sector_end]):
+            return True
+        start = sector_end
+    return False
 
 
 def _begins_sound_batch(data: bytes, start: int, expected: int, base: int) -> bool:
@@ -194,8 +224,8 @@ def _begins_sound_batch(data: bytes, start: int, expected: int, base: int) -> bo
 
 
 def remove_segment_files(disk: Disk, directory: str, base: int) -> None:
-    """Everything that belongs to the segment at `base`, its producer snapshot included."""
-    for suffix in (LOG_SUFFIX, *_OF_A_SEGMENT, SNAPSHOT_SUFFIX):
+    """Everything that belongs to the segment at `base`, its producer snapshot included; what names it goes last."""
+    for suffix in (SNAPSHOT_SUFFIX, *_OF_A_SEGMENT, LOG_SUFFIX):
         disk.remove(f"{directory}/{file_name(base)}{suffix}")
 
 
@@ -205,6 +235,41 @@ def load_epochs(disk: Disk, directory: str) -> LeaderEpochs:
         return LeaderEpochs(parse_epochs(disk.read(f"{directory}/{EPOCHS_FILE}")))
     except (FileNotFoundError, CorruptCheckpoint):
         return LeaderEpochs()
+
+
+def complete_epochs(epochs: LeaderEpochs, segments: Sequence[Segment]) -> None:
+    """Add the epochs of batches before the first one that the checkpoint knows of: it was lost, or says more was gone.
+
+    Batches of old formats have none; where the first batch is one of those, nothing more is read. Raises DiskFailure.
+    """
+    known = epochs.entries()
+    first = known[0][1] if known else INT64_MAX
+    if not segments or segments[0].base_offset >= first:
+        return
+    found = LeaderEpochs()
+    for header in (header for segment in segments for _, header in segment.headers(0)):
+        if header.base_offset >= first or header.partition_leader_epoch < 0:
+            break
+        if header.partition_leader_epoch > found.latest:
+            found.assign(header.partition_leader_epoch, header.base_offset)
+    if found.entries():
+        epochs.clear()
+        for epoch, start in (*found.entries(), *(entry for entry in known if entry[0] > found.latest)):
+            epochs.assign(epoch, start)
+
+
+def remove_if_before(disk: Disk, directory: str, segments: Sequence[Segment], log_start: int) -> bool:
+    """Does the log end before its checkpointed start? Then none of it may be seen again: all goes, newest first.
+
+    The offsets up to the start are used up, be their records lost or deleted. Source: Kafka's LogLoader.
+    """
+    if not segments or segments[-1].next_offset >= log_start:
+        return False
+    for segment in reversed(segments):
+        segment.retire()
+        remove_segment_files(disk, directory, segment.base_offset)
+    disk.sync_directory(directory)
+    return True
 
 
 def snapshot_offsets(disk: Disk, directory: str) -> list[int]:
@@ -231,13 +296,15 @@ def load_producers(
 ) -> ProducerState:
     """The state at offset `end`: the newest good snapshot up to there, then every later batch.
 
+    One from before the first segment knows nothing of batches that left the log after it: none is better, as in Kafka.
     Snapshots beyond `end`, damaged ones, and those that neither a segment nor a start needs are removed if it `tidies`.
     """
     state = ProducerState()
     start = segments[0].base_offset if segments else 0
+    is_ahead = False
     for offset in reversed(snapshot_offsets(disk, directory)):
         path = f"{directory}/{file_name(offset)}{SNAPSHOT_SUFFIX}"
-        if offset <= end:
+        if start <= offset <= end:
             try:
                 state.restore(disk.read(path))
             except CorruptSnapshot:
@@ -249,6 +316,10 @@ def load_producers(
                 break
         if tidies:
             disk.remove(path)
+            is_ahead = is_ahead or offset > end
+    if is_ahead:
+        # Batches that come there next are others: what it says may not be back after a crash.
+        disk.sync_directory(directory)
     for segment in segments:
         if segment.next_offset > start and segment.base_offset < end:
             _replay(segment, start, end, state)

@@ -134,9 +134,12 @@ def adopt_cleaned(files: OpenFiles, directory: str, cleaned: Cleaned, end: int, 
 
 def remove_now(disk: Disk, directory: str, segments: Sequence[Segment]) -> None:
     """Take segments away at once; leased slices of them stay readable until they are released."""
-    for segment in segments:
+    for segment in reversed(segments):  # a crash in between leaves no hole
         segment.retire()
         remove_segment_files(disk, directory, segment.base_offset)
+    if segments:
+        # None of them may be back behind what comes there next.
+        disk.sync_directory(directory)
 
 
 def truncate_segment(disk: Disk, segment: Segment, offset: int, interval_bytes: int) -> None:
@@ -147,6 +150,8 @@ def truncate_segment(disk: Disk, segment: Segment, offset: int, interval_bytes: 
             _replace_under_lease(disk, segment, found.position)
         else:
             segment.handle.file().truncate(found.position)
+            # Old bytes may not be back among those that are written there next.
+            segment.handle.file().sync()
         segment.size = segment.written = found.position
     segment.transactions.truncate_to(offset)
     reindex(segment, interval_bytes)

@@ -27,6 +27,7 @@ class Syncing:
         "_being_synced",
         "_disk",
         "_end_under_way",
+        "_epochs_on_disk",
         "_has_new_names",
         "_is_again",
         "_is_under_way",
@@ -46,8 +47,16 @@ class Syncing:
         self._end_under_way = 0
         self._is_again = False
         self._saves_epochs = False
+        self._epochs_on_disk: list[tuple[int, int]] = []
         # A file's name may be unsynced though its bytes are; true at the start, since nobody knows.
         self._has_new_names = True
+
+    def loaded(self, segments: Sequence[Segment], epochs_on_disk: list[tuple[int, int]]) -> None:
+        """The log was read at its start. The process that wrote the segments may not have synced them."""
+        self._sealed += [segment for segment in segments[:-1] if segment.next_offset > self._log.flushed_end]
+        self._epochs_on_disk = epochs_on_disk
+        if self._log.epochs.entries() != epochs_on_disk:
+            self.save_epochs()
 
     def segment_sealed(self, segment: Segment, end: int, snapshot: bytes) -> None:
         """The log rolled at offset `end`: sync the old segment soon, keep the producers as they were."""
@@ -66,9 +75,13 @@ class Syncing:
 
     @property
     def trusted_end(self) -> int:
-        """Inside the oldest sealed segment whose indexes may not have reached the medium; INT64_MAX without one."""
-        unsynced = (*self._being_synced, *self._sealed)
-        return min((segment.next_offset - 1 for segment in unsynced), default=INT64_MAX)
+        """Inside the oldest sealed segment of which indexes or leader epochs may not have reached the medium.
+
+        INT64_MAX without one.
+        """
+        unsynced = [segment.next_offset - 1 for segment in (*self._being_synced, *self._sealed)]
+        epochs = [entry[1] for entry in self._log.epochs.entries() if entry not in self._epochs_on_disk]
+        return min((*unsynced, *epochs), default=INT64_MAX)
 
     def truncated(self, end: int) -> None:
         """The log was cut at `end`: what is written there from now on, no sync under way has seen."""
@@ -85,7 +98,9 @@ class Syncing:
         if end <= log.flushed_end and not sealed:
             return
         self._sealed = [segment for segment in self._sealed if segment not in sealed]
-        snapshots, self._snapshots = self._snapshots, []
+        # What a snapshot says must be in the log: else a batch that is sent again passes for a duplicate.
+        snapshots = [snapshot for snapshot in self._snapshots if snapshot[0] <= end]
+        self._snapshots = [snapshot for snapshot in self._snapshots if snapshot[0] > end]
         handles = [handle for segment in sealed for handle in segment.handles()]
         # Those that a queued write has not filled yet hold some of what is written, and stay to be synced whole.
         handles += [segment.handle for segment in self._sealed if segment.written]
@@ -141,7 +156,10 @@ class Syncing:
         log.synced_to(end)
 
     def save_epochs(self) -> None:
-        """Bring the leader epochs to their file, in a worker; recovery reads newer ones from the batches."""
+        """Bring the leader epochs to their file, in a worker.
+
+        Recovery reads those that begin behind the recovery point from the batches.
+        """
         if self._saves_epochs:
             return
         self._saves_epochs = True
@@ -158,15 +176,18 @@ class Syncing:
             if not log.is_closed:
                 disk.replace(path, data)
 
-        disk.in_worker(work, self._epochs_saved)
+        entries = self._log.epochs.entries()
+        disk.in_worker(work, lambda result: self._epochs_saved(result, entries))
 
-    def _epochs_saved(self, result: DiskFailure | None) -> None:
+    def _epochs_saved(self, result: DiskFailure | None, entries: list[tuple[int, int]]) -> None:
         self._saves_epochs = False
         if self._log.is_closed:
             return
         if isinstance(result, DiskFailure):
             self._log.fail(result)
-        elif self._log.epochs.is_dirty:
+            return
+        self._epochs_on_disk = entries
+        if self._log.epochs.is_dirty:
             self.save_epochs()
 
     def finish(self, snapshot: bytes) -> None:
