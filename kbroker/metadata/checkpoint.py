@@ -44,7 +44,7 @@ PART_SUFFIX: Final = ".checkpoint.part"
 DELETED_SUFFIX: Final = ".checkpoint.deleted"
 BOOTSTRAP_FILE: Final = "bootstrap.checkpoint"
 
-BATCH_RECORDS_MAX: Final = 200
+BATCH_RECORDS_MAX: Final = 50
 """Records of one batch: about a millisecond's work, after which whoever writes a snapshot can give way."""
 
 _NAME = re.compile(r"(\d{20})-(\d{10})\.checkpoint")

@@ -61,18 +61,25 @@ def encode_record(value: Any, metadata_version: int = METADATA_VERSION_LATEST) -
 
 def decode_record(data: Buffer) -> Any:
     """The value in a frame. Raises UnknownRecord, or MalformedFrame when the bytes are damaged."""
-    frame = Window(data)
-    frame_version = frame.uvarint("frame_version")
+    frame_version, key, version, position = _frame(data)
     if frame_version != FRAME_VERSION:
         raise UnknownRecord(f"frame version {frame_version} of a metadata record is unknown")
-    key = frame.uvarint("api_key")
     declared = RECORDS.get(key)
     if declared is None:
         raise UnknownRecord(f"metadata record type {key} is unknown")
-    version = frame.uvarint("version")
     if not declared.lowest <= version <= declared.highest:
         raise UnknownRecord(f"version {version} of {declared.name} is unknown")
-    value, end = codec.decode(declared, version, frame.data, frame.position)
-    if end != len(frame.data):
-        raise MalformedFrame(declared.name, end, f"{len(frame.data) - end} bytes follow the record")
+    value, end = codec.decode(declared, version, data, position)
+    if end != len(data):
+        raise MalformedFrame(declared.name, end, f"{len(data) - end} bytes follow the record")
     return value
+
+
+def _frame(data: Buffer) -> tuple[int, int, int, int]:
+    """Frame version, api key, version, and where the body begins. Raises MalformedFrame."""
+    if len(data) > 3 and not (data[0] | data[1] | data[2]) & 0x80:
+        # As all of them are today; a start reads tens of thousands.
+        return data[0], data[1], data[2], 3
+    frame = Window(data)
+    numbers = [frame.uvarint(name) for name in ("frame_version", "api_key", "version")]
+    return numbers[0], numbers[1], numbers[2], frame.position
