@@ -25,7 +25,7 @@ from protocol_specs.errors import ErrorCode
 
 NODE = 1
 UNOPENED = LogSettings()
-REPACKED = LogSettings(compression_type="gzip")
+REPACKED = LogSettings(compression_type="gzip", compression_gzip_level=9)
 
 
 class SlowDisk(MemoryDisk):
@@ -59,6 +59,7 @@ class Bench:
         log.on_progress = partition.progressed
         image = PartitionImage((NODE,), (NODE,), NODE, 0, 0)
         partition.follow_metadata(image, 1)
+        log.epochs.saving()  # as if in its file: to bring it there is work for another test
         self.partitions.add(partition)
         return partition
 
@@ -226,13 +227,26 @@ def test_a_broker_lets_so_much_wait_and_no_more(
     assert refused(many[3].append_from_client(bench.batch(b"v" * 1_000), 1)) == ErrorCode.REQUEST_TIMED_OUT
 
 
-def test_a_small_plain_body_is_opened_where_it_is_when_nothing_waits(bench: Bench) -> None:
-    partition = bench.partition(settings=LogSettings(cleanup_policy=frozenset({"compact"})))
+@pytest.mark.parametrize(
+    "settings",
+    [{"cleanup_policy": frozenset({"compact"})}, {"record_validation": "full"}, {"compression_type": "zstd"}],
+)
+def test_a_small_plain_body_is_opened_where_it_is_when_nothing_waits(bench: Bench, settings: dict[str, Any]) -> None:
+    partition = bench.partition(settings=LogSettings(**settings))
     assert isinstance(partition.append_from_client(bench.batch(), 1), Appended)
     deferred(partition.append_from_client(bench.batch(codec=1), 1))
     deferred(partition.append_from_client(bench.batch(), 1))
     bench.disk.finish()
-    deferred(partition.append_from_client(bench.batch(b"v" * 5_000), 1))
+    many = build_batch([(b"k", b"v")] * 33, timestamp_ms=bench.clock.wall_ms())
+    for large in (bench.batch(b"v" * 5_000), memoryview(many)):
+        while bench.disk.work:
+            bench.disk.finish()
+        deferred(partition.append_from_client(large, 1))
+
+
+def test_a_level_that_may_be_slow_is_a_workers(bench: Bench) -> None:
+    partition = bench.partition(settings=LogSettings(compression_type="zstd", compression_zstd_level=22))
+    deferred(partition.append_from_client(bench.batch(), 1))
 
 
 def test_a_conversion_is_a_batch_like_any_other_then(bench: Bench) -> None:
