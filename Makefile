@@ -44,7 +44,7 @@ golden: $(VENV)/.ready-to-test
 	$(BIN)/python -m compat.reference.golden $(ARGS)
 
 fuzz: $(VENV)/.ready-to-test
-	KBROKER_FUZZ=1 $(BIN)/python -m pytest tests/wire tests/record tests/protocol_specs $(ARGS)
+	KBROKER_FUZZ=1 $(BIN)/python -m pytest tests/wire tests/record tests/protocol_specs tests/log/crash $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,0 +1,247 @@
+"""A directory's day, from a seed: everything that a broker does with its logs, on a disk that may stop at any step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from crash_checks import check_log
+from crash_model import Topic, given
+
+from kbroker.log.directory import LogDirectory
+from kbroker.log.outcome import Appended, Origin
+from kbroker.log.settings import LogSettings
+from kbroker.names import METADATA_TOPIC, METADATA_TOPIC_ID, TopicPartition
+from kbroker.record.batch import build_batch
+from kbroker.record.compression import Codec
+from kbroker.testing.simulated_disk import Loss, SimulatedDisk
+from kbroker.testing.virtual_clock import VirtualClock
+
+ROOT = "/data"
+PAGE_BYTES = 512
+SETTINGS = LogSettings(
+    segment_bytes=1500, index_interval_bytes=200, retention_bytes=4000, file_delete_delay_ms=100, segment_index_bytes=96
+)
+METADATA = TopicPartition(METADATA_TOPIC, 0)
+
+
+class SeededEntropy:
+    """world.Entropy from a seed."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+
+    def uuid(self) -> bytes:
+        return b"\x10" + self._random.randbytes(15)
+
+    def below(self, end: int) -> int:
+        return self._random.randrange(end)
+
+
+class Open:
+    """One start of the directory: its logs by name, opened as hosting opens them."""
+
+    def __init__(self, disk: SimulatedDisk, topics: dict[str, Topic], random: Random, clock: VirtualClock) -> None:
+        entropy = SeededEntropy(random)
+        self.directory = LogDirectory.open(disk, ROOT, clock, entropy, node_id=1)
+        self.logs: dict[str, Any] = {METADATA_TOPIC: self.directory.open_metadata_log()}
+        self.directory.begin()
+        names = [name for name in topics if name != METADATA_TOPIC]
+        self.directory.set_aside_strays({TopicPartition(name, 0) for name in names})
+        for name in names:
+            self.open_log(topics[name])
+
+    def open_log(self, topic: Topic) -> None:
+        self.logs[topic.name] = self.directory.open_log(TopicPartition(topic.name, 0), topic.topic_id, SETTINGS)
+
+
+class Day:
+    """Call `work` as often as you like; `topics` is the model, `promises()` brings it up to date."""
+
+    def __init__(self, seed: int, disk: SimulatedDisk | None = None, topics: dict[str, Topic] | None = None) -> None:
+        self.random = Random(seed)
+        self.clock = VirtualClock()
+        if disk is None:
+            disk = SimulatedDisk(page_bytes=PAGE_BYTES)
+            disk.make_directory(ROOT)
+            disk.sync_directory(ROOT)
+        self.disk = disk
+        if topics is None:
+            topics = {METADATA_TOPIC: Topic(METADATA_TOPIC, METADATA_TOPIC_ID)}
+        self.topics = topics
+        self.logs: dict[str, Any] = {}
+        self._set_modes()
+        self.chores: list[tuple[int, Callable[[], None]]] = [
+            (30, self.append),
+            (5, self.append_many),
+            (6, self.sync),
+            (5, self.work_off),
+            (4, self.checkpoint),
+            (4, self.advance),
+            (3, self.retain),
+            (3, self.shrink),
+            (3, self.truncate),
+            (2, self.roll),
+            (2, self.create),
+            (1, self.delete),
+            (1, self.stop_and_start),
+            (1, self.kill_and_start),
+        ]
+
+    def _set_modes(self) -> None:
+        self.disk.queues_work = self.random.random() < 0.6
+        self.disk.queues_writes = self.random.random() < 0.3
+
+    def start(self) -> None:
+        self.opened = Open(self.disk, self.topics, self.random, self.clock)
+        self.logs = self.opened.logs
+
+    def work(self, count: int) -> None:
+        weights = [weight for weight, _ in self.chores]
+        for _ in range(count):
+            self.clock.advance(self.random.choice([0, 0, 1, 3]))
+            _, chore = self.random.choices(self.chores, weights)[0]
+            chore()
+
+    def promises(self) -> None:
+        """Take down what clients and the cluster have been told by now."""
+        for name, log in self.logs.items():
+            topic = self.topics.get(name)
+            if topic is not None and log.topic_id == topic.topic_id:
+                topic.written = max(topic.written, min(log.written_end, topic.end))
+                topic.flushed = max(topic.flushed, min(log.flushed_end, topic.end))
+
+    # ---- chores
+
+    def _any(self) -> tuple[Topic, Any]:
+        names = [name for name in self.logs if name in self.topics]
+        name = self.random.choice(names)
+        return self.topics[name], self.logs[name]
+
+    def append_many(self) -> None:
+        for _ in range(self.random.randrange(2, 8)):
+            self.append()
+
+    def append(self) -> None:
+        topic, log = self._any()
+        random = self.random
+        if random.random() < 0.06:
+            topic.leader_epoch += random.randrange(1, 3)
+        now = self.clock.wall_ms() - random.choice([0, 0, 0, 5])
+        count = random.choice([1, 1, 2, 5])
+        length = random.choice([0, 10, 40, 200, 600])
+        records = [
+            (random.choice([None, b"k"]), random.randbytes(length // count), (), now + random.randrange(3))
+            for _ in range(count)
+        ]
+        extra: dict[str, Any] = {"codec": random.choice([Codec.NONE, Codec.NONE, *Codec])}
+        if random.random() < 0.4 and topic.name != METADATA_TOPIC:
+            extra |= self._identity(topic, count)
+        base = topic.end
+        data = bytes(build_batch(records, timestamp_ms=now, base_offset=base, leader_epoch=topic.leader_epoch, **extra))
+        batch = bytearray(data)
+        batch[0:8] = bytes(8)
+        topic.batches.append(given(data, tuple((base + at, record[3]) for at, record in enumerate(records))))
+        origin = Origin.QUORUM if topic.name == METADATA_TOPIC else Origin.CLIENT
+        outcome = log.append_as_leader(batch, topic.leader_epoch, origin=origin)
+        assert isinstance(outcome, Appended), outcome
+        assert outcome.base_offset == base
+        self.promises()
+        if topic.name == METADATA_TOPIC:
+            log.sync()
+
+    def _identity(self, topic: Topic, count: int) -> dict[str, int]:
+        producer_id = self.random.randrange(4)
+        epoch, sequence = topic.sequences.get(producer_id, (0, 0))
+        if self.random.random() < 0.1:
+            epoch, sequence = epoch + 1, 0
+        topic.sequences[producer_id] = (epoch, sequence + count)
+        return {"producer_id": producer_id, "producer_epoch": epoch, "base_sequence": sequence}
+
+    def sync(self) -> None:
+        self._any()[1].sync()
+
+    def work_off(self) -> None:
+        self.disk.run_queued(self.random.choice([1, 2, 5, None]))
+
+    def checkpoint(self) -> None:
+        starts = {name: log.log_start for name, log in self.logs.items() if log.has_moved_start}
+        self.opened.directory.checkpoint()
+        self.disk.run_queued()
+        for name, start in starts.items():
+            if name in self.topics and name != METADATA_TOPIC:
+                self.topics[name].start_floor = max(self.topics[name].start_floor, start)
+
+    def advance(self) -> None:
+        self.clock.advance(100)
+
+    def retain(self) -> None:
+        topic, log = self._any()
+        if topic.name != METADATA_TOPIC:
+            topic.start_ceiling = log.log_end
+            log.apply_retention()
+            topic.start_ceiling = log.log_start
+
+    def shrink(self) -> None:
+        topic, log = self._any()
+        if topic.name != METADATA_TOPIC:
+            offset = self.random.randrange(log.log_start, log.log_end + 1)
+            topic.start_ceiling = max(topic.start_ceiling, offset)
+            log.delete_before(offset)
+
+    def truncate(self) -> None:
+        """As a follower does whose leader has another history: between two batches, in a newer epoch."""
+        topic, log = self._any()
+        bases = [batch.base for batch in topic.batches if log.log_start <= batch.base]
+        if topic.name == METADATA_TOPIC or not bases:
+            return
+        self.disk.run_queued()
+        self.promises()
+        topic.truncate(self.random.choice(bases))
+        topic.leader_epoch += 1
+        log.truncate_to(topic.end)
+        topic.go_on_after(log)
+
+    def roll(self) -> None:
+        self._any()[1].roll()
+
+    def create(self) -> None:
+        name = self.random.choice(["a", "b", "c"])
+        if name not in self.topics:
+            self.topics[name] = Topic(name, SeededEntropy(self.random).uuid())
+            self.opened.open_log(self.topics[name])
+
+    def delete(self) -> None:
+        topic, log = self._any()
+        if topic.name != METADATA_TOPIC:
+            del self.topics[topic.name]
+            del self.logs[topic.name]
+            self.opened.directory.delete_log(log)
+
+    def stop_and_start(self) -> None:
+        self.disk.run_queued()
+        self.promises()
+        assert self.opened.directory.close(clean=True)
+        for name, topic in self.topics.items():
+            topic.flushed = self.logs[name].log_end
+        self._set_modes()
+        self.start()
+
+    def kill_and_start(self) -> None:
+        """The process dies and comes back: what had not been written never happened."""
+        self.promises()
+        on_step = self.disk.on_step
+        self.disk = self.disk.restarted(Loss.PROCESS_DIED)
+        self.logs = {}
+        self.clock = VirtualClock(self.clock.wall_ms())
+        self._set_modes()
+        self.start()
+        for name, topic in self.topics.items():
+            log = self.logs[name]
+            fresh = topic.rebased(check_log(log, topic, topic.written), log)
+            fresh.flushed, fresh.start_floor = topic.flushed, topic.start_floor
+            fresh.start_ceiling = topic.start_ceiling
+            fresh.go_on_after(log)
+            self.topics[name] = fresh
+        self.disk.on_step = on_step
