@@ -47,12 +47,13 @@ def commit(step: Step, group: ClassicGroup, offsets: Offsets, request: Commit, w
     keys: list[OffsetKey] = []
     values: list[CommittedOffset] = []
     records: list[KeyValue] = []
-    for topic, topic_id, partition, offset, leader_epoch, metadata in request.offsets:
+    for topic, topic_id, partition, offset, leader_epoch, metadata, date_ms in request.offsets:
         if len(metadata) * 2 > limit and utf16_length(metadata) > limit:
             errors.append(ErrorCode.OFFSET_METADATA_TOO_LARGE)
             continue
         errors.append(ErrorCode.NONE)
-        committed = CommittedOffset(offset, leader_epoch, metadata, wall_ms, expire_ms, topic_id)
+        dated_ms = wall_ms if date_ms == -1 else date_ms
+        committed = CommittedOffset(offset, leader_epoch, metadata, dated_ms, expire_ms, topic_id)
         keys.append(OffsetKey(request.group_id, topic, partition))
         values.append(committed)
         records.append(offset_record(request.group_id, topic, partition, committed))

@@ -102,7 +102,7 @@ class Left(NamedTuple):
 
 
 class OffsetToCommit(NamedTuple):
-    """One partition's offset; `topic_id` is the topic's current id."""
+    """One partition's offset; `topic_id` is the topic's current id, `timestamp_ms` the client's date of it, -1 now."""
 
     topic: str
     topic_id: bytes
@@ -110,6 +110,7 @@ class OffsetToCommit(NamedTuple):
     offset: int
     leader_epoch: int
     metadata: str
+    timestamp_ms: int = -1
 
 
 class Commit(NamedTuple):

@@ -1,7 +1,8 @@
 """OffsetCommit: a group's offsets are written to `__consumer_offsets`.
 
-v2-4 carry a retention time; v5 drops it (KIP-211); v6 adds leader epochs (KIP-320); v7 static members; v9 says
-GROUP_ID_NOT_FOUND for an unknown group with a generation (KIP-848); v10 names topics by id (KIP-516).
+v1 dates its offsets (0 went to ZooKeeper); v2-4 carry a retention time; v5 drops it (KIP-211); v6 adds leader epochs
+(KIP-320); v7 static members; v9 says GROUP_ID_NOT_FOUND for an unknown group with a generation (KIP-848); v10 names
+topics by id (KIP-516).
 Partitions that don't exist are refused one by one. Kafka: KafkaApis.handleOffsetCommitRequest.
 """
 
@@ -26,7 +27,7 @@ TopicAnswer = OffsetCommitResponse.OffsetCommitResponseTopic
 PartitionAnswer = OffsetCommitResponse.OffsetCommitResponsePartition
 
 
-@handles(OffsetCommitRequest, OffsetCommitResponse, serves="2-10")
+@handles(OffsetCommitRequest, OffsetCommitResponse, serves="1-10")
 def offset_commit(ctx: RequestContext, request: Any) -> Answer:
     """Commit what names an existing partition; answered when it is durable."""
     offsets: list[OffsetToCommit] = []
@@ -75,6 +76,6 @@ def _sort(ctx: RequestContext, topic: Any, offsets: list[OffsetToCommit], waitin
         else:
             waiting.append(answer)
             metadata = wanted.committed_metadata or ""
-            offset, epoch = wanted.committed_offset, wanted.committed_leader_epoch
-            offsets.append(OffsetToCommit(known.name, known.topic_id, index, offset, epoch, metadata))
+            offset, epoch, date_ms = wanted.committed_offset, wanted.committed_leader_epoch, wanted.commit_timestamp
+            offsets.append(OffsetToCommit(known.name, known.topic_id, index, offset, epoch, metadata, date_ms))
     return TopicAnswer(name=topic.name, topic_id=topic.topic_id, partitions=answers)

@@ -11,7 +11,7 @@ from tests.handlers.group_node import TOPIC_ID, GroupNode
 
 Topic = OffsetCommitRequest.OffsetCommitRequestTopic
 Partition = OffsetCommitRequest.OffsetCommitRequestPartition
-VERSIONS = range(2, 11)
+VERSIONS = range(1, 11)
 
 
 def commit(version: int, topic: str = "t", partitions: tuple[int, ...] = (0,), **fields):
@@ -95,3 +95,13 @@ def test_a_null_note_is_an_empty_one():
     request.topics[0].partitions[0].committed_metadata = None
     node.ask(offset_commit, request, 9)
     assert held(node).metadata == ""
+
+
+@pytest.mark.parametrize(("date_ms", "kept"), [(1_234, 1_234), (-1, None)])
+def test_version_1_may_date_an_offset(date_ms, kept):
+    node = GroupNode()
+    request = commit(1)
+    request.topics[0].partitions[0].commit_timestamp = date_ms
+    assert errors(node.ask(offset_commit, request, 1)) == [0]
+    now_ms = node.clock.wall_ms()
+    assert held(node).commit_timestamp_ms == (now_ms if kept is None else kept)
