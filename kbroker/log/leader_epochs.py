@@ -13,16 +13,27 @@ NO_OFFSET = -1
 
 
 class LeaderEpochs:
-    """(epoch, start offset) pairs, both rising. Pure; `is_dirty` says that the checkpoint file is behind."""
+    """(epoch, start offset) pairs, both rising. Pure."""
 
-    __slots__ = ("_epochs", "_starts", "is_dirty")
+    __slots__ = ("_epochs", "_saved", "_starts")
 
     def __init__(self, entries: Iterable[tuple[int, int]] = ()) -> None:
+        """`entries` are those of the checkpoint file."""
         self._epochs: list[int] = []
         self._starts: list[int] = []
-        for epoch, start in entries:
+        self._saved = list(entries)
+        for epoch, start in self._saved:
             self.assign(epoch, start)
-        self.is_dirty = False
+
+    @property
+    def is_dirty(self) -> bool:
+        """Does the checkpoint file say anything else?"""
+        return self._saved != self.entries()
+
+    def saving(self) -> list[tuple[int, int]]:
+        """The entries, which go to the checkpoint file now."""
+        self._saved = self.entries()
+        return self._saved
 
     @property
     def latest(self) -> int:
@@ -42,7 +53,6 @@ class LeaderEpochs:
             self._starts.pop()
         self._epochs.append(epoch)
         self._starts.append(start)
-        self.is_dirty = True
 
     def end_of(self, epoch: int, log_end: int) -> tuple[int, int]:
         """The largest known epoch up to `epoch` and where it ends (exclusive); (-1, -1) when nothing is known."""
@@ -66,7 +76,6 @@ class LeaderEpochs:
         while self._starts and self._starts[-1] >= end:
             self._epochs.pop()
             self._starts.pop()
-            self.is_dirty = True
 
     def truncate_start(self, start: int) -> None:
         """Forget what ended before `start`; the epoch that `start` lies in begins there from now on."""
@@ -75,10 +84,8 @@ class LeaderEpochs:
             return
         del self._epochs[:index], self._starts[:index]
         self._starts[0] = start
-        self.is_dirty = True
 
     def clear(self) -> None:
         """Forget all."""
         self._epochs.clear()
         self._starts.clear()
-        self.is_dirty = True

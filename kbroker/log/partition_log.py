@@ -70,6 +70,7 @@ class PartitionLog(Progress):
 
     __slots__ = (
         "_active",
+        "_appended_epoch",
         "_bases",
         "_clock",
         "_disk",
@@ -124,6 +125,8 @@ class PartitionLog(Progress):
         self._files = files
         self._segments: list[Segment] = []
         self._bases: list[int] = []
+        # Of the newest batch since the log was opened or cut.
+        self._appended_epoch = -1
         # Base offsets of segments whose files a worker is going to rename.
         self._leaving: set[int] = set()
         self._pending: deque[tuple[int, Segment, int]] = deque()
@@ -186,7 +189,8 @@ class PartitionLog(Progress):
         self.log_end = self.written_end = end
         self.flushed_end = end if clean else min(recovery_point, end)
         self.log_start = min(max(log_start, self._bases[0]), end)
-        self.epochs.truncate_end(end)
+        # One that begins at the end is of a leader that wrote nothing: after a clean stop it will hardly be another.
+        self.epochs.truncate_end(end + 1 if clean else end)
         recovery.complete_epochs(self.epochs, segments)
         self.epochs.truncate_start(self.log_start)
         self.producers = recovery.load_producers(self._disk, self.directory, segments, end)
@@ -372,9 +376,8 @@ class PartitionLog(Progress):
         if is_written:
             segment.written = position + size
             self.written_end = end
-        if header.partition_leader_epoch != self.epochs.latest:
-            self.assign_epoch(header.partition_leader_epoch, header.base_offset)
-            self._syncing.save_epochs()
+        if header.partition_leader_epoch != self._appended_epoch:
+            self._epoch_appended(header)
         self.is_dirty = True
         promised = Stage.WRITTEN
         if end - self.flushed_end >= settings.flush_messages:
@@ -500,10 +503,18 @@ class PartitionLog(Progress):
     def assign_epoch(self, epoch: int, start: int) -> None:
         """Leader epoch `epoch` begins at offset `start`: known from the first batch, or from becoming the leader.
 
-        The file may lag behind: an epoch without a batch is assigned again by the next start.
+        The file may lag behind until a batch comes: an epoch without one is assigned again by the next start.
         """
         self.epochs.assign(epoch, start)
-        self.is_dirty = True
+        if self.epochs.is_dirty:
+            self.is_dirty = True
+
+    def _epoch_appended(self, header: BatchHeader) -> None:
+        """The first batch of an epoch, or of this opening: the file must know the epoch, for recovery trusts it."""
+        self._appended_epoch = header.partition_leader_epoch
+        self.epochs.assign(header.partition_leader_epoch, header.base_offset)
+        if self.epochs.is_dirty:
+            self._syncing.save_epochs()
 
     def epoch_at(self, offset: int) -> int:
         """The leader epoch that `offset` was or will be written in, -1 unknown."""
@@ -663,6 +674,7 @@ class PartitionLog(Progress):
         self.log_start = min(self.log_start, offset)
         self._active.next_offset = offset
         self.epochs.truncate_end(offset)
+        self._appended_epoch = -1
         self._syncing.truncated(offset)
         self._syncing.save_epochs()
         self.producers = recovery.load_producers(self._disk, self.directory, self._segments, offset)

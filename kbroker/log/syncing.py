@@ -166,9 +166,7 @@ class Syncing:
         self._save_epochs()
 
     def _save_epochs(self) -> None:
-        epochs = self._log.epochs
-        epochs.is_dirty = False
-        data = format_epochs(epochs.entries())
+        data = format_epochs(self._log.epochs.saving())
         disk, log, path = self._disk, self._log, f"{self._log.directory}/{EPOCHS_FILE}"
 
         def work() -> None:
@@ -233,5 +231,6 @@ class Syncing:
         """All that is written has reached the medium."""
         log = self._log
         self._sealed, self._being_synced, self._snapshots = [], [], []
+        self._epochs_on_disk = list(log.epochs.entries())
         log.flushed_end = log.log_end
         log.is_dirty = False

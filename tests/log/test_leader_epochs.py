@@ -137,7 +137,7 @@ def test_epochs_that_the_file_lost_are_read_from_the_batches(shop: Workshop, dam
 def test_a_file_that_is_ahead_or_behind_the_log_is_cut_to_it(shop: Workshop) -> None:
     in_three_epochs(shop)
     shop.log.close(clean=True)
-    shop.disk.replace(EPOCHS_FILE, b"0\n4\n0 0\n2 10\n5 15\n9 20\n")
+    shop.disk.replace(EPOCHS_FILE, b"0\n4\n0 0\n2 10\n5 15\n9 21\n")
     shop.open(clean=True, log_start=11)
     assert shop.log.epochs.entries() == [(2, 11), (5, 15)]
 
@@ -153,3 +153,32 @@ def test_an_epoch_begins_when_its_leader_is_elected(shop: Workshop) -> None:
     assert shop.log.end_offset_for_epoch(6) == (6, 25)
     assert shop.log.close(clean=True)
     assert on_disk(shop)[-1] == (6, 20)
+
+
+def test_the_first_batch_of_an_elected_leader_brings_its_epoch_to_the_file(shop: Workshop) -> None:
+    """Recovery reads none of the trusted segments: an epoch that only memory knew would begin too late after a kill."""
+    shop.open(segment_bytes=300)
+    shop.log.assign_epoch(3, 0)
+    for _ in range(9):
+        shop.append(2, epoch=3)
+    assert on_disk(shop) == [(3, 0)]
+    shop.log.sync()
+    shop.reopen(clean=False, recovery_point=shop.log.recovery_point)
+    assert shop.log.epochs.entries() == [(3, 0)]
+
+
+def test_a_log_that_is_elected_again_and_never_written_has_nothing_to_bring_to_the_medium(shop: Workshop) -> None:
+    shop.log.assign_epoch(0, 0)
+    assert shop.log.close(clean=True)
+    shop.open(clean=True)
+    shop.log.assign_epoch(0, 0)
+    assert (shop.log.is_dirty, on_disk(shop)) == (False, [(0, 0)])
+    shop.log.assign_epoch(1, 0)
+    assert shop.log.is_dirty
+
+
+def test_an_epoch_that_truncation_took_is_saved_when_it_is_written_again(shop: Workshop) -> None:
+    in_three_epochs(shop)
+    shop.log.truncate_to(15)
+    shop.append(5, epoch=5)
+    assert on_disk(shop) == [(0, 0), (2, 10), (5, 15)]
