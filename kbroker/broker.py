@@ -189,7 +189,7 @@ class Broker:
         self.groups.follow_metadata()
         self._gate = Gate(self, load_handlers())
         self._housekeeping = Housekeeping(self.config, self.clock, directories, self._hosting)
-        self._cleaner = LogCleaner(self.config, self.clock, world.disk, self.partitions)
+        self._cleaner = LogCleaner(self.config, self.clock, world.disk, directories, self.partitions)
         await self._create_wished_topics()
 
     def _open_directories(self, world: World) -> LogDirectories:

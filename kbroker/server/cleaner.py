@@ -17,19 +17,15 @@ from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from kbroker.config import BrokerConfig
-from kbroker.log.checkpoints import CorruptCheckpoint, format_offsets, parse_offsets
 from kbroker.log.compaction.cleanable import Cleanable
 from kbroker.log.compaction.filtering import Steps
 from kbroker.log.compaction.rounds import Means, Round, Works, clean, cleanable_part, may_go_on
+from kbroker.log.directories import LogDirectories
 from kbroker.log.partition_log import PartitionLog
 from kbroker.log.segment import DamagedBatch
-from kbroker.names import TopicPartition
 from kbroker.record.compression import CorruptRecords
 from kbroker.replica.partition import Partition
 from kbroker.world import Clock, Disk, DiskFailure, Timer
-
-CHECKPOINT_FILE: Final = "cleaner-offset-checkpoint"
-"""In each log directory: where each of its compacted logs is dirty from."""
 
 REST_MS: Final = 1
 """Between two steps: the interpreter belongs to the broker at least half of the time."""
@@ -49,10 +45,18 @@ class _Step(NamedTuple):
 class LogCleaner:
     """Cleans the compacted ones among `partitions` until stopped. Every method runs on the state's thread."""
 
-    def __init__(self, config: BrokerConfig, clock: Clock, disk: Disk, partitions: Iterable[Partition]) -> None:
+    def __init__(
+        self,
+        config: BrokerConfig,
+        clock: Clock,
+        disk: Disk,
+        directories: LogDirectories,
+        partitions: Iterable[Partition],
+    ) -> None:
         self._config = config
         self._clock = clock
         self._disk = disk
+        self._directories = directories
         self._partitions = partitions
         self._timer: Timer | None = None
         self._log: PartitionLog | None = None
@@ -61,7 +65,6 @@ class LogCleaner:
         self._means = Means()
         self._is_stopped = False
         if config["log.cleaner.enable"] and config["log.cleaner.threads"] > 0:
-            self._read_checkpoints()
             self._rest()
 
     def stop(self) -> None:
@@ -107,7 +110,7 @@ class LogCleaner:
             if not candidate.settings.is_compacted or not _can_be_cleaned(candidate):
                 continue
             try:
-                part = cleanable_part(candidate, partition.high_watermark, now_ms)
+                part = self._part(candidate, partition.high_watermark, now_ms)
             except DamagedBatch as damage:
                 self._set_aside(candidate, str(damage))
                 continue
@@ -117,6 +120,17 @@ class LogCleaner:
             if part.is_enough(candidate.settings) and (best is None or part.dirty_ratio > best[1].dirty_ratio):
                 best = candidate, part
         return best
+
+    def _part(self, candidate: PartitionLog, high_watermark: int, now_ms: int) -> Cleanable:
+        directory, where = self._directories.directory_of(candidate), candidate.topic_partition
+        noted = directory.cleaned_ends.get(where)
+        if candidate.cleaning.first_dirty is None:
+            candidate.cleaning.first_dirty = noted
+        part = cleanable_part(candidate, high_watermark, now_ms)
+        if noted is not None and part.first_dirty < noted:
+            # The log was cut: what came there since is dirty, also for the next start.
+            directory.note_cleaned_end(where, part.first_dirty)
+        return part
 
     def _drop_breached(self) -> None:
         """What DeleteRecords freed in compacted logs goes here; retention by age and size is housekeeping's."""
@@ -215,54 +229,15 @@ class LogCleaner:
                 "bytes_after": done.bytes_after,
             },
         )
-        if cleaned.failure is None:
-            self._write_checkpoint(cleaned)
-        else:
-            self._end()
+        self._directories.directory_of(cleaned).note_cleaned_end(cleaned.topic_partition, done.end)
+        self._log = self._works = self._steps = None
+        # Kafka rests only where it found nothing.
+        self._call_in(REST_MS, self._look)
 
     def _end(self) -> None:
         self._log = self._works = self._steps = None
         if not self._is_stopped:
             self._rest()
-
-    # ---- the checkpoint
-
-    def _read_checkpoints(self) -> None:
-        """Of the logs that are open now: what the file says of others is of logs that are gone."""
-        found: dict[str, dict[TopicPartition, int]] = {}
-        for partition in self._partitions:
-            directory = _parent(partition.log)
-            if directory not in found:
-                found[directory] = self._read_checkpoint(directory)
-            partition.log.cleaning.first_dirty = found[directory].get(partition.log.topic_partition)
-
-    def _read_checkpoint(self, directory: str) -> dict[TopicPartition, int]:
-        try:
-            return parse_offsets(self._disk.read(f"{directory}/{CHECKPOINT_FILE}"))
-        except (FileNotFoundError, CorruptCheckpoint, DiskFailure):
-            return {}  # everything is taken for dirty
-
-    def _write_checkpoint(self, cleaned: PartitionLog) -> None:
-        directory = _parent(cleaned)
-        offsets = {
-            partition.log.topic_partition: partition.log.cleaning.first_dirty
-            for partition in self._partitions
-            if partition.log.cleaning.first_dirty is not None and _parent(partition.log) == directory
-        }
-        data = format_offsets(offsets)
-
-        def work() -> None:
-            self._disk.replace(f"{directory}/{CHECKPOINT_FILE}", data)
-
-        self._disk.in_worker(work, lambda result: self._checkpointed(cleaned, result))
-
-    def _checkpointed(self, cleaned: PartitionLog, result: DiskFailure | None) -> None:
-        if isinstance(result, DiskFailure) and not cleaned.is_closed:
-            cleaned.broken(result)
-        self._log = self._works = self._steps = None
-        if not self._is_stopped:
-            # Kafka rests only where it found nothing.
-            self._call_in(REST_MS, self._look)
 
 
 def _can_be_cleaned(candidate: PartitionLog) -> bool:
@@ -273,7 +248,3 @@ def _can_be_cleaned(candidate: PartitionLog) -> bool:
         and not candidate.is_closed
         and candidate.failure is None
     )
-
-
-def _parent(of: PartitionLog) -> str:
-    return of.directory.rpartition("/")[0]

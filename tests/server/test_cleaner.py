@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from kbroker.config import BrokerConfig
+from kbroker.log.directories import LogDirectories
 from kbroker.log.outcome import Origin
 from kbroker.log.partition_log import PartitionLog
 from kbroker.log.settings import LogSettings
 from kbroker.names import TopicPartition
+from kbroker.real.entropy import RealEntropy
 from kbroker.record.batch import build_batch, iterate_batches, iterate_records
 from kbroker.server.cleaner import LogCleaner
 from kbroker.testing.simulated_disk import SimulatedDisk
@@ -42,20 +44,19 @@ class Yard:
         self.config = BrokerConfig.of(
             {"log.cleaner.backoff.ms": BACKOFF_MS, **{name.replace("_", "."): v for name, v in config.items()}}
         )
+        self.directories = LogDirectories.open(self.disk, ["/data"], self.clock, RealEntropy(), node_id=1)
         self.held: list[Any] = []
         self.cleaner: LogCleaner
 
     def log(self, name: str, **settings: Any) -> PartitionLog:
         settings.setdefault("cleanup_policy", COMPACT)
         where = TopicPartition(name, 0)
-        log = PartitionLog.open(
-            self.disk, f"/data/{where}", where, bytes(16), LogSettings(**settings), self.clock, clean=True
-        )
+        log = self.directories.open_log(where, bytes(15) + b"t", LogSettings(**settings))
         self.held.append(Held(log))
         return log
 
     def begin(self) -> None:
-        self.cleaner = LogCleaner(self.config, self.clock, self.disk, self.held)
+        self.cleaner = LogCleaner(self.config, self.clock, self.disk, self.directories, self.held)
 
     def wait(self, duration_ms: int = 5000) -> None:
         self.clock.advance(duration_ms)
@@ -182,14 +183,43 @@ def test_a_restart_goes_on_where_the_last_cleaning_ended() -> None:
     put(log, "a", "a", "b")
     yard.wait()
     yard.cleaner.stop()
-    assert log.close(clean=True)
+    yard.directories.close(clean=True)
     again = Yard(yard.disk)
-    log = again.log("t")
+    log = again.log("t", min_cleanable_dirty_ratio=1.0)
     again.begin()
+    put(log, "a")
+    again.wait()
     assert log.cleaning.first_dirty == 3
-    again.disk.remove("/data/cleaner-offset-checkpoint")
-    again.begin()
-    assert log.cleaning.first_dirty is None
+
+
+def test_a_new_log_of_an_old_name_is_dirty_from_its_start() -> None:
+    """What the cleaner took for clean kept deleted keys: their tombstones went, and what they hid was seen again."""
+    yard = Yard()
+    log = yard.log("t")
+    yard.begin()
+    put(log, "a", "a", "b")
+    yard.wait()
+    assert "t 0 3" in yard.checkpoint()
+    yard.held.clear()
+    yard.directories.delete_log(log)
+    log = yard.log("t")
+    put(log, "a", "a", "b", "b", "b")
+    assert "t 0" not in yard.checkpoint()
+    yard.wait()
+    assert offsets(log) == [1, 4]
+
+
+def test_a_log_that_was_cut_is_dirty_from_there() -> None:
+    yard = Yard()
+    log = yard.log("t", min_cleanable_dirty_ratio=0.1)
+    yard.begin()
+    put(log, "a", "b", "c")
+    yard.wait()
+    log.truncate_to(1)
+    put(log, "b", "b", "b")
+    yard.wait()
+    assert offsets(log) == [0, 3]
+    assert "t 0 4" in yard.checkpoint()
 
 
 def test_damage_takes_only_that_log_out_of_cleaning_and_is_said_once(caplog: pytest.LogCaptureFixture) -> None:

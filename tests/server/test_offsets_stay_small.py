@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from kbroker.config import BrokerConfig
 from kbroker.handlers.k08_offset_commit import offset_commit
+from kbroker.log.partition_log import PartitionLog
 from kbroker.log.settings import LogSettings
+from kbroker.names import TopicPartition
 from kbroker.server.cleaner import LogCleaner
 from protocol_specs.api.k08_offset_commit import OffsetCommitRequest
 from tests.handlers.group_node import GroupNode
@@ -15,6 +20,18 @@ BIGGEST_BYTES = 8 * SEGMENT_BYTES
 """The growing segment, what was cleaned, and what is written while the cleaner rests; without it they are 1.9 MB."""
 
 
+class Directories:
+    """LogDirectories and a LogDirectory, as far as the cleaner asks them; the node has logs alone."""
+
+    cleaned_ends: Mapping[TopicPartition, int] = MappingProxyType({})
+
+    def directory_of(self, log: PartitionLog) -> Directories:
+        return self
+
+    def note_cleaned_end(self, where: TopicPartition, end: int) -> None:
+        """Nobody starts again from it."""
+
+
 def test_twenty_thousand_commits_leave_a_small_log_that_says_the_same() -> None:
     node = GroupNode()
     for partition in node.partitions:
@@ -22,7 +39,7 @@ def test_twenty_thousand_commits_leave_a_small_log_that_says_the_same() -> None:
             cleanup_policy=frozenset({"compact"}), segment_bytes=SEGMENT_BYTES, file_delete_delay_ms=10
         )
     config = BrokerConfig.of({"log.cleaner.backoff.ms": 50})
-    cleaner = LogCleaner(config, node.clock, node.disk, node.partitions)
+    cleaner = LogCleaner(config, node.clock, node.disk, Directories(), node.partitions)
     runner = node.groups.runner_of("g")
     log = runner.partition.log
     biggest = 0
