@@ -25,6 +25,7 @@ EXIT_CONFIG: Final = 4
 _COMMANDS: Final = {
     "serve": ("kbroker.cli.serve", "serve", "Run a broker."),
     "storage": ("kbroker.cli.storage", "storage", "Format log directories, and look at them."),
+    "check": ("kbroker.cli.check", "check", "See whether log directories are sound."),
     "dump": ("kbroker.cli.dump", "dump", "Show what a frame or a file of a data directory says."),
 }
 

@@ -122,7 +122,7 @@ def recover(
     segment.transactions.reset()
     file = segment.handle.file()
     size = file.size()
-    for position, header, batch in _batches(file, size):
+    for position, header, batch in batches(file, size):
         if not _is_sound(header, batch, expected, segment.base_offset):
             break
         segment.note_batch(header, position, interval_bytes)
@@ -141,7 +141,7 @@ def recover(
     return True
 
 
-def _batches(file: File, size: int) -> Iterator[tuple[int, BatchHeader, memoryview]]:
+def batches(file: File, size: int) -> Iterator[tuple[int, BatchHeader, memoryview]]:
     """(position, header, bytes) of each batch that the file is long enough for; nothing of it is judged yet."""
     position = 0
     window, start = memoryview(b""), 0
@@ -186,7 +186,7 @@ def check_undamaged(disk: Disk, directory: str) -> None:
 
 def _check_undamaged(file: File, base: int) -> None:
     size, expected, end = file.size(), base, 0
-    for position, header, batch in _batches(file, size):
+    for position, header, batch in batches(file, size):
         if header.base_offset != expected or not _is_sound(header, batch, expected, base):
             break
         expected, end = header.last_offset + 1, position + header.size

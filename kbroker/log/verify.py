@@ -1,0 +1,323 @@
+"""Looking for damage in a log directory without changing it: what Kafka's DumpLogSegments verifies, and more.
+
+Everything is read once, a window at a time; of a segment only its indexes are held whole. Findings come one by one, and
+in between how many bytes were read, so that whoever drives it can show progress and pause it.
+
+A directory without the marker of a clean stop is in use, or its last process died: what lies behind the recovery points
+may be torn there, and the next start cuts it. Findings of that kind say so.
+Source: Kafka's DumpLogSegments, LogSegment.sanityCheck, ProducerStateManager.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+from kbroker.log.checkpoints import CorruptCheckpoint, parse_epochs, parse_offsets, parse_partition_metadata
+from kbroker.log.directory import CLEAN_FILE, DELETE_SUFFIX, STRAY_SUFFIX
+from kbroker.log.directory_checkpoints import ALL_FILES, RECOVERY_POINTS_FILE
+from kbroker.log.meta_properties import FILE_NAME, ForeignDirectory, parse_meta_properties
+from kbroker.log.partition_metadata import METADATA_FILE
+from kbroker.log.producer_state import CorruptSnapshot, Producer, ProducerState
+from kbroker.log.recovery import EPOCHS_FILE, LOG_SUFFIX, SNAPSHOT_SUFFIX, batches, snapshot_offsets
+from kbroker.log.segment import file_name
+from kbroker.names import METADATA_TOPIC, TopicPartition
+from kbroker.quorum.election import ElectionUnreadable, parse_election
+from kbroker.record.batch import BatchHeader, checksum_matches
+from kbroker.record.compression import CorruptRecords
+from kbroker.record.markers import read_marker
+from kbroker.record.skim import skim_records
+from kbroker.world import Disk
+
+CHECKPOINT_SUFFIX: Final = ".checkpoint"
+_ELECTION_FILE = "quorum-state"
+_OFFSET_ENTRY = struct.Struct(">ii")
+_TIME_ENTRY = struct.Struct(">qi")
+_TRANSACTION_ENTRY = struct.Struct(">hqqqq")
+
+
+class Finding(NamedTuple):
+    """Something is not as it should be: the file or directory, and what."""
+
+    path: str
+    problem: str
+
+
+Found = Iterator[Finding | int]
+"""Findings, and counts of bytes read since the last count."""
+
+
+def total_bytes(disk: Disk, path: str) -> int:
+    """About how many bytes a check of the directory will read."""
+    total = 0
+    for name in _partition_names(disk, path):
+        for file in disk.list(f"{path}/{name}"):
+            if file.endswith(LOG_SUFFIX):
+                total += disk.open(f"{path}/{name}/{file}").size()
+    return total
+
+
+def verify_directory(disk: Disk, path: str) -> Found:
+    """Check everything in a log directory. Raises DiskFailure, FileNotFoundError where nothing can be read at all."""
+    is_clean = disk.exists(f"{path}/{CLEAN_FILE}")
+    yield from _meta_properties(disk, path)
+    checkpoints: dict[str, Mapping[TopicPartition, int]] = {}
+    for name in ALL_FILES:
+        try:
+            checkpoints[name] = parse_offsets(disk.read(f"{path}/{name}"))
+        except FileNotFoundError:
+            continue
+        except CorruptCheckpoint as error:
+            yield Finding(f"{path}/{name}", str(error))
+    ends: dict[TopicPartition, int] = {}
+    for name in _partition_names(disk, path):
+        topic, _, number = name.rpartition("-")
+        where = TopicPartition(topic, int(number))
+        check = PartitionCheck(disk, f"{path}/{name}", is_clean=is_clean)
+        yield from check.run(checkpoints.get(RECOVERY_POINTS_FILE, {}).get(where, 0))
+        ends[where] = check.end
+    for name, offsets in checkpoints.items():
+        for where, offset in offsets.items():
+            if where not in ends:
+                yield Finding(f"{path}/{name}", f"{where} has no directory")
+            elif offset > ends[where] and (is_clean or name == RECOVERY_POINTS_FILE):
+                yield Finding(f"{path}/{name}", f"{where} at {offset}, but the log ends at {ends[where]}")
+    for name in disk.list(path):
+        if name.endswith((STRAY_SUFFIX, DELETE_SUFFIX)):
+            yield Finding(f"{path}/{name}", "set aside: belongs to no topic, or waits to be removed")
+
+
+def _partition_names(disk: Disk, path: str) -> list[str]:
+    return [
+        name for name in disk.list(path) if name.rpartition("-")[2].isdigit() and disk.is_directory(f"{path}/{name}")
+    ]
+
+
+def _meta_properties(disk: Disk, path: str) -> Found:
+    file = f"{path}/{FILE_NAME}"
+    try:
+        parse_meta_properties(disk.read(file), file)
+    except FileNotFoundError:
+        yield Finding(file, "is missing: the directory is not formatted")
+    except ForeignDirectory as error:
+        yield Finding(file, str(error).removeprefix(f"{file}: "))
+
+
+class PartitionCheck:
+    """One partition's directory; `end` is its log's end, once it has run."""
+
+    def __init__(self, disk: Disk, path: str, *, is_clean: bool) -> None:
+        self._disk = disk
+        self._path = path
+        self._is_clean = is_clean
+        self._producers = ProducerState()
+        self._snapshots = snapshot_offsets(disk, path)
+        self._epochs: list[tuple[int, int]] = []
+        self.end = 0
+
+    def run(self, recovery_point: int) -> Found:
+        """Everything in the directory; what lies behind `recovery_point` may be torn after a crash."""
+        names = self._disk.list(self._path)
+        bases = sorted(int(name[:20]) for name in names if name.endswith(LOG_SUFFIX) and name[:-4].isdigit())
+        self.end = bases[0] if bases else 0
+        for number, base in enumerate(bases):
+            is_last = number == len(bases) - 1
+            may_be_torn = not self._is_clean and (is_last or bases[number + 1] > recovery_point)
+            if base < self.end:
+                yield Finding(self._of(base, LOG_SUFFIX), f"begins before offset {self.end}, where the one before ends")
+            self.end = max(self.end, base)
+            yield from self._segment(base, may_be_torn=may_be_torn, is_last=is_last)
+        yield from self._snapshots_up_to(self.end)
+        for offset in self._snapshots:
+            yield Finding(self._of(offset, SNAPSHOT_SUFFIX), f"is of offset {offset}; the log ends at {self.end}")
+        yield from self._epochs_file(recovery_point)
+        yield from self._small_files(names)
+
+    def _of(self, base: int, suffix: str) -> str:
+        return f"{self._path}/{file_name(base)}{suffix}"
+
+    # ---- batches
+
+    def _segment(self, base: int, *, may_be_torn: bool, is_last: bool) -> Found:
+        path = self._of(base, LOG_SUFFIX)
+        file = self._disk.open(path)
+        offsets = _Entries(self._disk, self._of(base, ".index"), _OFFSET_ENTRY)
+        times = _Entries(self._disk, self._of(base, ".timeindex"), _TIME_ENTRY)
+        aborted: set[tuple[int, int]] = set()
+        size, position, largest = file.size(), 0, -1
+        problem = None
+        for position, header, batch in batches(file, size):
+            problem = self._batch_problem(header, batch, base)
+            if problem is not None:
+                break
+            yield from self._snapshots_up_to(header.base_offset)
+            ended = self._note(header, batch)
+            if ended is not None:
+                aborted.add(ended)
+            largest = max(largest, header.max_timestamp)
+            offsets.pass_by((header.last_offset - base, position))
+            if header.max_timestamp == largest:
+                times.pass_by_time(largest, header.base_offset - base, header.last_offset - base)
+            self.end = header.last_offset + 1
+            position += header.size
+            yield header.size
+        file.close()
+        if problem is not None or position < size:
+            what = problem or f"{size - position} bytes are no batch"
+            fate = "; the next start cuts the log there" if may_be_torn else ""
+            yield Finding(path, f"at byte {position}: {what}{fate}")
+            return
+        yield from offsets.findings(is_last=is_last)
+        yield from times.findings(is_last=is_last)
+        yield from self._transactions(base, aborted)
+
+    def _batch_problem(self, header: BatchHeader, batch: memoryview, base: int) -> str | None:
+        if not checksum_matches(batch, header):
+            return "the checksum does not hold"
+        if header.base_offset < max(self.end, base):
+            return f"offset {header.base_offset} where {max(self.end, base)} or more must come"
+        if header.last_offset_delta < 0 or header.records_count < 0:
+            return "a count is negative"
+        try:
+            count, last = 0, -1
+            for record in skim_records(batch):
+                if not last < record.offset - header.base_offset <= header.last_offset_delta:
+                    return f"the record at offset {record.offset} is out of order"
+                count, last = count + 1, record.offset - header.base_offset
+        except CorruptRecords as error:
+            return str(error)
+        if count != header.records_count:
+            return f"{count} records where {header.records_count} are announced"
+        return None
+
+    def _note(self, header: BatchHeader, batch: memoryview) -> tuple[int, int] | None:
+        """Epochs and producers move on; (producer id, offset of the marker) where a transaction was aborted."""
+        epoch = header.partition_leader_epoch
+        if epoch >= 0 and (not self._epochs or epoch > self._epochs[-1][0]):
+            self._epochs.append((epoch, header.base_offset))
+        if header.producer_id < 0:
+            return None
+        if not header.is_control:
+            self._producers.update(header)
+            return None
+        marker = read_marker(batch)
+        ended = self._producers.end_transaction(header, marker) if marker is not None else None
+        return (ended.producer_id, ended.last_offset) if ended is not None else None
+
+    # ---- what is derived from them
+
+    def _transactions(self, base: int, aborted: set[tuple[int, int]]) -> Found:
+        path = self._of(base, ".txnindex")
+        data = self._disk.read(path) if self._disk.exists(path) else b""
+        if len(data) % _TRANSACTION_ENTRY.size:
+            yield Finding(path, f"{len(data)} bytes are not whole entries")
+            return
+        listed = {(entry[1], entry[3]) for entry in _TRANSACTION_ENTRY.iter_unpack(data)}
+        for producer_id, offset in sorted(listed ^ aborted):
+            which = "lists" if (producer_id, offset) in listed else "lacks"
+            yield Finding(path, f"{which} an abort of producer {producer_id} at offset {offset}")
+
+    def _snapshots_up_to(self, offset: int) -> Found:
+        while self._snapshots and self._snapshots[0] <= offset:
+            at = self._snapshots.pop(0)
+            path = self._of(at, SNAPSHOT_SUFFIX)
+            told = ProducerState()
+            try:
+                told.restore(self._disk.read(path))
+            except CorruptSnapshot as error:
+                yield Finding(path, str(error))
+                continue
+            replayed = {producer.producer_id: producer for producer in self._producers}
+            for producer in told:
+                # One that is in no batch any more was in batches that retention took.
+                if producer.producer_id in replayed and _last(producer) != _last(replayed[producer.producer_id]):
+                    yield Finding(path, f"producer {producer.producer_id} is not where its batches are")
+
+    def _epochs_file(self, recovery_point: int) -> Found:
+        path = f"{self._path}/{EPOCHS_FILE}"
+        try:
+            listed = parse_epochs(self._disk.read(path))
+        except FileNotFoundError:
+            listed = []
+        except CorruptCheckpoint as error:
+            yield Finding(path, str(error))
+            return
+        if any(later[0] <= entry[0] or later[1] < entry[1] for entry, later in pairwise(listed)):
+            yield Finding(path, "epochs and their offsets do not rise")
+        starts = dict(listed)
+        for number, (epoch, start) in enumerate(self._epochs):
+            if not self._is_clean and start >= recovery_point:
+                break
+            # The first begins where the log starts, which may be inside its first batch, or lies in batches that went.
+            if epoch not in starts or (number and starts[epoch] != start):
+                yield Finding(path, f"leader epoch {epoch} begins at offset {start}, listed is {starts.get(epoch)}")
+
+    def _small_files(self, names: list[str]) -> Found:
+        path = f"{self._path}/{METADATA_FILE}"
+        try:
+            parse_partition_metadata(self._disk.read(path))
+        except FileNotFoundError:
+            yield Finding(path, "is missing")
+        except CorruptCheckpoint as error:
+            yield Finding(path, str(error))
+        if not self._path.endswith(f"/{METADATA_TOPIC}-0"):
+            return
+        for name in names:
+            if name.endswith(CHECKPOINT_SUFFIX):
+                yield from self._metadata_snapshot(f"{self._path}/{name}")
+        if _ELECTION_FILE in names:
+            try:
+                parse_election(self._disk.read(f"{self._path}/{_ELECTION_FILE}"))
+            except ElectionUnreadable as error:
+                yield Finding(f"{self._path}/{_ELECTION_FILE}", str(error))
+
+    def _metadata_snapshot(self, path: str) -> Found:
+        file = self._disk.open(path)
+        end = 0
+        for position, header, batch in batches(file, file.size()):
+            if not checksum_matches(batch, header):
+                yield Finding(path, f"at byte {position}: the checksum does not hold")
+                return
+            end = position + header.size
+        if end < file.size():
+            yield Finding(path, f"{file.size() - end} bytes at byte {end} are no batch")
+
+
+def _last(producer: Producer) -> tuple[int, ...]:
+    return (producer.epoch, *(producer.batches[-1][:2] if producer.batches else ()))
+
+
+class _Entries:
+    """An index file beside the batches that it must lead to, in their order."""
+
+    def __init__(self, disk: Disk, path: str, entry: struct.Struct) -> None:
+        self._path = path
+        self._size = entry.size
+        self._is_missing = not disk.exists(path)
+        data = b"" if self._is_missing else disk.read(path)
+        self._surplus = len(data) % entry.size
+        used = len(data.rstrip(b"\0"))  # Kafka allocates in advance
+        end = min(len(data) - self._surplus, -(-used // entry.size) * entry.size)
+        self._left = entry.iter_unpack(data[:end])
+        self._next: tuple[int, ...] | None = next(self._left, None)
+
+    def pass_by(self, entry: tuple[int, int]) -> None:
+        """A batch: (relative last offset, position)."""
+        if self._next == entry:
+            self._next = next(self._left, None)
+
+    def pass_by_time(self, largest: int, first: int, last: int) -> None:
+        """The batch with the largest timestamp so far, and its relative offsets."""
+        if self._next is not None and self._next[0] == largest and first <= self._next[1] <= last:
+            self._next = next(self._left, None)
+
+    def findings(self, *, is_last: bool) -> Iterator[Finding]:
+        """After the last batch: an entry that none of them answers to."""
+        if self._surplus:
+            yield Finding(self._path, f"{self._surplus} bytes behind the last whole entry")
+        if self._next is not None:
+            yield Finding(self._path, f"the entry {self._next[0]}, {self._next[1]} leads to no batch")
+        if self._is_missing and not is_last:
+            yield Finding(self._path, "is missing")

@@ -1,0 +1,105 @@
+"""`kbroker check`: what it says, how it exits, what it mends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kbroker.cli.main import run
+from kbroker.log.directory import LogDirectory
+from kbroker.log.outcome import Appended
+from kbroker.log.settings import LogSettings
+from kbroker.names import TopicPartition
+from kbroker.real.disk import RealDisk
+from kbroker.real.entropy import RealEntropy
+from kbroker.record.batch import build_batch
+from kbroker.testing.virtual_clock import VirtualClock
+
+SETTINGS = LogSettings(segment_bytes=1000, index_interval_bytes=100)
+
+
+def _later(action: Callable[[], None]) -> None:
+    """drain() does it."""
+
+
+def _open(path: Path) -> LogDirectory:
+    disk = RealDisk(_later)
+    directory = LogDirectory.open(disk, str(path), VirtualClock(), RealEntropy(), node_id=1)
+    log = directory.open_log(TopicPartition("t", 0), b"t" * 16, SETTINGS)
+    for number in range(40):
+        batch = build_batch([(None, b"%060d" % number)], timestamp_ms=1000 + number)
+        assert isinstance(log.append_as_leader(batch, 0), Appended)
+    disk.drain()
+    return directory
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    directory = _open(tmp_path / "data")
+    assert directory.close(clean=True)
+    return tmp_path / "data"
+
+
+def test_a_sound_directory_is_passed_in_silence(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["check", str(path)]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_each_finding_is_a_line_and_the_exit_code_is_1(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    index = path / "t-0" / f"{0:020d}.index"
+    index.unlink()
+    assert run(["check", str(path)]) == 1
+    assert capsys.readouterr().out == f"{index}: is missing\n"
+    assert run(["check", str(path), "--format", "json"]) == 1
+    assert json.loads(capsys.readouterr().out) == {"path": str(index), "problem": "is missing"}
+
+
+@pytest.mark.parametrize("name", [f"{0:020d}.index", f"{0:020d}.timeindex", "leader-epoch-checkpoint"])
+def test_repair_makes_anew_what_the_batches_tell(path: Path, name: str) -> None:
+    file = path / "t-0" / name
+    file.write_bytes(b"\x07" * 24)
+    assert run(["check", str(path)]) == 1
+    assert run(["check", str(path), "--repair"]) == 0
+    assert file.exists()
+
+
+def test_repair_cuts_a_torn_tail_and_no_more(path: Path) -> None:
+    (path / ".kafka_cleanshutdown").unlink()
+    (path / "recovery-point-offset-checkpoint").unlink()
+    *_, last = sorted((path / "t-0").glob("*.log"))
+    sizes = {file: file.stat().st_size for file in (path / "t-0").glob("*.log")}
+    with last.open("r+b") as file:
+        file.truncate(sizes[last] - 1)
+    assert run(["check", str(path)]) == 1
+    assert run(["check", str(path), "--repair"]) == 0
+    assert sizes[last] - 200 < last.stat().st_size < sizes[last]
+    assert all(file.stat().st_size == size for file, size in sizes.items() if file != last)
+
+
+def test_damage_below_the_recovery_point_is_left_as_it_is(path: Path) -> None:
+    file = path / "t-0" / f"{0:020d}.log"
+    data = bytearray(file.read_bytes())
+    data[100] ^= 1
+    file.write_bytes(data)
+    assert run(["check", str(path)]) == 1
+    assert run(["check", str(path), "--repair"]) == 1
+    assert file.read_bytes() == data
+
+
+def test_a_directory_in_use_is_named_and_not_repaired(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = _open(tmp_path / "data")
+    assert run(["check", str(tmp_path / "data")]) == 0
+    assert "a broker is using it" in capsys.readouterr().err
+    assert run(["check", str(tmp_path / "data"), "--repair"]) == 1
+    assert "locked" in capsys.readouterr().err
+    directory.close(clean=False)
+
+
+def test_a_directory_that_is_missing_is_an_error_of_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["check", str(tmp_path / "none")]) == 1
+    assert str(tmp_path / "none") in capsys.readouterr().err

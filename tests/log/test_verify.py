@@ -1,0 +1,159 @@
+"""A good directory has no findings; each kind of damage is one, at the file that has it."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import pytest
+
+from kbroker.log.directory import LogDirectory
+from kbroker.log.outcome import Appended
+from kbroker.log.settings import LogSettings
+from kbroker.log.verify import Finding, verify_directory
+from kbroker.names import TopicPartition
+from kbroker.real.entropy import RealEntropy
+from kbroker.record.batch import build_batch
+from kbroker.record.compression import Codec
+from kbroker.testing.simulated_disk import Loss, SimulatedDisk
+from kbroker.testing.virtual_clock import VirtualClock
+
+SETTINGS = LogSettings(segment_bytes=2000, index_interval_bytes=100)
+T0 = "/data/t-0"
+FIRST = f"{T0}/{0:020d}"
+
+
+def _filled(disk: Any, *, clean: bool) -> None:
+    """Some segments of idempotent batches in every codec and of two leader epochs, and a second topic."""
+    clock = VirtualClock()
+    directory = LogDirectory.open(disk, "/data", clock, RealEntropy(), node_id=1)
+    random = Random(1)
+    for name in ("t", "u"):
+        log = directory.open_log(TopicPartition(name, 0), name.encode() * 16, SETTINGS)
+        for number in range(60):
+            clock.advance(7)
+            records = [(b"k", random.randbytes(60))] * (1 + number % 3)
+            identity = {"producer_id": number % 2, "producer_epoch": 0, "base_sequence": -1}
+            known = [p for p in log.producers if p.producer_id == number % 2]
+            identity["base_sequence"] = known[0].batches[-1].last_sequence + 1 if known else 0
+            batch = build_batch(records, timestamp_ms=clock.wall_ms(), codec=number % len(Codec), **identity)
+            assert isinstance(log.append_as_leader(batch, number // 40), Appended)
+    if clean:
+        assert directory.close(clean=True)
+
+
+def _findings(disk: Any) -> list[Finding]:
+    return [found for found in verify_directory(disk, "/data") if isinstance(found, Finding)]
+
+
+@pytest.fixture
+def disk() -> SimulatedDisk:
+    disk = SimulatedDisk()
+    _filled(disk, clean=True)
+    assert len([name for name in disk.list(T0) if name.endswith(".log")]) > 2
+    return disk
+
+
+def test_nothing_is_found_after_a_clean_stop(disk: SimulatedDisk) -> None:
+    assert _findings(disk) == []
+
+
+def test_nothing_is_found_after_a_kill() -> None:
+    disk = SimulatedDisk()
+    _filled(disk, clean=False)
+    assert _findings(disk.restarted(Loss.PROCESS_DIED)) == []
+
+
+def test_a_check_changes_nothing(disk: SimulatedDisk) -> None:
+    before = disk.steps
+    _findings(disk)
+    assert disk.steps == before
+
+
+def test_the_bytes_of_every_segment_are_counted(disk: SimulatedDisk) -> None:
+    sizes = [
+        disk.open(f"/data/{topic}-0/{name}").size()
+        for topic in "tu"
+        for name in disk.list(f"/data/{topic}-0")
+        if name.endswith(".log")
+    ]
+    assert sum(found for found in verify_directory(disk, "/data") if isinstance(found, int)) == sum(sizes)
+
+
+def _flip(disk: Any, path: str, position: int) -> None:
+    data = bytearray(disk.read(path))
+    data[position] ^= 0x10
+    disk.open(path).write_at(0, [data])
+
+
+@pytest.mark.parametrize(
+    ("path", "position", "problem"),
+    [
+        (f"{FIRST}.log", 100, "at byte 0: the checksum does not hold"),
+        (f"{FIRST}.log", 16, "are no batch"),
+        (f"{FIRST}.log", 0, "offset"),
+        (f"{FIRST}.index", 3, "leads to no batch"),
+        (f"{FIRST}.index", 7, "leads to no batch"),
+        (f"{FIRST}.timeindex", 7, "leads to no batch"),
+        (f"{FIRST}.timeindex", 11, "leads to no batch"),
+        (f"{T0}/leader-epoch-checkpoint", 4, "an entry without 2 fields"),
+        (f"{T0}/partition.metadata", 12, "topic_id"),
+        ("/data/recovery-point-offset-checkpoint", 0, "version 0"),
+        ("/data/meta.properties", 0, "is missing or wrong"),
+    ],
+)
+def test_a_flipped_bit_is_found(disk: SimulatedDisk, path: str, position: int, problem: str) -> None:
+    _flip(disk, path, position)
+    findings = _findings(disk)
+    assert path in {finding.path for finding in findings}, findings
+    assert any(word in finding.problem for finding in findings for word in problem.split("|")), findings
+
+
+def test_a_flipped_bit_in_any_snapshot_is_found(disk: SimulatedDisk) -> None:
+    path = next(f"{T0}/{name}" for name in disk.list(T0) if name.endswith(".snapshot"))
+    _flip(disk, path, 20)
+    assert _findings(disk) == [Finding(path, "the checksum doesn't match")]
+
+
+def test_a_snapshot_of_another_moment_is_found(disk: SimulatedDisk) -> None:
+    first, *_, last = (f"{T0}/{name}" for name in disk.list(T0) if name.endswith(".snapshot"))
+    disk.replace(first, disk.read(last))
+    findings = _findings(disk)
+    assert {finding.path for finding in findings} == {first}
+    assert "is not where its batches are" in findings[0].problem
+
+
+@pytest.mark.parametrize("suffix", [".index", ".timeindex"])
+def test_an_index_that_is_missing_or_cut_is_found(disk: SimulatedDisk, suffix: str) -> None:
+    disk.open(FIRST + suffix).truncate(13)
+    assert [finding.path for finding in _findings(disk)] == [FIRST + suffix]
+    disk.remove(FIRST + suffix)
+    assert _findings(disk) == [Finding(FIRST + suffix, "is missing")]
+
+
+def test_a_transaction_index_that_lists_what_the_log_does_not_is_found(disk: SimulatedDisk) -> None:
+    disk.open(f"{FIRST}.txnindex", create=True).write_at(0, [bytes(34)])
+    assert _findings(disk) == [Finding(f"{FIRST}.txnindex", "lists an abort of producer 0 at offset 0")]
+
+
+def test_a_torn_tail_behind_the_recovery_point_is_found_and_its_fate_said() -> None:
+    disk = SimulatedDisk()
+    _filled(disk, clean=False)
+    name = [name for name in disk.list(T0) if name.endswith(".log")][-1]
+    file = disk.open(f"{T0}/{name}")
+    file.truncate(file.size() - 1)
+    (finding,) = [found for found in _findings(disk) if found.path.endswith(".log")]
+    assert finding.problem.endswith("are no batch; the next start cuts the log there")
+
+
+def test_a_checkpoint_beyond_the_log_or_of_no_log_is_found(disk: SimulatedDisk) -> None:
+    path = "/data/recovery-point-offset-checkpoint"
+    disk.replace(path, b"0\n2\nt 0 9999\ngone 0 1\n")
+    problems = [finding.problem for finding in _findings(disk) if finding.path == path]
+    assert problems[0].startswith("t-0 at 9999, but the log ends at ")
+    assert problems[1] == "gone-0 has no directory"
+
+
+def test_what_was_set_aside_is_found(disk: SimulatedDisk) -> None:
+    disk.rename("/data/u-0", "/data/u-0.0123-stray")
+    assert any(finding.path == "/data/u-0.0123-stray" for finding in _findings(disk))
