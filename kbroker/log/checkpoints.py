@@ -19,6 +19,8 @@ class CorruptCheckpoint(ValueError):
 
 
 def _entries(data: bytes, fields: int) -> list[list[str]]:
+    if not data:
+        return []  # Kafka makes the files when it starts and writes them later
     try:
         lines = data.decode("utf-8").split("\n")
     except UnicodeDecodeError as error:

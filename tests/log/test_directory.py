@@ -452,10 +452,11 @@ def test_checkpoints_come_back() -> None:
     assert parse_offsets(format_offsets(offsets)) == offsets
     assert parse_epochs(format_epochs([(0, 0), (5, 100)])) == [(0, 0), (5, 100)]
     assert parse_offsets(b"0\n0\n") == {}
+    assert parse_offsets(b"") == {}  # as an Apache Kafka that was killed early leaves it
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"1\n0\n", b"0\n", b"0\n2\na 0 5\n", b"0\n1\na 0\n", b"0\n1\na x 5\n", b"0\nx\n", b"\xff\xfe"]
+    "data", [b"1\n0\n", b"0\n", b"0\n2\na 0 5\n", b"0\n1\na 0\n", b"0\n1\na x 5\n", b"0\nx\n", b"\xff\xfe"]
 )
 def test_a_damaged_checkpoint_is_corrupt(data: bytes) -> None:
     with pytest.raises(CorruptCheckpoint):
