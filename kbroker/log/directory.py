@@ -28,6 +28,7 @@ from kbroker.log.directory_checkpoints import (
     DirectoryCheckpoints,
     kept,
 )
+from kbroker.log.dormant import DormantLog
 from kbroker.log.meta_properties import FILE_NAME, ForeignDirectory, MetaProperties, parse_meta_properties
 from kbroker.log.open_files import OPEN_FILES_MAX, OpenFiles
 from kbroker.log.partition_log import InconsistentTopicId, PartitionLog
@@ -224,6 +225,10 @@ class LogDirectory:
         return log
 
     def _open(self, where: TopicPartition, topic_id: bytes, settings: LogSettings) -> PartitionLog:
+        if self.was_clean and where in self.recovery_points:
+            dormant = self._dormant(where, topic_id, settings)
+            if dormant is not None:
+                return dormant
         if not self.disk.is_directory(self._in(str(where))):
             self._checkpoints.begin_anew(where)
         return PartitionLog.open(
@@ -237,6 +242,19 @@ class LogDirectory:
             log_start=self.log_starts.get(where, 0),
             clean=self.was_clean,
             files=self._files,
+        )
+
+    def _dormant(self, where: TopicPartition, topic_id: bytes, settings: LogSettings) -> PartitionLog | None:
+        return DormantLog.found(
+            self.disk,
+            self._in(str(where)),
+            where,
+            topic_id,
+            settings,
+            self._clock,
+            self._files,
+            recovery_point=self.recovery_points[where],
+            log_start=self.log_starts.get(where, 0),
         )
 
     def _lower_recovery_point(self, where: TopicPartition, end: int) -> None:

@@ -70,6 +70,7 @@ class PartitionLog(Progress):
 
     __slots__ = (
         "_active",
+        "_asleep",
         "_appended_epoch",
         "_bases",
         "_clock",

@@ -1,0 +1,165 @@
+"""Logs after a clean stop: nothing of them is opened before it is needed, and then they are what they were."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kbroker.log.directory import LogDirectory
+from kbroker.log.dormant import DormantLog
+from kbroker.log.outcome import Appended, LogRead, Refused
+from kbroker.log.partition_log import PartitionLog
+from kbroker.log.settings import LogSettings
+from kbroker.names import TopicPartition
+from kbroker.real.entropy import RealEntropy
+from kbroker.record.batch import build_batch
+from kbroker.testing.simulated_disk import SimulatedDisk
+from kbroker.testing.virtual_clock import VirtualClock
+from kbroker.world import DiskFailure
+from protocol_specs.errors import ErrorCode
+
+WHERE = TopicPartition("t", 0)
+ID = bytes(range(16))
+SETTINGS = LogSettings(segment_bytes=300)
+FILE = "/data/t-0/00000000000000000000"
+
+
+def _open(disk: SimulatedDisk) -> LogDirectory:
+    return LogDirectory.open(disk, "/data", VirtualClock(), RealEntropy(), node_id=1)
+
+
+def _append(log: PartitionLog, epoch: int = 3) -> Any:
+    return log.append_as_leader(build_batch([(None, b"v" * 40)], timestamp_ms=1_700_000_000_000), epoch)
+
+
+@pytest.fixture
+def disk() -> SimulatedDisk:
+    """Ten records in some segments, cleanly stopped."""
+    disk = SimulatedDisk()
+    directory = _open(disk)
+    log = directory.open_log(WHERE, ID, SETTINGS)
+    for _ in range(10):
+        _append(log)
+    log.delete_before(1)
+    assert directory.close(clean=True)
+    return disk
+
+
+def _asleep(disk: SimulatedDisk) -> PartitionLog:
+    log = _open(disk).open_log(WHERE, ID, SETTINGS)
+    assert type(log) is DormantLog
+    return log
+
+
+def test_the_ends_are_known_without_a_look_at_segments_indexes_or_snapshots(disk: SimulatedDisk) -> None:
+    disk.failing = {FILE: "opened", ".snapshot": "opened", "leader-epoch": "opened"}
+    log = _asleep(disk)
+    assert (log.log_start, log.flushed_end, log.written_end, log.log_end) == (1, 10, 10, 10)
+    assert (log.recovery_point, log.has_moved_start, log.cut, log.is_dirty) == (10, True, (0, 0), False)
+    log.sync_if_overdue()
+    log.assign_epoch(4, 10)
+    assert log.expire_producers() == 0
+    assert not log.producers.has_unreplicated
+    assert type(log) is DormantLog
+    assert log.close(clean=True)
+
+
+def test_a_clean_stop_and_another_start_later_it_still_sleeps(disk: SimulatedDisk) -> None:
+    directory = _open(disk)
+    directory.open_log(WHERE, ID, SETTINGS)
+    directory.checkpoint()
+    assert directory.close(clean=True)
+    assert _asleep(disk).log_end == 10
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda log: log.read(5, 1000, 10),
+        lambda log: log.offset_for_timestamp(1),
+        lambda log: log.end_offset_for_epoch(3),
+        lambda log: log.segments,
+        lambda log: log.size_bytes,
+        lambda log: log.epochs,
+        lambda log: log.last_stable_end(10),
+        lambda log: log.apply_retention(10),
+        _append,
+    ],
+)
+def test_the_first_use_wakes_it(disk: SimulatedDisk, use: Any) -> None:
+    log = _asleep(disk)
+    assert not isinstance(use(log), Refused)
+    assert type(log) is PartitionLog
+    assert log.failure is None
+    assert log.log_start == 1
+    assert isinstance(log.read(9, 1000, 10), LogRead)
+
+
+def test_an_awakened_log_goes_on_where_it_stopped(disk: SimulatedDisk) -> None:
+    log = _asleep(disk)
+    log.assign_epoch(5, 10)
+    appended = _append(log, 5)
+    assert isinstance(appended, Appended)
+    assert appended.base_offset == 10
+    assert log.epochs.entries() == [(3, 1), (5, 10)]
+    assert log.size_bytes == sum(
+        len(disk.read(f"/data/t-0/{name}")) for name in disk.list("/data/t-0") if name.endswith(".log")
+    )
+
+
+def test_a_log_that_was_never_written_to_sleeps_too() -> None:
+    disk = SimulatedDisk()
+    directory = _open(disk)
+    directory.open_log(WHERE, ID, SETTINGS)
+    assert directory.close(clean=True)
+    log = _asleep(disk)
+    assert log.log_end == 0
+    assert isinstance(_append(log), Appended)
+
+
+@pytest.mark.parametrize("name", ["00000000000000000000.log.deleted", "00000000000000000003.log.swap", "x.tmp"])
+def test_a_directory_with_something_to_be_tidied_is_looked_at(disk: SimulatedDisk, name: str) -> None:
+    disk.open(f"/data/t-0/{name}", create=True)
+    assert type(_open(disk).open_log(WHERE, ID, SETTINGS)) is PartitionLog
+
+
+def test_a_recovery_point_that_the_newest_snapshot_does_not_share_is_not_taken_for_the_end(disk: SimulatedDisk) -> None:
+    disk.replace("/data/recovery-point-offset-checkpoint", b"0\n1\nt 0 8\n")
+    log = _open(disk).open_log(WHERE, ID, SETTINGS)
+    assert (type(log), log.log_end) == (PartitionLog, 10)
+
+
+def test_after_a_kill_nothing_sleeps(disk: SimulatedDisk) -> None:
+    disk.remove("/data/.kafka_cleanshutdown")
+    assert type(_open(disk).open_log(WHERE, ID, SETTINGS)) is PartitionLog
+
+
+def test_a_disk_that_refuses_when_it_wakes_takes_the_directory_offline(disk: SimulatedDisk) -> None:
+    directory = _open(disk)
+    log = directory.open_log(WHERE, ID, SETTINGS)
+    disk.failing = {FILE: "Input/output error"}
+    before = disk.steps
+    refused = _append(log)
+    assert isinstance(refused, Refused)
+    assert refused.error == ErrorCode.KAFKA_STORAGE_ERROR
+    assert isinstance(directory.failure, DiskFailure)
+    assert disk.steps == before, "nothing is written to what could not be read"
+    assert not directory.close(clean=True)
+
+
+def _last_log(disk: SimulatedDisk) -> str:
+    return max(f"/data/t-0/{name}" for name in disk.list("/data/t-0") if name.endswith(".log"))
+
+
+@pytest.mark.parametrize("size", [0, 100])
+def test_a_log_that_lost_what_was_promised_fails_alone(disk: SimulatedDisk, size: int) -> None:
+    directory = _open(disk)
+    log = directory.open_log(WHERE, ID, SETTINGS)
+    disk.open(_last_log(disk)).truncate(size)
+    refused = log.read(2, 1000, 10)
+    assert isinstance(refused, Refused)
+    assert refused.error == ErrorCode.KAFKA_STORAGE_ERROR
+    assert isinstance(_append(log), Refused)
+    assert directory.failure is None
+    assert not directory.close(clean=True), "the next start looks closely"
