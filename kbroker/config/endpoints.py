@@ -77,11 +77,8 @@ def controllers_of(values: Mapping[str, Any]) -> tuple[Endpoint, ...]:
             endpoint = _endpoint(config, text, None)
             if endpoint.name in names:
                 found[endpoint.name] = endpoint
-    return tuple(
-        endpoint._replace(host="localhost" if endpoint.host in _WILDCARDS else endpoint.host)
-        for name in names
-        if (endpoint := found.get(name)) is not None
-    )
+    named = [found[name] for name in names if name in found]
+    return tuple(each._replace(host="localhost") if each.host in _WILDCARDS else each for each in named)
 
 
 def advertised_of(values: Mapping[str, Any], listeners: tuple[Endpoint, ...]) -> dict[str, tuple[str, int]]:
