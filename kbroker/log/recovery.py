@@ -9,6 +9,7 @@ Source: Kafka's LogLoader, LogSegment.recover, ProducerStateManager.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -20,8 +21,17 @@ from kbroker.log.producer_state import CorruptSnapshot, ProducerState
 from kbroker.log.segment import INT32_MAX, Segment, file_name
 from kbroker.log.settings import INT64_MAX
 from kbroker.log.transactions import aborted_in, replay
-from kbroker.record.batch import CONTROL_BIT, HEADER_BYTES, MAGIC, BatchHeader, checksum_matches, read_header
+from kbroker.record.batch import (
+    CONTROL_BIT,
+    HEADER_BYTES,
+    MAGIC,
+    PREFIX_BYTES,
+    BatchHeader,
+    checksum_matches,
+    read_header,
+)
 from kbroker.record.compression import CorruptRecords
+from kbroker.record.legacy import iterate_entries
 from kbroker.world import Disk, DiskFailure, File
 
 EPOCHS_FILE: Final = "leader-epoch-checkpoint"
@@ -30,6 +40,9 @@ SNAPSHOT_SUFFIX: Final = ".snapshot"
 _LEFT_OVER = (".deleted", ".cleaned", ".tmp")
 _OF_A_SEGMENT = (".index", ".timeindex", ".txnindex")
 _WINDOW_BYTES = 1 << 20
+_OLD_PREFIX = struct.Struct(">qiIb")
+"""Of a message of magic 0 or 1: offset, size of what follows, checksum, magic."""
+_OLD_SIZE_MIN = 14
 _SECTOR_BYTES = 512
 """What a medium writes whole or not at all, at least."""
 _MAGIC_POSITION = 16
@@ -116,7 +129,8 @@ def recover(
 ) -> bool:
     """Read the whole segment, rebuild its indexes, cut it before the first bad batch; False when it was cut.
 
-    Not where `may_cut` is false: all of it was on the medium, which has changed it since. Raises DiskFailure then.
+    Not where `may_cut` is false: all of it was on the medium, which has changed it since. Raises DiskFailure then, and
+    for a sound message of an old format, which is not damage but nothing that this broker can serve from its files.
     """
     segment.restart()
     segment.transactions.reset()
@@ -133,12 +147,27 @@ def recover(
         expected = header.last_offset + 1
     segment.written = segment.size
     if segment.size < size:
+        if holds_old_message(file, segment.size, size):
+            raise DiskFailure(
+                segment.handle.path, f"at byte {segment.size} begin messages of before Kafka 0.11 (magic 0 or 1)"
+            )
         if not may_cut:
             raise DiskFailure(segment.handle.path, f"the batch at byte {segment.size} is damaged")
         segment.cut_bytes = size - segment.size
         file.truncate(segment.size)
         return False
     return True
+
+
+def holds_old_message(file: File, position: int, size: int) -> bool:
+    """Does a sound message of magic 0 or 1 stand at `position` of a file of `size` bytes? Kafka still reads those."""
+    prefix = file.read_at(position, _OLD_PREFIX.size)
+    if len(prefix) < _OLD_PREFIX.size:
+        return False
+    _, length, _, magic = _OLD_PREFIX.unpack(prefix)
+    if magic not in (0, 1) or not _OLD_SIZE_MIN <= length <= size - position - PREFIX_BYTES:
+        return False
+    return all(entry.is_sound for entry in iterate_entries(file.read_at(position, PREFIX_BYTES + length)))
 
 
 def batches(file: File, size: int) -> Iterator[tuple[int, BatchHeader, memoryview]]:

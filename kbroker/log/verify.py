@@ -21,7 +21,7 @@ from kbroker.log.directory_checkpoints import ALL_FILES, RECOVERY_POINTS_FILE
 from kbroker.log.meta_properties import FILE_NAME, ForeignDirectory, parse_meta_properties
 from kbroker.log.partition_metadata import METADATA_FILE
 from kbroker.log.producer_state import CorruptSnapshot, Producer, ProducerState
-from kbroker.log.recovery import EPOCHS_FILE, LOG_SUFFIX, SNAPSHOT_SUFFIX, batches, snapshot_offsets
+from kbroker.log.recovery import EPOCHS_FILE, LOG_SUFFIX, SNAPSHOT_SUFFIX, batches, holds_old_message, snapshot_offsets
 from kbroker.log.segment import file_name
 from kbroker.names import METADATA_TOPIC, TopicPartition
 from kbroker.quorum.election import ElectionUnreadable, parse_election
@@ -163,10 +163,13 @@ class PartitionCheck:
             self.end = header.last_offset + 1
             position += header.size
             yield header.size
+        is_old = problem is None and holds_old_message(file, position, size)
         file.close()
         if problem is not None or position < size:
             what = problem or f"{size - position} bytes are no batch"
             fate = "; the next start cuts the log there" if may_be_torn else ""
+            if is_old:
+                what, fate = "messages of before Kafka 0.11 (magic 0 or 1) are not read here", ""
             yield Finding(path, f"at byte {position}: {what}{fate}")
             return
         yield from offsets.findings(is_last=is_last)
