@@ -32,8 +32,9 @@ T = TypeVar("T")
 Steps = Generator[int, None, T]
 """Work in small steps, each some milliseconds at most; each yields the bytes it has read or written since the last."""
 
-STEP_UNITS: Final = 400
-"""What a step may cost: a record that is opened is one unit, some 2.5 us."""
+STEP_UNITS: Final = 150
+"""What a step may cost: a record that is opened is one unit, some 3 us. Nobody else has the interpreter meanwhile: with
+400, one-record produces beside a round took 10.5 ms at p99 where they take 5.3 now, and 3.5 without one."""
 BATCH_UNITS: Final = 4
 BYTES_PER_UNIT: Final = 16 << 10
 _INT16 = struct.Struct(">h")
@@ -131,9 +132,8 @@ def filtered(
     if len(retained) == header.records_count and not needs_horizon:
         return batch if retained or is_trace else b""
     if retained:
-        rebuilt = rebuild(batch, header, retained, rules.now_ms + rules.delete_retention_ms if needs_horizon else None)
-        pace.units += len(retained)
-        return rebuilt
+        horizon_ms = rules.now_ms + rules.delete_retention_ms if needs_horizon else None
+        return (yield from rebuild(batch, header, retained, horizon_ms, pace))
     return emptied(batch, header) if is_trace else b""
 
 
@@ -153,13 +153,18 @@ def _stays(record: KeyedRecord, header: BatchHeader, rules: Rules) -> bool:
     )
 
 
-def rebuild(batch: memoryview, header: BatchHeader, records: list[KeyedRecord], horizon_ms: int | None) -> bytearray:
+def rebuild(
+    batch: memoryview, header: BatchHeader, records: list[KeyedRecord], horizon_ms: int | None, pace: Pace
+) -> Steps[bytearray]:
     """A batch of fewer records, or with a delete horizon; timestamps are written anew only for that.
 
     Kafka makes the first record's timestamp the base; here the base stays, and with it every record's bytes.
     """
     bodies = bytearray()
     for record in records:
+        pace.units += 1
+        if pace.units >= STEP_UNITS:
+            yield pace.taken()
         body = record.data[record.start : record.end]
         if horizon_ms is not None:
             body = _retimed(body, record.timestamp - horizon_ms)
