@@ -24,6 +24,23 @@ class DiskFailure(Exception):
         self.reason = reason
 
 
+class ColdRead(Exception):
+    """What was to be read lies on the medium, and the reader would not wait: let `file.warm` fetch it, then read again.
+
+    Bytes from `position`, `length` of them.
+    """
+
+    def __init__(self, file: File, position: int, length: int) -> None:
+        super().__init__(f"{file.path}: {length} bytes at {position}")
+        self.file = file
+        self.position = position
+        self.length = length
+
+    def warm(self, done: Callable[[DiskFailure | None], None]) -> None:
+        """Have a worker fetch it."""
+        self.file.warm(self.position, self.length, done)
+
+
 class DirectoryLocked(Exception):
     """Another process owns the directory (its `.lock` file is locked)."""
 
@@ -78,6 +95,18 @@ class File(Protocol):
 
     def read_at(self, position: int, length: int) -> bytes:
         """Up to `length` bytes; fewer only at the end of the file."""
+
+    def read_warm(self, position: int, length: int) -> bytes:
+        """Like read_at, for bytes that lie in memory; never waits for the medium. Raises ColdRead."""
+
+    def is_warm(self, position: int, length: int) -> bool:
+        """Do the bytes lie in memory, as far as a few of them show? True where the system can't tell."""
+
+    def warm(self, position: int, length: int, done: Callable[[DiskFailure | None], None]) -> None:
+        """Bring the bytes into memory in a worker, then call `done` on the state's thread.
+
+        close() may come meanwhile.
+        """
 
     def truncate(self, size: int) -> None:
         """Cut or extend with zeros to `size`."""
@@ -150,13 +179,25 @@ class Disk(Protocol):
         """What is free there; -1 unknown."""
 
     def write(
-        self, file: File, position: int, buffers: Sequence[Buffer], done: Callable[[DiskFailure | None], None]
+        self,
+        file: File,
+        position: int,
+        buffers: Sequence[Buffer],
+        done: Callable[[DiskFailure | None], None],
+        *,
+        in_line: bool = False,
     ) -> bool:
-        """Write like File.write_at: at once when small and nothing is queued before it, else by the writer thread.
+        """Write like File.write_at: at once when small or the disk is quick, else by the writer thread.
 
         True: it is written and `done` will not be called (a failure was raised). False: queued; `buffers` must stay
         unchanged until `done(failure)` is called on the state's thread; queued writes of one disk finish in order.
+        `in_line`: not before what is queued already. Whoever has a write queued and may not be overtaken says so; the
+        small writes of others need not wait for it.
         """
+
+    @property
+    def is_behind(self) -> bool:
+        """Do queued writes hold so much memory that a connection should have one request under way, and no more?"""
 
     def drain(self) -> None:
         """Wait until queued writes and work are over, and run their completions now. Blocks: for a stop only."""
@@ -186,6 +227,8 @@ class FileSlice:
     position: int
     length: int
     release: Callable[[], None]
+    warm_end: int = 0
+    """Up to here the file was in memory when it was last looked at; a byte's position."""
 
     def __len__(self) -> int:
         return self.length

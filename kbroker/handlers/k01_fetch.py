@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from kbroker.handlers.answer import Answer
+from kbroker.handlers.answer import Answer, Pending
+from kbroker.handlers.cold import Cold, answered_warm, built_late
 from kbroker.handlers.context import RequestContext
 from kbroker.handlers.delayed import when_progressed
 from kbroker.handlers.hosted import find_by_id, find_by_name
@@ -24,11 +25,11 @@ from kbroker.handlers.message_sets import (
     in_message_sets_later,
 )
 from kbroker.handlers.registry import handles
-from kbroker.log.outcome import LogRead, Refused
+from kbroker.log.outcome import Refused
 from kbroker.log.txn_index import AbortedTransaction
 from kbroker.replica.partition import Partition
 from kbroker.session import FetchedPartition, FetchPlan, Key
-from kbroker.world import FileSlice
+from kbroker.world import ColdRead, FileSlice
 from protocol_specs.api.k01_fetch import FetchRequest, FetchResponse
 from protocol_specs.errors import ErrorCode
 
@@ -63,12 +64,15 @@ class Reading:
     """Partitions that may give more later, each with what is wanted of it and the bytes of records it gave."""
     record_bytes: int = 0
     has_news: bool = False
+    cold: Cold = field(default_factory=Cold)
+    """What has to come into memory before anything can be answered."""
 
     def release(self) -> None:
-        """Give the leases back: nothing of this is sent."""
+        """Give the leases back: nothing of this is sent. Harmless twice."""
         for _, _, answer in self.answers:
             if isinstance(answer.records, FileSlice):
                 answer.records.release()
+                answer.records = NO_RECORDS
 
 
 @handles(FetchRequest, FetchResponse, serves="0-18")
@@ -80,15 +84,41 @@ def fetch(ctx: RequestContext, request: Any) -> Answer:
     if isinstance(plan, ErrorCode):
         ctx.note(f"fetch session {request.session_id}, epoch {request.session_epoch}: {plan.name}")
         return FetchResponse(error_code=plan)
-    is_old = ctx.api_version < RECORD_BATCHES_SINCE
     reading = _read(ctx, request, plan)
+    if reading.cold:
+        reading.release()
+        return answered_warm(partial(_try, ctx, request, plan))
+    if not _is_complete(request, reading):
+        return _wait(ctx, request, plan, reading)
+    respond = partial(_answer, ctx, plan, reading)
+    return in_message_sets(ctx, reading, respond) if ctx.api_version < RECORD_BATCHES_SINCE else respond()
+
+
+def _is_complete(request: Any, reading: Reading) -> bool:
+    """Is it to be answered as it is, now?"""
     is_enough = reading.has_news or reading.record_bytes >= request.min_bytes
-    if request.max_wait_ms <= 0 or not reading.waited_for or is_enough:
-        respond = partial(_answer, ctx, plan, reading)
-        return in_message_sets(ctx, reading, respond) if is_old else respond()
+    return request.max_wait_ms <= 0 or not reading.waited_for or is_enough
+
+
+def _try(ctx: RequestContext, request: Any, plan: FetchPlan, may_wait: bool) -> Answer | Cold:
+    """A try that may come too late for its connection: what it leases is read again when the answer is sent."""
+    reading = _read(ctx, request, plan, may_wait=may_wait)
+    if reading.cold or not _is_complete(request, reading):
+        reading.release()
+        return reading.cold or _wait(ctx, request, plan, reading)
+    if ctx.api_version < RECORD_BATCHES_SINCE:
+        return in_message_sets(ctx, reading, partial(_answer, ctx, plan, reading))
+    reading.release()
+    return built_late(lambda: _answer(ctx, plan, _read(ctx, request, plan, may_wait=True)))
+
+
+def _wait(ctx: RequestContext, request: Any, plan: FetchPlan, reading: Reading) -> Pending:
+    """Until there is enough, or `max_wait_ms` are over."""
+    is_old = ctx.api_version < RECORD_BATCHES_SINCE
     reading.release()
     gathering = _Gathering(ctx, request, reading)
-    read_again = partial(_read, ctx, request, plan)
+    # What came meanwhile is in memory, and what was there was looked at.
+    read_again = partial(_read, ctx, request, plan, may_wait=True)
     waiting = when_progressed(
         ctx.node.clock,
         gathering.partitions,
@@ -100,16 +130,22 @@ def fetch(ctx: RequestContext, request: Any) -> Answer:
     return in_message_sets_later(ctx, waiting, partial(_answer, ctx, plan)) if is_old else waiting
 
 
-def _read(ctx: RequestContext, request: Any, plan: FetchPlan) -> Reading:
-    """One pass over the partitions in order, within the byte limits; the first batch found is given whole."""
-    reader = _Reader(ctx, request)
+def _read(ctx: RequestContext, request: Any, plan: FetchPlan, *, may_wait: bool = False) -> Reading:
+    """One pass over the partitions in order, within the byte limits; the first batch found is given whole.
+
+    Unless it `may_wait` for the medium, what it lacks is in `cold`, and what it found is good for nothing then.
+    """
+    reader = _Reader(ctx, request, may_wait=may_wait)
     left = _bytes_max(ctx, request)
     reading = Reading(left)
     may_exceed = ctx.api_version >= ONE_BATCH_SINCE
     for key, wanted in plan.partitions.items():
-        answer, partition = reader.read(
-            wanted, min(left - reading.record_bytes, wanted.max_bytes), may_exceed and reading.record_bytes == 0
-        )
+        bytes_max = min(left - reading.record_bytes, wanted.max_bytes)
+        try:
+            answer, partition = reader.read(wanted, bytes_max, may_exceed and reading.record_bytes == 0)
+        except ColdRead as cold:
+            reading.cold.append(cold)
+            continue
         reading.answers.append((key, wanted, answer))
         reading.record_bytes += len(answer.records)
         if _is_news(answer):
@@ -157,10 +193,11 @@ def _is_told(plan: FetchPlan, wanted: FetchedPartition, answer: Any, size: int) 
 class _Reader:
     """How this request reads partitions: who asks, and up to where it may see."""
 
-    __slots__ = ("_ctx", "_is_committed", "_replica", "_version")
+    __slots__ = ("_ctx", "_is_committed", "_may_wait", "_replica", "_version")
 
-    def __init__(self, ctx: RequestContext, request: Any) -> None:
+    def __init__(self, ctx: RequestContext, request: Any, *, may_wait: bool) -> None:
         self._ctx = ctx
+        self._may_wait = may_wait
         self._version = ctx.api_version
         self._is_committed = request.isolation_level == READ_COMMITTED
         by_state = ctx.api_version >= REPLICA_STATE_SINCE
@@ -173,7 +210,7 @@ class _Reader:
         return partition.last_stable_offset if self._is_committed else partition.high_watermark
 
     def read(self, wanted: FetchedPartition, bytes_max: int, at_least_one: bool) -> tuple[Any, Partition | None]:
-        """The partition's answer, and the partition if it may give more later."""
+        """The partition's answer, and the partition if it may give more later. Raises ColdRead, unless it may wait."""
         partition, error = self._find(wanted)
         if partition is None or error:
             return self._refused(wanted, error, partition), None
@@ -182,18 +219,28 @@ class _Reader:
             return self._refused(wanted, diverging, partition), None
         if diverging is not None:
             return self._filled(partition, NO_RECORDS, [], diverging), None
-        read = partition.log.read(
-            wanted.fetch_offset, max(0, bytes_max), self.end(partition), at_least_one=at_least_one
-        )
-        if isinstance(read, LogRead):
-            aborted = partition.log.aborted_in(read, wanted.fetch_offset) if self._is_committed else []
-            if not isinstance(aborted, Refused):
-                return self._filled(partition, read.records, aborted, None), partition
-            if isinstance(read.records, FileSlice):
-                read.records.release()
-            read = aborted
+        look = partial(self._look, partition, wanted.fetch_offset, max(0, bytes_max), at_least_one)
+        read = look() if self._may_wait else partition.log.without_waiting(look)
+        if not isinstance(read, Refused):
+            return self._filled(partition, *read, None), partition
         self._ctx.note(f"{partition}: {read.error.name}: {read.reason}")
         return self._refused(wanted, read.error, partition), None
+
+    def _look(
+        self, partition: Partition, offset: int, bytes_max: int, at_least_one: bool
+    ) -> tuple[FileSlice | bytes, list[AbortedTransaction]] | Refused:
+        """Records, and the aborted transactions among them for whoever is to skip those."""
+        log = partition.log
+        read = log.read(offset, bytes_max, self.end(partition), at_least_one=at_least_one)
+        if isinstance(read, Refused) or not self._is_committed:
+            return read if isinstance(read, Refused) else (read.records, [])
+        aborted: list[AbortedTransaction] | Refused | None = None
+        try:
+            aborted = log.aborted_in(read, offset)
+        finally:
+            if not isinstance(aborted, list) and isinstance(read.records, FileSlice):
+                read.records.release()
+        return aborted if isinstance(aborted, Refused) else (read.records, aborted)
 
     def _find(self, wanted: FetchedPartition) -> tuple[Partition | None, ErrorCode]:
         """The partition, fenced: by its leader's epoch, by who asks."""
@@ -263,7 +310,7 @@ class _Gathering:
     __slots__ = ("_bytes_max", "_bytes_min", "_gathered", "_may_exceed", "_reader", "_waited_for")
 
     def __init__(self, ctx: RequestContext, request: Any, before: Reading) -> None:
-        self._reader = _Reader(ctx, request)
+        self._reader = _Reader(ctx, request, may_wait=True)
         self._bytes_min = request.min_bytes
         self._bytes_max = _bytes_max(ctx, request)
         self._may_exceed = ctx.api_version >= ONE_BATCH_SINCE

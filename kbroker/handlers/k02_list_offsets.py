@@ -11,14 +11,17 @@ tiered. Kafka: ReplicaManager.fetchOffset, UnifiedLog; for version 0 UnifiedLog.
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import Any, Final
 
 from kbroker.handlers.answer import Answer
+from kbroker.handlers.cold import Cold, answered_warm
 from kbroker.handlers.context import RequestContext
 from kbroker.handlers.hosted import find_by_name
 from kbroker.handlers.registry import handles
 from kbroker.log.outcome import Refused
 from kbroker.replica.partition import Partition
+from kbroker.world import ColdRead
 from protocol_specs.api.k02_list_offsets import ListOffsetsRequest, ListOffsetsResponse
 from protocol_specs.errors import ErrorCode
 
@@ -54,24 +57,29 @@ NOT_FOUND: Final[Found] = (-1, -1, -1)
 @handles(ListOffsetsRequest, ListOffsetsResponse, serves="0-11")
 def list_offsets(ctx: RequestContext, request: Any) -> Answer:
     """Answer every partition by itself; a partition named twice is an invalid request."""
+    return answered_warm(partial(_try, ctx, request))
+
+
+def _try(ctx: RequestContext, request: Any, may_wait: bool) -> Answer | Cold:
     named = Counter((topic.name, wanted.partition_index) for topic in request.topics for wanted in topic.partitions)
-    return ListOffsetsResponse(
-        topics=[
-            TopicAnswer(
-                name=topic.name,
-                partitions=[
-                    _refused(wanted, ErrorCode.INVALID_REQUEST)
-                    if named[topic.name, wanted.partition_index] > 1 and ctx.api_version >= ONE_OFFSET_SINCE
-                    else _one(ctx, request, topic.name, wanted)
-                    for wanted in topic.partitions
-                ],
-            )
-            for topic in request.topics
-        ]
-    )
+    cold = Cold()
+    answers = []
+    for topic in request.topics:
+        partitions = []
+        for wanted in topic.partitions:
+            try:
+                if named[topic.name, wanted.partition_index] > 1 and ctx.api_version >= ONE_OFFSET_SINCE:
+                    partitions.append(_refused(wanted, ErrorCode.INVALID_REQUEST))
+                else:
+                    partitions.append(_one(ctx, request, topic.name, wanted, may_wait))
+            except ColdRead as missing:
+                cold.append(missing)
+        answers.append(TopicAnswer(name=topic.name, partitions=partitions))
+    return cold or ListOffsetsResponse(topics=answers)
 
 
-def _one(ctx: RequestContext, request: Any, topic: str, wanted: Any) -> Any:
+def _one(ctx: RequestContext, request: Any, topic: str, wanted: Any, may_wait: bool) -> Any:
+    """Raises ColdRead, unless it may wait."""
     partition, absent = find_by_name(ctx.node, topic, wanted.partition_index)
     if partition is None:
         return _refused(wanted, absent)
@@ -86,7 +94,8 @@ def _one(ctx: RequestContext, request: Any, topic: str, wanted: Any) -> Any:
     if ctx.api_version < ONE_OFFSET_SINCE and partition.log.failure is None:
         starts = _segment_starts(ctx, request, partition, wanted)
         return PartitionAnswer(partition_index=wanted.partition_index, old_style_offsets=starts)
-    found = _find(partition, wanted.timestamp, _visible_end(request, partition))
+    look = partial(_find, partition, wanted.timestamp, _visible_end(request, partition))
+    found = look() if may_wait else partition.log.without_waiting(look)
     if isinstance(found, Refused):
         ctx.note(f"{partition}: {found.error.name}: {found.reason}")
         return _refused(wanted, found.error)

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from kbroker.log.open_files import FileHandle
+from kbroker.world import ColdRead
 
 OFFSET_ENTRY_BYTES: Final = 8
 TIME_ENTRY_BYTES: Final = 12
@@ -150,9 +151,16 @@ class SparseIndex:
         return list(self._entry.iter_unpack(data))
 
     def _read(self, index: int) -> tuple[int, int]:
-        data = self.handle.file().read_at(index * self._entry.size, self._entry.size)
+        data = self._bytes(index * self._entry.size, self._entry.size)
         key, value = self._entry.unpack(data)
         return key, value
+
+    def _bytes(self, position: int, length: int) -> bytes:
+        """Raises ColdRead for the whole index: a search jumps about in it."""
+        try:
+            return self.handle.read(position, length)
+        except ColdRead as cold:
+            raise ColdRead(cold.file, 0, self._count * self._entry.size) from None
 
     def _search(self, wanted: int, column: int) -> tuple[int, int] | None:
         """Halve the file until one page of entries is left, then read that page."""
@@ -164,7 +172,7 @@ class SparseIndex:
             else:
                 high = middle
         size = self._entry.size
-        page = list(self._entry.iter_unpack(self.handle.file().read_at(low * size, (high - low) * size)))
+        page = list(self._entry.iter_unpack(self._bytes(low * size, (high - low) * size)))
         index = bisect_right(page, wanted, key=lambda entry: entry[column]) - 1
         return page[index] if index >= 0 else None
 

@@ -14,12 +14,14 @@ OPEN_FILES_MAX: Final = 4096
 class OpenFiles:
     """The open files of many logs on one disk, in the order of their last use."""
 
-    __slots__ = ("_disk", "_limit", "_used")
+    __slots__ = ("_disk", "_limit", "_used", "waits")
 
     def __init__(self, disk: Disk, limit: int = OPEN_FILES_MAX) -> None:
         self._disk = disk
         self._limit = limit
         self._used: OrderedDict[FileHandle, None] = OrderedDict()
+        self.waits = True
+        """May a read wait for the medium? Not while others are served: it raises ColdRead then."""
 
     def __len__(self) -> int:
         return len(self._used)
@@ -67,6 +69,11 @@ class FileHandle:
             return file
         file = self._file = self._files.opened(self, create=create)
         return file
+
+    def read(self, position: int, length: int) -> bytes:
+        """Like File.read_at; raises ColdRead instead of waiting, unless `waits` of its OpenFiles."""
+        file = self.file()
+        return file.read_at(position, length) if self._files.waits else file.read_warm(position, length)
 
     def unpin(self) -> None:
         """One user less; a retired file closes with the last one."""

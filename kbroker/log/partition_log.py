@@ -70,8 +70,8 @@ class PartitionLog(Progress):
 
     __slots__ = (
         "_active",
-        "_asleep",
         "_appended_epoch",
+        "_asleep",
         "_bases",
         "_clock",
         "_disk",
@@ -396,7 +396,8 @@ class PartitionLog(Progress):
 
     def _write(self, segment: Segment, position: int, buffers: list[Buffer], end: int, size: int) -> bool:
         handle = segment.handle
-        if self._disk.write(handle.file(create=True), position, buffers, self._on_written):
+        is_behind_others = bool(self._pending)
+        if self._disk.write(handle.file(create=True), position, buffers, self._on_written, in_line=is_behind_others):
             return True
         handle.pins += 1
         self._pending.append((end, segment, position + size))
@@ -458,6 +459,15 @@ class PartitionLog(Progress):
         return Appended(first, self.log_end - 1, -1, False, Ticket(self, self.log_end))
 
     # ---- read
+
+    def without_waiting(self, look: Callable[[], T]) -> T:
+        """`look()`, which reads this log. Raises ColdRead where it would wait for the medium."""
+        assert self._segments, "a log that sleeps wakes here, and not half-way"
+        self._files.waits = False
+        try:
+            return look()
+        finally:
+            self._files.waits = True
 
     def read(self, offset: int, max_bytes: int, end: int, *, at_least_one: bool = True) -> LogRead | Refused:
         """Whole batches from the one that holds `offset`, within `max_bytes` and wholly before offset `end`.

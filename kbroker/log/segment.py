@@ -245,13 +245,12 @@ class Segment:
 
         Raises DamagedBatch at a header that no append could have written.
         """
-        file = self.handle.file()
         window, start = b"", position
         expected = self.base_offset
         while (left := self.written - position) > 0:
             inside = position - start
             if inside + HEADER_BYTES > len(window):
-                window = file.read_at(position, min(_WINDOW_BYTES, left))
+                window = self.handle.read(position, min(_WINDOW_BYTES, left))
                 start, inside = position, 0
             header = read_header(window, inside) if len(window) - inside >= HEADER_BYTES else None
             if header is None or not self._can_hold(header, left, expected):
@@ -272,7 +271,7 @@ class Segment:
 
     def read_batch(self, position: int, size: int) -> bytes:
         """The whole batch of `size` bytes at `position`."""
-        return self.handle.file().read_at(position, size)
+        return self.handle.read(position, size)
 
     def largest_timestamp(self) -> int:
         """The largest timestamp of its records, -1 when none has a time."""

@@ -122,7 +122,7 @@ class TransactionIndex:
         """The entries from number `index` on. Raises DiskFailure for one of a version that nobody knows."""
         while index < self._count:
             length = min(_PAGE_ENTRIES, self._count - index) * ENTRY_BYTES
-            for version, *fields in _ENTRY.iter_unpack(self.handle.file().read_at(index * ENTRY_BYTES, length)):
+            for version, *fields in _ENTRY.iter_unpack(self.handle.read(index * ENTRY_BYTES, length)):
                 if version != _VERSION:
                     raise DiskFailure(self.handle.path, f"an entry of version {version}")
                 yield AbortedTransaction(*fields)
@@ -142,5 +142,5 @@ class TransactionIndex:
         return low
 
     def _read(self, index: int) -> tuple[int, AbortedTransaction]:
-        version, *fields = _ENTRY.unpack(self.handle.file().read_at(index * ENTRY_BYTES, ENTRY_BYTES))
+        version, *fields = _ENTRY.unpack(self.handle.read(index * ENTRY_BYTES, ENTRY_BYTES))
         return version, AbortedTransaction(*fields)

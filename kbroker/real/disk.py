@@ -2,8 +2,9 @@
 
 Writes go out in the calling thread while the page cache takes them quickly: some KB cost 3 us, 1 MB a quarter of a
 millisecond. When a large one was slow (the kernel makes writers wait once too much is dirty: 20 ms and more), large
-ones and whatever comes behind them go to the writer thread, in order, for a second. What blocks for long (fsync,
-recovery, removal) runs on a worker. Completions travel to the thread that owns the state through `post`.
+ones and what may not overtake them go to the writer thread, in order, until none was slow for a while. What blocks for
+long (fsync, recovery, removal) runs on a worker, cold reads on readers of their own. Completions travel to the thread
+that owns the state through `post`.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ import os
 import resource
 import shutil
 import struct
-import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
-from kbroker.world import Buffer, DirectoryLocked, DiskFailure
+from kbroker.real.lanes import Lane
+from kbroker.world import Buffer, ColdRead, DirectoryLocked, DiskFailure
 
 T = TypeVar("T")
 Post = Callable[[Callable[[], None]], None]
@@ -38,13 +40,33 @@ default."""
 _THREAD: Final = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
 
 WARY_S: Final = 1.0
-"""For so long after a slow write the large ones go to the writer thread."""
+"""For so long after a slow write, be it the writer thread's own, the large ones go to the writer thread."""
+
+WARY_S_MAX: Final = 256.0
+"""Each write that is slow again although none was for that long doubles the time, so that a disk that stalls again and
+again is tried ever more seldom; it begins anew once the disk was quick for this long."""
 
 WORKERS_MAX: Final = 4
 """Threads for blocking work; started one by one while work waits."""
 
+QUEUED_BYTES_MAX: Final = 64 << 20
+"""With more than this waiting for the writer thread the disk is behind: a connection then waits for its own last
+request, so that what is held grows no further than by one request of each."""
+
+READERS_MAX: Final = 2
+"""Threads for cold reads, of their own: a reader doesn't wait for the syncs of others."""
+
 BUFFERS_MAX: Final = 512
 """Buffers for one pwritev; Linux takes 1024."""
+
+_CAN_REFUSE_TO_WAIT: Final = hasattr(os, "preadv") and hasattr(os, "RWF_NOWAIT")
+"""Linux: a read that fails where it would have to wait for the medium."""
+
+WARM_SAMPLE_BYTES: Final = 256 << 10
+"""One byte of so many is asked for, to know whether they are in memory: 1.7 us. Pages come and go in rows."""
+
+WARM_PIECE_BYTES: Final = 256 << 10
+"""Read at once to bring a file into memory; the piece itself is dropped."""
 
 
 _SYNCFS: Final[Callable[[int], int] | None] = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
@@ -58,11 +80,15 @@ def _failure(path: str, error: OSError) -> DiskFailure:
 class RealFile:
     """world.File on a descriptor."""
 
-    __slots__ = ("_descriptor", "path")
+    __slots__ = ("_descriptor", "_disk", "_left", "_warmings", "path")
 
-    def __init__(self, path: str, descriptor: int) -> None:
+    def __init__(self, path: str, descriptor: int, disk: RealDisk) -> None:
         self.path = path
         self._descriptor = descriptor
+        self._disk = disk
+        # Workers that read from it; the descriptor that they leave to be closed.
+        self._warmings = 0
+        self._left = -1
 
     def size(self) -> int:
         """See world.File."""
@@ -111,6 +137,68 @@ class RealFile:
         except OSError as error:
             raise _failure(self.path, error) from error
 
+    def read_warm(self, position: int, length: int) -> bytes:
+        """See world.File."""
+        if not _CAN_REFUSE_TO_WAIT:
+            return self.read_at(position, length)
+        data = bytearray(length)
+        try:
+            got = os.preadv(self._descriptor, (data,), position, os.RWF_NOWAIT)
+        except BlockingIOError:
+            raise ColdRead(self, position, length) from None
+        except OSError as error:
+            if error.errno == errno.EOPNOTSUPP:
+                return self.read_at(position, length)
+            raise _failure(self.path, error) from error
+        if got == length:
+            return bytes(data)
+        # Where pages that are in memory end, a read that will not wait ends too, as it does at the end of the file.
+        rest = min(position + length, self.size()) - (position + got)
+        if rest > 0:
+            raise ColdRead(self, position + got, rest)
+        return bytes(memoryview(data)[:got])
+
+    def is_warm(self, position: int, length: int) -> bool:
+        """See world.File."""
+        if not _CAN_REFUSE_TO_WAIT:
+            return True
+        byte, descriptor = (bytearray(1),), self._descriptor
+        try:
+            for at in range(position, position + length - 1, WARM_SAMPLE_BYTES):
+                os.preadv(descriptor, byte, at, os.RWF_NOWAIT)
+            os.preadv(descriptor, byte, position + length - 1, os.RWF_NOWAIT)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno == errno.EOPNOTSUPP:
+                return True
+            raise _failure(self.path, error) from error
+        return True
+
+    def warm(self, position: int, length: int, done: Callable[[DiskFailure | None], None]) -> None:
+        """See world.File."""
+        self._warmings += 1
+
+        def over(result: DiskFailure | None) -> None:
+            self._warmings -= 1
+            if not self._warmings and self._left >= 0:
+                self._disk.close_descriptor(self._left)
+                self._left = -1
+            done(result)
+
+        self._disk.in_reader(partial(self._fetch, self._descriptor, position, length), over)
+
+    def _fetch(self, descriptor: int, position: int, length: int) -> None:
+        """In a worker: read what the page cache lacks, and have as much begun of what follows."""
+        try:
+            os.posix_fadvise(descriptor, position, 2 * length, os.POSIX_FADV_WILLNEED)
+            piece = (bytearray(min(length, WARM_PIECE_BYTES)),)
+            end = position + length
+            while position < end and (got := os.preadv(descriptor, piece, position)):
+                position += got
+        except OSError as error:
+            raise _failure(self.path, error) from error
+
     def truncate(self, size: int) -> None:
         """See world.File."""
         try:
@@ -127,9 +215,13 @@ class RealFile:
 
     def close(self) -> None:
         """See world.File."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor < 0:
+            return
+        if self._warmings:
+            self._left = descriptor
+        else:
+            self._disk.close_descriptor(descriptor)
 
     def view(self, position: int, length: int) -> memoryview | None:
         """See world.File: the bytes lie in the page cache, out of reach."""
@@ -189,13 +281,12 @@ class RealDisk:
         self._slow_write_s = slow_write_s
         # A disk is quick until it shows otherwise; with a threshold of 0 it is never trusted with a large write.
         self._wary_until = 0.0 if slow_write_s > 0 else float("inf")
-        self._workers_max = workers_max
-        self._writer: threading.Thread | None = None
-        self._writes: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._writes_queued = 0
-        self._workers: list[threading.Thread] = []
-        self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._work_under_way = 0
+        self._wary_s = WARY_S
+        self._slow_at = float("-inf")
+        self._writer = Lane("disk-writer", 1)
+        self._workers = Lane("disk-worker", workers_max)
+        self._readers = Lane("disk-reader", READERS_MAX)
+        self._bytes_queued = 0
         self._completions: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._temporary_names = itertools.count()
         self._is_closed = False
@@ -204,7 +295,7 @@ class RealDisk:
         """See world.Disk."""
         flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
         try:
-            return RealFile(path, os.open(path, flags, 0o644))
+            return RealFile(path, os.open(path, flags, 0o644), self)
         except OSError as error:
             if isinstance(error, FileNotFoundError) and not create:
                 raise
@@ -340,52 +431,97 @@ class RealDisk:
         except OSError:
             return -1
 
+    def close_descriptor(self, descriptor: int) -> None:
+        """Close it; in a worker where that frees the blocks of a file without a name: 600 ms for 1 GB."""
+        if self.post is None or self._is_closed or os.fstat(descriptor).st_nlink:
+            os.close(descriptor)
+        else:
+            self.in_worker(partial(os.close, descriptor), _ignore)
+
+    @property
+    def is_behind(self) -> bool:
+        """See world.Disk."""
+        return self._bytes_queued > QUEUED_BYTES_MAX
+
     def write(
-        self, file: Any, position: int, buffers: Sequence[Buffer], done: Callable[[DiskFailure | None], None]
+        self,
+        file: Any,
+        position: int,
+        buffers: Sequence[Buffer],
+        done: Callable[[DiskFailure | None], None],
+        *,
+        in_line: bool = False,
     ) -> bool:
         """See world.Disk."""
-        if not self._writes_queued:
-            size = len(buffers[0]) if len(buffers) == 1 else sum(map(len, buffers))
+        size = len(buffers[0]) if len(buffers) == 1 else sum(map(len, buffers))
+        if not (in_line and self._writer.under_way):
             if size <= self.inline_bytes_max:
                 file.write_at(position, buffers)
                 return True
-            started = time.monotonic()
-            if started >= self._wary_until:
-                waits = _waits()
-                file.write_at(position, buffers)
-                ended = time.monotonic()
-                if ended - started > self._slow_write_s and _waits() > waits:
-                    self._wary_until = ended + WARY_S
+            if time.monotonic() >= self._wary_until:
+                if self._write_slowly(file, position, buffers):
+                    self._be_wary()
                 return True
-        if self._writer is None:
-            self._writer = self._start(self._writes, "disk-writer")
-        self._writes_queued += 1
-        self._writes.put(lambda: self._write_queued(file, position, buffers, done))
+        self._bytes_queued += size
+        self._put(self._writer, partial(self._write_queued, file, position, buffers, size, done))
         return False
 
+    def _write_slowly(self, file: Any, position: int, buffers: Sequence[Buffer]) -> bool:
+        """Write; did it take long because it had to wait?"""
+        started, waits = time.monotonic(), _waits()
+        file.write_at(position, buffers)
+        ended = time.monotonic()
+        if ended - started <= self._slow_write_s or _waits() == waits:
+            return False
+        if started - self._slow_at > WARY_S_MAX:
+            self._wary_s = WARY_S
+        self._slow_at = ended
+        return True
+
+    def _be_wary(self) -> None:
+        """A write held the loop up: the next may be long in coming, but not soon."""
+        self._wary_until = self._slow_at + self._wary_s
+        self._wary_s = min(2 * self._wary_s, WARY_S_MAX)
+
     def _write_queued(
-        self, file: Any, position: int, buffers: Sequence[Buffer], done: Callable[[DiskFailure | None], None]
+        self,
+        file: Any,
+        position: int,
+        buffers: Sequence[Buffer],
+        size: int,
+        done: Callable[[DiskFailure | None], None],
     ) -> None:
+        """In the writer thread."""
         failure = None
+        is_slow = False
         try:
-            file.write_at(position, buffers)
+            is_slow = self._write_slowly(file, position, buffers)
         except DiskFailure as error:
             failure = error
 
         def finish() -> None:
-            self._writes_queued -= 1
+            self._writer.under_way -= 1
+            self._bytes_queued -= size
+            if is_slow:
+                self._wary_until = max(self._wary_until, self._slow_at + self._wary_s)
             done(failure)
 
         self._hand_over(finish)
 
     def in_worker(self, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:
         """See world.Disk."""
-        self._work_under_way += 1
-        if self._work_under_way > len(self._workers) and len(self._workers) < self._workers_max:
-            self._workers.append(self._start(self._work, f"disk-worker-{len(self._workers)}"))
-        self._work.put(lambda: self._run_work(work, done))
+        self._put(self._workers, partial(self._run_work, self._workers, work, done))
 
-    def _run_work(self, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:
+    def in_reader(self, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:
+        """Like in_worker, for a read that somebody waits for."""
+        self._put(self._readers, partial(self._run_work, self._readers, work, done))
+
+    def _put(self, lane: Lane, action: Callable[[], None]) -> None:
+        if self._is_closed:
+            raise AssertionError("the disk is closed")
+        lane.put(action)
+
+    def _run_work(self, lane: Lane, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:
         result: T | DiskFailure
         try:
             result = work()
@@ -395,7 +531,7 @@ class RealDisk:
             result = _failure(error.filename or "a file", error)
 
         def finish() -> None:
-            self._work_under_way -= 1
+            lane.under_way -= 1
             done(result)
 
         self._hand_over(finish)
@@ -415,35 +551,20 @@ class RealDisk:
 
     def drain(self) -> None:
         """Wait in this thread, the state's, until everything queued is done, and run the completions here."""
-        while self._writes_queued or self._work_under_way:
+        while self._writer.under_way or self._workers.under_way or self._readers.under_way:
             self._completions.get()()
-
-    def _start(self, queue: SimpleQueue[Callable[[], None] | None], name: str) -> threading.Thread:
-        if self._is_closed:
-            raise AssertionError("the disk is closed")
-        thread = threading.Thread(target=_run_queue, args=(queue,), name=f"kbroker-{name}", daemon=True)
-        thread.start()
-        return thread
 
     def close(self) -> None:
         """Let the threads finish what is queued, and join them; completions are still posted. Harmless twice."""
         self._is_closed = True
-        if self._writer is not None:
-            self._writes.put(None)
-            self._writer.join()
-            self._writer = None
-        for _ in self._workers:
-            self._work.put(None)
-        for worker in self._workers:
-            worker.join()
-        self._workers = []
+        for lane in (self._writer, self._workers, self._readers):
+            lane.close()
+
+
+def _ignore(result: object) -> None:
+    """A descriptor that can't be closed is gone all the same."""
 
 
 def _waits() -> int:
     """How often this thread has waited for something; losing the processor to another process does not count."""
     return resource.getrusage(_THREAD).ru_nvcsw
-
-
-def _run_queue(queue: SimpleQueue[Callable[[], None] | None]) -> None:
-    while (action := queue.get()) is not None:
-        action()

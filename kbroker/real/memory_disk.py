@@ -86,6 +86,18 @@ class MemoryFile:
         """See world.File."""
         return b"".join(self.views(position, length))
 
+    def read_warm(self, position: int, length: int) -> bytes:
+        """See world.File."""
+        return self.read_at(position, length)
+
+    def is_warm(self, position: int, length: int) -> bool:
+        """See world.File: always."""
+        return True
+
+    def warm(self, position: int, length: int, done: Callable[[DiskFailure | None], None]) -> None:
+        """See world.File."""
+        done(None)
+
     def views(self, position: int, length: int) -> list[memoryview]:
         """See world.File."""
         end = min(position + length, self._size)
@@ -271,8 +283,19 @@ class MemoryDisk:
         """See world.Disk."""
         return -1
 
+    @property
+    def is_behind(self) -> bool:
+        """See world.Disk: never."""
+        return False
+
     def write(
-        self, file: File, position: int, buffers: Sequence[Buffer], done: Callable[[DiskFailure | None], None]
+        self,
+        file: File,
+        position: int,
+        buffers: Sequence[Buffer],
+        done: Callable[[DiskFailure | None], None],
+        *,
+        in_line: bool = False,
     ) -> bool:
         """See world.Disk."""
         file.write_at(position, buffers)

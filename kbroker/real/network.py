@@ -15,13 +15,16 @@ from typing import Final, NamedTuple
 
 import trio
 
-from kbroker.world import Buffer, Chunk, ConnectionLost, DiskFailure, FileSlice
+from kbroker.world import Buffer, Chunk, ColdRead, ConnectionLost, DiskFailure, FileSlice
 
 SENDFILE_BYTES_MIN: Final = 32 * 1024
 """Smaller slices are cheaper to read and send with their neighbours."""
 
 SENDFILE_BYTES_MAX: Final = 1 << 20
 """One system call moves no more: while it runs, nobody else is served."""
+
+WARMED_BYTES: Final = 4 << 20
+"""A worker reads so much of a cold slice before it is sent, and has the system begin with as much behind it."""
 
 SEND_TURN_BYTES: Final = 4 << 20
 """A reader that keeps up could be sent a whole log in one go; after this much others have their turn."""
@@ -157,13 +160,14 @@ async def accept(listener: socket.socket) -> SocketTransport | None:
 class SocketTransport:
     """world.Transport on a TCP socket. Owns it."""
 
-    __slots__ = ("_low_water", "_socket", "_turns_kept", "local_host", "local_port", "peer")
+    __slots__ = ("_cold", "_low_water", "_socket", "_turns_kept", "local_host", "local_port", "peer")
 
     def __init__(self, connected: socket.socket) -> None:
         connected.setblocking(False)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._socket = connected
+        self._cold: FileSlice | None = None
         self._low_water = 1
         self._turns_kept = 0
         self.peer = _plain_host(connected.getpeername()[0])
@@ -196,7 +200,8 @@ class SocketTransport:
             raise ConnectionLost(str(error)) from error
 
     def send_now(self, chunks: list[Chunk]) -> bool:
-        """See world.Transport."""
+        """See world.Transport. Bytes that are not in memory are not sent: send() has a worker read them first."""
+        self._cold = None
         try:
             while chunks:
                 first = chunks[0]
@@ -221,7 +226,10 @@ class SocketTransport:
         """See world.Transport."""
         try:
             while not self.send_now(chunks):
-                await trio.lowlevel.wait_writable(self._socket)
+                if self._cold is None:
+                    await trio.lowlevel.wait_writable(self._socket)
+                else:
+                    await _warm(self._cold)
         except (OSError, trio.ClosedResourceError) as error:
             raise ConnectionLost(str(error)) from error
         finally:
@@ -239,7 +247,11 @@ class SocketTransport:
                     more = True
                     break
                 if held is None:
-                    read = _read_whole(chunk)
+                    try:
+                        read = _read_whole(chunk)
+                    except ColdRead:
+                        self._cold = chunk
+                        break
                     chunk.release()
                     chunks[index] = read
                     buffers.append(read)
@@ -252,6 +264,8 @@ class SocketTransport:
             offered += 1
             if len(buffers) >= IOV_MAX:
                 break
+        if not buffers:
+            return False
         flags = socket.MSG_MORE if more else 0
         try:
             if len(buffers) == 1:
@@ -268,7 +282,7 @@ class SocketTransport:
         now = perf_counter()
         turn_ends, patience_ends = now + SEND_TURN_S, now + ROOM_PATIENCE_S
         while chunk.length:
-            if chunk.length <= left_min:
+            if chunk.length <= left_min or (chunk.position >= chunk.warm_end and self._is_cold(chunk)):
                 return False
             try:
                 self._send_part(chunk)
@@ -279,9 +293,18 @@ class SocketTransport:
                 os.sched_yield()
         return True
 
+    def _is_cold(self, chunk: FileSlice) -> bool:
+        """Would sending what comes next of a slice wait for the medium? All others would wait with it."""
+        length = min(chunk.length, SENDFILE_BYTES_MAX)
+        if chunk.file.is_warm(chunk.position, length):
+            chunk.warm_end = chunk.position + length
+            return False
+        self._cold = chunk
+        return True
+
     def _send_part(self, chunk: FileSlice) -> None:
         """One sendfile. Raises BlockingIOError where there is no room."""
-        count = min(chunk.length, SENDFILE_BYTES_MAX)
+        count = min(chunk.length, SENDFILE_BYTES_MAX, chunk.warm_end - chunk.position)
         try:
             sent = os.sendfile(self._socket.fileno(), chunk.file.fileno(), chunk.position, count)
         except OSError as error:
@@ -300,9 +323,29 @@ class SocketTransport:
             self._socket.close()
 
 
+async def _warm(chunk: FileSlice) -> None:
+    """Wait until a worker has brought the next piece of a slice into memory. Raises DiskFailure."""
+    length = min(chunk.length, WARMED_BYTES)
+    is_over = trio.Event()
+    failures: list[DiskFailure | None] = []
+
+    def done(failure: DiskFailure | None) -> None:
+        failures.append(failure)
+        is_over.set()
+
+    chunk.file.warm(chunk.position, length, done)
+    await is_over.wait()
+    if failures[0] is not None:
+        raise failures[0]
+    # Whatever the next look would say: a system that forgets at once must not keep us here.
+    chunk.warm_end = chunk.position + length
+
+
 def _read_whole(chunk: FileSlice) -> bytes:
-    """The bytes of a slice; fewer would tear the frame that announced them."""
-    data = chunk.file.read_at(chunk.position, chunk.length)
+    """The bytes of a slice; fewer would tear the frame that announced them. Raises ColdRead."""
+    is_known_warm = chunk.position + chunk.length <= chunk.warm_end
+    read = chunk.file.read_at if is_known_warm else chunk.file.read_warm
+    data = read(chunk.position, chunk.length)
     if len(data) != chunk.length:
         raise _cut(chunk)
     return data

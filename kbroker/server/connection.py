@@ -81,8 +81,9 @@ class Connection:
 
     @property
     def _is_full(self) -> bool:
-        """Is so much owed that no more is read?"""
-        return len(self._owed) >= OWED_MAX or self._owed_bytes >= OWED_BYTES_MAX
+        """Is so much owed that no more is read? Much less is, while the disk holds the requests of all in memory."""
+        held = self._owed_bytes
+        return len(self._owed) >= OWED_MAX or held >= OWED_BYTES_MAX or (held > 0 and self._gate.is_disk_behind)
 
     def notice_sending(self) -> None:
         """What went out since the last call of an answer that takes long to send is activity, too."""

@@ -102,6 +102,11 @@ class Gate:
         self.counts: Counter[tuple[int, int]] = Counter()
         self.recent: deque[PassedRequest] = deque(maxlen=RECENT_REQUESTS)
 
+    @property
+    def is_disk_behind(self) -> bool:
+        """Should no connection have more than one request under way?"""
+        return self._node.disk.is_behind
+
     def process(self, peer: Peer, frame: memoryview) -> tuple[list[Chunk], bool] | OwedAnswer:
         """One frame in; chunks to send and whether to close then, or an answer that is owed. Nothing is raised."""
         handler: Handler | None = None

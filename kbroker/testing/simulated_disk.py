@@ -19,7 +19,7 @@ from enum import Enum
 from typing import Final, TypeVar
 
 from kbroker.real.memory_disk import MemoryFile
-from kbroker.world import Buffer, DirectoryLocked, DiskFailure, File
+from kbroker.world import Buffer, ColdRead, DirectoryLocked, DiskFailure, File
 
 T = TypeVar("T")
 Below = Callable[[int], int]
@@ -142,6 +142,20 @@ class SimulatedFile:
         self._disk.check(self.path)
         return self._node.live.read_at(position, length)
 
+    def read_warm(self, position: int, length: int) -> bytes:
+        """See world.File."""
+        if not self.is_warm(position, length):
+            raise ColdRead(self, position, length)
+        return self.read_at(position, length)
+
+    def is_warm(self, position: int, length: int) -> bool:
+        """See world.File."""
+        return self._disk.is_warm(self.path, position, position + length)
+
+    def warm(self, position: int, length: int, done: Callable[[DiskFailure | None], None]) -> None:
+        """See world.File."""
+        self._disk.in_worker(lambda: self._disk.note_warm(self.path, position, position + length), done)
+
     def truncate(self, size: int) -> None:
         """See world.File."""
         self._disk.step(self.path)
@@ -190,7 +204,7 @@ class SimulatedDisk:
 
     `queues_writes` puts every write, `queues_work` every in_worker call, in line until run_queued(). `failing` maps a
     piece of a path to the reason that every use of such a path fails with. `on_step` is told the path of each step
-    before it is made.
+    before it is made. Files with one of the `cold` pieces in their path are out of memory until they are warmed.
     """
 
     def __init__(self, *, queues_writes: bool = False, queues_work: bool = False, page_bytes: int = PAGE_BYTES) -> None:
@@ -198,6 +212,8 @@ class SimulatedDisk:
         self.crash_at: int | None = None
         self.on_step: Callable[[str], None] = _nobody_told
         self.failing: dict[str, str] = {}
+        self.cold: set[str] = set()
+        self.warmed: list[tuple[str, int, int]] = []
         self.queues_writes = queues_writes
         self.queues_work = queues_work
         self.page_bytes = page_bytes
@@ -222,6 +238,17 @@ class SimulatedDisk:
         for piece, reason in self.failing.items():
             if piece in path:
                 raise DiskFailure(path, reason)
+
+    def is_warm(self, path: str, start: int, end: int) -> bool:
+        """Is the piece of a file in memory?"""
+        if not any(piece in path for piece in self.cold):
+            return True
+        return any(name == path and known <= start and end <= until for name, known, until in self.warmed)
+
+    def note_warm(self, path: str, start: int, end: int) -> None:
+        """The piece is in memory from now on."""
+        self.check(path)
+        self.warmed.append((path, start, end))
 
     def restarted(self, loss: Loss, keep: Keep = Keep.NOTHING, *, below: Below | None = None) -> SimulatedDisk:
         """A new disk with what is left; this one may go on by itself.
@@ -418,11 +445,22 @@ class SimulatedDisk:
         """See world.Disk."""
         return -1
 
+    @property
+    def is_behind(self) -> bool:
+        """See world.Disk: never."""
+        return False
+
     def write(
-        self, file: File, position: int, buffers: Sequence[Buffer], done: Callable[[DiskFailure | None], None]
+        self,
+        file: File,
+        position: int,
+        buffers: Sequence[Buffer],
+        done: Callable[[DiskFailure | None], None],
+        *,
+        in_line: bool = False,
     ) -> bool:
         """See world.Disk."""
-        if not (self.queues_writes or self._writes_queued):
+        if not (self.queues_writes or (in_line and self._writes_queued)):
             file.write_at(position, buffers)
             return True
         self._writes_queued += 1

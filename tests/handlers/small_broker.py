@@ -42,12 +42,12 @@ class Dealt:
 class SmallBroker:
     """kbroker.handlers.node.Node; `ask` is a client."""
 
-    def __init__(self, topics=None, **settings):
+    def __init__(self, topics=None, *, disk=None, **settings):
         named = {name.replace("_", "."): value for name, value in settings.items()}
         self.config = BrokerConfig.of(named, mode="test")
         self.clock, self.entropy = VirtualClock(), Dealt()
         self.node_id = NODE
-        self.disk = MemoryDisk()
+        self.disk = disk or MemoryDisk()
         self.directories = LogDirectories.open(
             self.disk, ["/data"], self.clock, self.entropy, node_id=NODE, cluster_id="a-cluster"
         )

@@ -10,7 +10,7 @@ import trio
 
 from kbroker.real import memory_disk, network
 from kbroker.real.network import ROOM_PATIENCE_S, SEND_TURN_S, SENDFILE_BYTES_MIN, PortTaken, SocketTransport
-from kbroker.world import ConnectionLost, DiskFailure, FileSlice
+from kbroker.world import ColdRead, ConnectionLost, DiskFailure, FileSlice
 
 
 @dataclass
@@ -32,6 +32,32 @@ class DescriptorFile:
     def read_at(self, position, length):
         self.handle.seek(position)
         return self.handle.read(length)
+
+    read_warm = read_at
+
+    def is_warm(self, position, length):
+        return True
+
+
+class ColdFile(DescriptorFile):
+    """Nothing of it is in memory until it is warmed; what was asked for is noted."""
+
+    warmed: tuple = (0, 0)
+    asked: tuple = ()
+    failure = None
+
+    def is_warm(self, position, length):
+        return self.warmed[0] <= position and position + length <= self.warmed[1]
+
+    def read_warm(self, position, length):
+        if not self.is_warm(position, length):
+            raise ColdRead(self, position, length)
+        return self.read_at(position, length)
+
+    def warm(self, position, length, done):
+        self.asked += ((position, length),)
+        self.warmed = (position, position + length)
+        trio.lowlevel.current_trio_token().run_sync_soon(done, self.failure)
 
 
 @dataclass
@@ -318,3 +344,56 @@ async def test_a_file_in_memory_that_was_cut_is_the_disks_failure(pair):
     file.write_at(0, [b"short"])
     with pytest.raises(DiskFailure, match="ends before"):
         await transport.send([b"head", FileSlice(file, 0, 6, lambda: None)])
+
+
+async def test_what_is_not_in_memory_is_read_by_a_worker_before_it_is_sent(tmp_path, pair, monkeypatch):
+    """sendfile used to wait for the medium, and every other connection with it."""
+    monkeypatch.setattr(network, "WARMED_BYTES", 1 << 20)
+    transport, peer = pair
+    (tmp_path / "log").write_bytes(CONTENT)
+    got, leases = [], ["large", "small"]
+    with (tmp_path / "log").open("rb", buffering=0) as handle:
+        file = ColdFile(handle)
+        large = FileSlice(file, 7, len(CONTENT) - 7, lambda: leases.remove("large"))
+        chunks = [b"head", large, b"between", FileSlice(file, 0, 100, lambda: leases.remove("small"))]
+
+        async def read():
+            got.append(await receive(peer, len(CONTENT) - 7 + 111))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read)
+            assert not transport.send_now(chunks)
+            assert file.asked == ()
+            await transport.send(chunks)
+    assert got == [b"head" + CONTENT[7:] + b"between" + CONTENT[:100]]
+    assert file.asked == ((7, 1 << 20), (7 + (1 << 20), (1 << 20) - 7), (0, 100))
+    assert leases == []
+
+
+async def test_a_medium_that_cannot_be_read_ends_the_answer_and_its_leases(tmp_path, pair):
+    transport, _ = pair
+    (tmp_path / "log").write_bytes(CONTENT)
+    leases = ["held"]
+    with (tmp_path / "log").open("rb", buffering=0) as handle:
+        file = ColdFile(handle)
+        file.failure = DiskFailure("a file", "broken")
+        with pytest.raises(DiskFailure, match="broken"):
+            await transport.send([FileSlice(file, 0, len(CONTENT), lambda: leases.remove("held"))])
+    assert leases == []
+
+
+async def test_a_file_that_is_forgotten_at_once_is_sent_all_the_same(tmp_path, pair):
+    transport, peer = pair
+    (tmp_path / "log").write_bytes(CONTENT)
+    got = []
+
+    async def read():
+        got.append(await receive(peer, 100 + len(CONTENT)))
+
+    with (tmp_path / "log").open("rb", buffering=0) as handle:
+        file = ColdFile(handle)
+        file.is_warm = lambda position, length: False
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read)
+            await transport.send([FileSlice(file, 0, length, lambda: None) for length in (100, len(CONTENT))])
+    assert got == [CONTENT[:100] + CONTENT]

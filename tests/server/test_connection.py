@@ -17,8 +17,15 @@ class FakeClock:
         return 0
 
 
+class FakeDisk:
+    is_behind = False
+
+
 class FakeNode:
     clock = FakeClock()
+
+    def __init__(self):
+        self.disk = FakeDisk()
 
 
 class FakeTransport:
@@ -384,6 +391,34 @@ async def test_requests_under_way_are_bounded_by_the_bytes_of_their_frames(nurse
         pending.settle(MetadataResponse())
         await settle_down()
     assert served.transport.correlation_ids() == list(range(100))
+    served.transport.push(end=True)
+
+
+async def test_each_connection_has_one_request_under_way_while_the_disk_is_behind(nursery):
+    """What all connections together had queued for a slow disk used to grow with their number."""
+    owed = []
+
+    def answer():
+        owed.append(Pending())
+        return owed[-1]
+
+    served = Served(answer)
+    served.connection._gate._node.disk.is_behind = True
+    nursery.start_soon(served.connection.run)
+    served.transport.push(b"".join(frame(number) for number in range(4)))
+    await settle_down()
+    assert len(owed) == 1
+    owed[0].settle(MetadataResponse())
+    await settle_down()
+    assert len(owed) == 2
+    served.connection._gate._node.disk.is_behind = False
+    owed[1].settle(MetadataResponse())
+    await settle_down()
+    assert len(owed) == 4
+    for pending in owed:
+        pending.settle(MetadataResponse())
+    await settle_down()
+    assert served.transport.correlation_ids() == [0, 1, 2, 3]
     served.transport.push(end=True)
 
 
