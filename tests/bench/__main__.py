@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from compat.reference.jars import ReferenceUnavailableError, missing_tool
-from tests.bench import brokers, report
+from tests.bench import beside, brokers, report
 from tests.bench.lines import LINES, Line
 from tests.bench.measure import run_lines
 
@@ -21,6 +21,8 @@ ROUNDS, QUICK_ROUNDS = 5, 2
 CORES = 2
 #: The set of lines that needs no broker; see `codec.py`.
 CODEC = "codec"
+#: The set that loads a broker of its own while another connection looks at its watch; see `beside.py`.
+BESIDE = "never-in-the-way"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if not chosen.only or CODEC in chosen.only:
             found[CODEC] = _measure_codec()
+        if not chosen.only or BESIDE in chosen.only:
+            found[BESIDE] = beside.run(chosen.variant or [], is_quick=chosen.quick, say=_say)
         if lines:
             found |= _measure_brokers(chosen, lines)
     except (RuntimeError, ReferenceUnavailableError) as problem:
@@ -70,7 +74,10 @@ def _measure_brokers(chosen: argparse.Namespace, lines: Sequence[Line]) -> dict[
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tests.bench", description=__doc__)
     parser.add_argument(
-        "--only", action="append", choices=[CODEC, *(line.name for line in LINES)], help="may be given again"
+        "--only", action="append", choices=[CODEC, BESIDE, *(line.name for line in LINES)], help="may be given again"
+    )
+    parser.add_argument(
+        "--variant", action="append", choices=[one.name for one in beside.VARIANTS], help=f"of {BESIDE}; default all"
     )
     parser.add_argument("--quick", action="store_true", help="an eighth of the load, two rounds: a smoke test")
     parser.add_argument("--rounds", type=int, help=f"default {ROUNDS}, quick {QUICK_ROUNDS}")

@@ -71,6 +71,23 @@ def _kbroker_running() -> Iterator[Target]:
 
 
 @contextmanager
+def watched_kbroker(slow: str, turns: list[Path]) -> Iterator[Target]:
+    """This project with its loop watched (see observed.py); the file that will say how it went is added to `turns`."""
+    with tempfile.TemporaryDirectory(prefix="bench-kbroker-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        with tempfile.NamedTemporaryFile(prefix="bench-turns-", delete=False) as file:
+            turns.append(Path(file.name))
+        command = _kbroker_command(folder, 0)
+        at = command.index("kbroker")
+        command[at : at + 1] = ["tests.bench.observed", file.name, *([slow] if slow else []), "--"]
+        with _process(command, folder / "output") as process:
+            ready = folder / "ready.json"
+            _wait_until(ready.exists, process, folder / "output")
+            host, _, port = json.loads(ready.read_text())["bootstrap"].rpartition(":")
+            yield Target(host, int(port), process.pid)
+
+
+@contextmanager
 def _kafka_running() -> Iterator[Target]:
     with _formatted_kafka() as node:
         node.start()

@@ -205,6 +205,12 @@ def timed_fetch(target: Target, topic: str, max_bytes: int, total_bytes: int, pa
     return {"mb_per_s": received / elapsed / 1e6, "cpu_s_per_gb": cpu / received * 1e9}
 
 
+def fetch_once(connection: Connection, topic: str, offset: int, max_bytes: int) -> int:
+    """One fetch; the bytes of records that came."""
+    answer = connection.ask_for_bulk(packets.fetch_request(topic, offset, max_bytes))
+    return len(packets.fetched_records(answer, topic))
+
+
 def first_record(host: str, port: int, topic: str = "first") -> None:
     """Return once a record was produced and fetched back; tries again while the broker is still starting."""
     deadline = time.monotonic() + START_TIMEOUT_S

@@ -8,11 +8,12 @@ come in order.
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from crc32c import crc32c
 
-PRODUCE, FETCH, METADATA, CREATE_TOPICS, DELETE_TOPICS = 0, 1, 3, 19, 20
+PRODUCE, FETCH, METADATA, API_VERSIONS, CREATE_TOPICS, DELETE_TOPICS, DELETE_RECORDS = 0, 1, 3, 18, 19, 20, 21
 CLIENT_ID = b"bench"
 #: Record attributes, timestamp delta, a null key and no headers.
 _NULL_KEY = b"\x01"
@@ -30,12 +31,13 @@ class Batch:
     records: int
 
 
-def batch_of(size_bytes: int, value: bytes, timestamp_ms: int) -> Batch:
-    """A batch of as many records with this value as fit into `size_bytes`; at least one."""
+def batch_of(size_bytes: int, value: bytes, timestamp_ms: int, *, keys: int = 0) -> Batch:
+    """A batch of as many records with this value as fit into `size_bytes`; at least one. `keys`: of so many."""
     body = bytearray()
     count = 0
     while not count or len(body) + len(value) + 16 <= size_bytes - 61:
-        fields = b"\x00\x00" + _zigzag(count) + _NULL_KEY + _zigzag(len(value)) + value + b"\x00"
+        key = _zigzag(4) + struct.pack(">i", count * 7919 % keys) if keys else _NULL_KEY
+        fields = b"\x00\x00" + _zigzag(count) + key + _zigzag(len(value)) + value + b"\x00"
         body += _zigzag(len(fields)) + fields
         count += 1
     checked = struct.pack(">hiqqqhii", 0, count - 1, timestamp_ms, timestamp_ms, -1, -1, -1, count) + bytes(body)
@@ -79,9 +81,11 @@ def fetched_records(answer: memoryview, topic: str) -> memoryview:
     return answer[position : position + max(0, length - 1)]
 
 
-def create_topic_request(topic: str) -> bytes:
+def create_topic_request(topic: str, settings: Mapping[str, str] | None = None) -> bytes:
     """CreateTopics v4: one partition, one replica."""
-    body = struct.pack(">i", 1) + _string(topic) + struct.pack(">ihii", 1, 1, 0, 0) + struct.pack(">ib", 30_000, 0)
+    configs = [_string(name) + _string(value) for name, value in (settings or {}).items()]
+    body = struct.pack(">i", 1) + _string(topic) + struct.pack(">ihii", 1, 1, 0, len(configs)) + b"".join(configs)
+    body += struct.pack(">ib", 30_000, 0)
     return _framed(CREATE_TOPICS, 4, body)
 
 
@@ -94,6 +98,17 @@ def check_created(answer: memoryview, topic: str) -> None:
 def delete_topic_request(topic: str) -> bytes:
     """DeleteTopics v1."""
     return _framed(DELETE_TOPICS, 1, struct.pack(">i", 1) + _string(topic) + struct.pack(">i", 30_000))
+
+
+def delete_records_request(topic: str) -> bytes:
+    """DeleteRecords v0: all of partition 0."""
+    body = struct.pack(">i", 1) + _string(topic) + struct.pack(">iiqi", 1, 0, -1, 30_000)
+    return _framed(DELETE_RECORDS, 0, body)
+
+
+def api_versions_request() -> bytes:
+    """ApiVersions v0."""
+    return _framed(API_VERSIONS, 0, b"")
 
 
 def metadata_request(topic: str) -> bytes:

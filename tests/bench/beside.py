@@ -1,0 +1,261 @@
+"""Is anybody kept waiting? One connection asks for small things every few milliseconds while others load the broker.
+
+The same questions go, turn by turn, to a second broker that nobody loads: what that one is late is the machine's doing,
+and the measuring's. Latencies in milliseconds from sending a request until its answer is there. The broker is watched
+(`observed.py`): the longest turns of its loop stand under the table, with what kept them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import multiprocessing
+import os
+import struct
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.bench import loads, packets
+from tests.bench.brokers import watched_kbroker
+from tests.bench.loads import Connection, Target
+
+SECONDS, QUICK_SECONDS = 15.0, 4.0
+PAUSE_S: Final = 0.002
+MB: Final = 1_000_000
+LOADED_BYTES_MAX: Final = 6_000 * MB
+"""What a load writes at most before it deletes its topics and begins again."""
+TOPICS: Final = 4
+SLOW: Final = "write=100,sync=100,read=30"
+WORST_SHOWN: Final = 4
+
+Load = Callable[[Target, int], Iterator[None]]
+"""Works on a broker, given a number that no other has; yields now and then, to be asked whether to go on."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What the others do meanwhile; on a disk made slow, where `slow` says how (see observed.py)."""
+
+    name: str
+    load: Load | None
+    slow: str = ""
+
+
+def produce(target: Target, number: int, settings: dict[str, str] | None = None) -> Iterator[None]:
+    """Requests of 1 MB to several topics, five under way, as fast as the broker takes them."""
+    request_of, batch = packets.produce_request, packets.batch_of(MB, bytes(1024), _now_ms())
+    with Connection(target.host, target.port) as connection:
+        for again in itertools.count():
+            topics = [f"load-{number}-{again}-{index}" for index in range(TOPICS)]
+            for topic in topics:
+                connection.ask(packets.create_topic_request(topic, settings))
+            requests = [request_of(topic, batch.data) for topic in topics]
+            for sent in range(LOADED_BYTES_MAX // MB):
+                connection.send(requests[sent % TOPICS])
+                if sent >= loads.IN_FLIGHT:
+                    _check(connection.receive(), topics[0])
+                    yield
+            for _ in range(loads.IN_FLIGHT):
+                _check(connection.receive(), topics[0])
+            for topic in topics:
+                loads.delete_topic(connection, topic)
+
+
+def produce_synced(target: Target, number: int) -> Iterator[None]:
+    """The same, where every append is flushed."""
+    return produce(target, number, {"flush.messages": "1"})
+
+
+def produce_compacted(target: Target, number: int) -> Iterator[None]:
+    """Records of a few keys, in small segments that are always worth cleaning."""
+    settings = {"cleanup.policy": "compact", "segment.bytes": str(32 * MB), "min.cleanable.dirty.ratio": "0.01"}
+    topic = f"load-{number}"
+    requests = [
+        packets.produce_request(topic, packets.batch_of(MB, bytes(200), _now_ms(), keys=5000 + add).data)
+        for add in range(8)
+    ]
+    with Connection(target.host, target.port) as connection:
+        connection.ask(packets.create_topic_request(topic, settings))
+        for request in itertools.cycle(requests):
+            _check(connection.ask(request), topic)
+            time.sleep(0.005)
+            yield
+
+
+def fetch_cold(target: Target, number: int) -> Iterator[None]:
+    """Fetches of 50 MB, of files that the page cache was told to forget."""
+    topic, batch = f"load-{number}", packets.batch_of(MB, bytes(1024), _now_ms())
+    with Connection(target.host, target.port) as connection:
+        connection.ask(packets.create_topic_request(topic, {"segment.bytes": str(60 * MB)}))
+        loads.produce(connection, topic, packets.produce_request(topic, batch.data), 400)
+        while True:
+            for part in range(8):
+                forget_pages(target.pid, topic)
+                loads.fetch_once(connection, topic, part * 50 * batch.records, 50 * MB)
+                yield
+
+
+def remove(target: Target, number: int) -> Iterator[None]:
+    """Many small segments deleted by request, and large topics."""
+    batch = packets.batch_of(MB, bytes(1024), _now_ms())
+    with Connection(target.host, target.port) as connection:
+        for again in itertools.count():
+            small, large = f"load-{number}-{again}-small", f"load-{number}-{again}-large"
+            connection.ask(packets.create_topic_request(small, {"segment.bytes": str(1 << 20)}))
+            connection.ask(packets.create_topic_request(large))
+            for topic, count in ((small, 300), (large, 1000)):
+                loads.produce(connection, topic, packets.produce_request(topic, batch.data), count)
+                yield
+            connection.ask(packets.delete_records_request(small))
+            for topic in (small, large):
+                loads.delete_topic(connection, topic)
+
+
+VARIANTS: Final = (
+    Variant("nothing", None),
+    Variant("produce", produce),
+    Variant("produce, flushed", produce_synced),
+    Variant("cold fetches", fetch_cold),
+    Variant("removals", remove),
+    Variant("compaction", produce_compacted),
+    Variant("slow disk, produce", produce, SLOW),
+    Variant("slow disk, flushed", produce_synced, SLOW),
+    Variant("slow disk, cold fetches", fetch_cold, SLOW),
+)
+
+
+def run(names: list[str], *, is_quick: bool, say: Callable[[str], None]) -> list[dict[str, object]]:
+    """Measure the variants called so (none: all), one after the other."""
+    seconds = QUICK_SECONDS if is_quick else SECONDS
+    found = []
+    for variant in VARIANTS:
+        if not names or variant.name in names:
+            found.append(_measured(variant, seconds))
+            say(as_text(found[-1:]))
+    return found
+
+
+def _measured(variant: Variant, seconds: float) -> dict[str, object]:
+    with ExitStack() as stack:
+        turns: list[Path] = []
+        loaded = stack.enter_context(watched_kbroker(variant.slow, turns))
+        idle = stack.enter_context(watched_kbroker("", turns))
+        os.sync()
+        with _loading(variant.load, loaded) as done:
+            late = probe([loaded, idle], seconds)
+            requests = done.value
+        stack.pop_all().close()
+        watched = json.loads(turns[0].read_text())
+    row: dict[str, object] = {"variant": variant.name, "done_per_s": round(requests / seconds)}
+    for name, samples in zip(("loaded", "idle"), late, strict=True):
+        row |= {f"{name}_{key}_ms": value for key, value in quantiles(samples).items()}
+    return {**row, "turns": watched["longest"][:WORST_SHOWN], "slow_writes": watched["slow_writes"]}
+
+
+@contextmanager
+def _loading(load: Load | None, target: Target) -> Iterator[object]:
+    """`load` in a process of its own, until the end of the block; counts what it did."""
+    context = multiprocessing.get_context("fork")
+    done, stop = context.Value("q", 0), context.Event()
+
+    def work() -> None:
+        for _ in load(target, os.getpid()) if load else ():
+            done.value += 1
+            if stop.is_set():
+                return
+
+    process = context.Process(target=work)
+    process.start()
+    try:
+        yield done
+    finally:
+        stop.set()
+        process.join(60)
+        if process.is_alive():
+            process.kill()
+            process.join()
+
+
+def probe(targets: list[Target], seconds: float) -> list[list[float]]:
+    """Seconds that each small request took, by broker: what it serves, and an append of one record, turn by turn."""
+    topic = f"probe-{os.getpid()}-{time.monotonic_ns()}"
+    append = packets.produce_request(topic, packets.batch_of(0, bytes(100), _now_ms()).data)
+    late: list[list[float]] = [[] for _ in targets]
+    with ExitStack() as stack:
+        connections = [stack.enter_context(Connection(target.host, target.port)) for target in targets]
+        for connection in connections:
+            loads.create_topic(connection, topic)
+        ends = time.perf_counter() + seconds
+        for request in itertools.cycle((packets.api_versions_request(), append)):
+            for connection, samples in zip(connections, late, strict=True):
+                begun = time.perf_counter()
+                answer = connection.ask(request)
+                samples.append(time.perf_counter() - begun)
+                if request is append:
+                    _check(answer, topic)
+            if begun > ends:
+                return late
+            time.sleep(PAUSE_S)
+    return late
+
+
+def quantiles(samples: list[float]) -> dict[str, float]:
+    """In milliseconds."""
+    ordered = sorted(samples)
+    at = {"p50": 0.5, "p99": 0.99, "p999": 0.999, "max": 1.0}
+    return {
+        name: round(ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1e3, 2) for name, share in at.items()
+    }
+
+
+def forget_pages(pid: int, topic: str) -> None:
+    """Take the files of a topic out of the page cache (Linux); what was not written back yet is, first."""
+    folder = Path(f"/proc/{pid}/fd")
+    named = {str(path.readlink()) for path in folder.iterdir() if f"/{topic}-" in _target_of(path)}
+    for directory in {Path(name).parent for name in named}:
+        for path in directory.iterdir():
+            descriptor = os.open(path, os.O_RDONLY)
+            os.fsync(descriptor)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(descriptor)
+
+
+def _target_of(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:  # closed meanwhile
+        return ""
+
+
+def as_text(rows: list[dict[str, object]]) -> str:
+    """The table for a terminal."""
+    lines = []
+    for row in rows:
+        loaded, idle = (
+            " ".join(f"{row[f'{name}_{key}_ms']:>7}" for key in ("p50", "p99", "p999", "max"))
+            for name in ("loaded", "idle")
+        )
+        lines.append(f"{row['variant']:24} {row['done_per_s']:>6}/s | loaded {loaded} | idle {idle}")
+        turns = row["turns"]
+        assert isinstance(turns, list)
+        lines += [
+            "    turn of {wall_ms} ms, CPU {cpu_ms}, waited {waits}x: ".format(**turn) + (turn["at"] or turn["task"])
+            for turn in turns
+        ]
+        if row["slow_writes"]:
+            lines.append(f"    slow writes of the loop itself (bytes, ms): {row['slow_writes']}")
+    return "\n".join(lines)
+
+
+def _check(answer: memoryview, topic: str) -> None:
+    (error,) = struct.unpack_from(">h", answer, packets.produce_error_position(topic))
+    if error:
+        raise packets.BrokerRefusedError(f"Produce was answered with error {error}")
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
