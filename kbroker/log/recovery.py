@@ -109,9 +109,11 @@ def load_segments(
                 segment.cut_segments = len(bases) - number - 1
                 for later in reversed(bases[number + 1 :]):
                     remove_segment_files(disk, directory, later)
-                # Nothing of it may be back, behind what comes there next, after another crash.
-                segment.handle.file().sync()
+                # Nothing of it may be back, behind what comes there next, after another crash. The damage goes last: it
+                # tells a start after a crash in between to do this again.
                 disk.sync_directory(directory)
+                segment.handle.file().truncate(segment.size)
+                segment.handle.file().sync()
                 break
         expected = segment.next_offset
     _rebuild_transaction_indexes(disk, directory, segments)
@@ -127,7 +129,7 @@ def load_segments(
 def recover(
     segment: Segment, expected: int, interval_bytes: int, epochs: LeaderEpochs, *, may_cut: bool = True
 ) -> bool:
-    """Read the whole segment, rebuild its indexes, cut it before the first bad batch; False when it was cut.
+    """Read the whole segment, rebuild its indexes up to the first bad batch; False when it must be cut there.
 
     Not where `may_cut` is false: all of it was on the medium, which has changed it since. Raises DiskFailure then, and
     for a sound message of an old format, which is not damage but nothing that this broker can serve from its files.
@@ -154,7 +156,6 @@ def recover(
         if not may_cut:
             raise DiskFailure(segment.handle.path, f"the batch at byte {segment.size} is damaged")
         segment.cut_bytes = size - segment.size
-        file.truncate(segment.size)
         return False
     return True
 
