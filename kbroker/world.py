@@ -211,6 +211,9 @@ class Disk(Protocol):
         A DiskFailure raised by `work` arrives as the result. A simulated disk uses no thread.
         """
 
+    def in_background(self, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:
+        """Like in_worker, for long work that is mostly Python: one after the other, and no sync waits behind it."""
+
 
 class Lock(Protocol):
     """An owned lock file."""

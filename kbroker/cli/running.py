@@ -19,7 +19,7 @@ from kbroker.config import BrokerConfig
 from kbroker.log.directories import DuplicateLog
 from kbroker.log.meta_properties import ForeignDirectory
 from kbroker.real.network import PortTaken
-from kbroker.real.process import leave_at_once
+from kbroker.real.process import leave_at_once, share_the_interpreter
 from kbroker.world import DirectoryLocked, DiskFailure
 
 log = logging.getLogger("kbroker.serve")
@@ -37,6 +37,7 @@ def run_broker(config: BrokerConfig, announce: Callable[[Broker], None], forced_
 
     Raises CommandFailed when it can't start (exit code 3) or go on (1).
     """
+    share_the_interpreter()
     return trio.run(_serve, Broker(config), announce, forced_exit)
 
 

@@ -73,7 +73,7 @@ def _convert(ctx: RequestContext, reading: Reading, then: Callable[[], None]) ->
             _fill(ctx, answer, outcome)
         then()
 
-    ctx.node.disk.in_worker(work, done)
+    ctx.node.disk.in_background(work, done)
 
 
 def _message_set(

@@ -286,6 +286,7 @@ class RealDisk:
         self._writer = Lane("disk-writer", 1)
         self._workers = Lane("disk-worker", workers_max)
         self._readers = Lane("disk-reader", READERS_MAX)
+        self._background = Lane("disk-background", 1)
         self._bytes_queued = 0
         self._completions: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._temporary_names = itertools.count()
@@ -512,9 +513,17 @@ class RealDisk:
         """See world.Disk."""
         self._put(self._workers, partial(self._run_work, self._workers, work, done))
 
+    def in_background(self, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:
+        """See world.Disk: they would share one interpreter anyway."""
+        self._put(self._background, partial(self._run_work, self._background, work, done))
+
     def in_reader(self, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:
         """Like in_worker, for a read that somebody waits for."""
         self._put(self._readers, partial(self._run_work, self._readers, work, done))
+
+    @property
+    def _lanes(self) -> tuple[Lane, ...]:
+        return self._writer, self._workers, self._readers, self._background
 
     def _put(self, lane: Lane, action: Callable[[], None]) -> None:
         if self._is_closed:
@@ -551,13 +560,13 @@ class RealDisk:
 
     def drain(self) -> None:
         """Wait in this thread, the state's, until everything queued is done, and run the completions here."""
-        while self._writer.under_way or self._workers.under_way or self._readers.under_way:
+        while any(lane.under_way for lane in self._lanes):
             self._completions.get()()
 
     def close(self) -> None:
         """Let the threads finish what is queued, and join them; completions are still posted. Harmless twice."""
         self._is_closed = True
-        for lane in (self._writer, self._workers, self._readers):
+        for lane in self._lanes:
             lane.close()
 
 

@@ -310,6 +310,10 @@ class MemoryDisk:
             result = failure
         done(result)
 
+    def in_background(self, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:
+        """See world.Disk: done before this returns."""
+        self.in_worker(work, done)
+
     def drain(self) -> None:
         """Nothing is ever queued."""
 

@@ -99,6 +99,17 @@ def fetch_cold(target: Target, number: int) -> Iterator[None]:
                 yield
 
 
+def fetch_old(target: Target, number: int) -> Iterator[None]:
+    """Fetches whose records must be converted: Python that keeps a worker busy."""
+    topic, batch = f"load-{number}", packets.batch_of(MB, bytes(100), _now_ms())
+    with Connection(target.host, target.port) as connection:
+        connection.ask(packets.create_topic_request(topic))
+        loads.produce(connection, topic, packets.produce_request(topic, batch.data), 40)
+        for part in itertools.cycle(range(36)):
+            connection.ask(packets.old_fetch_request(topic, part * batch.records, 4 * MB))
+            yield
+
+
 def remove(target: Target, number: int) -> Iterator[None]:
     """Many small segments deleted by request, and large topics."""
     batch = packets.batch_of(MB, bytes(1024), _now_ms())
@@ -120,6 +131,7 @@ VARIANTS: Final = (
     Variant("produce", produce),
     Variant("produce, flushed", produce_synced),
     Variant("cold fetches", fetch_cold),
+    Variant("conversions", fetch_old),
     Variant("removals", remove),
     Variant("compaction", produce_compacted),
     Variant("slow disk, produce", produce, SLOW),

@@ -106,19 +106,15 @@ def slow_down(slow: str) -> None:
 
         setattr(RealFile, name, method)
 
+    if "switch" in wanted:
+        sys.setswitchinterval(wanted["switch"] / 1e3)
     if "write" in wanted:
         slower("write_at", lambda file, given: sum(map(len, given[1])) / wanted["write"] / 1e6)
     if "sync" in wanted:
         slower("sync", lambda file, given: wanted["sync"] / 1e3)
     if "read" in wanted:
-        slower("read_at", lambda file, given: 0 if _is_warm(file, *given) else wanted["read"] / 1e3)
-        if hasattr(RealFile, "warm"):
-            slower("warm", lambda file, given: wanted["read"] / 1e3)
-
-
-def _is_warm(file: Any, position: int, length: int) -> bool:
-    is_warm = getattr(file, "is_warm", None)
-    return is_warm is None or is_warm(position, length)
+        slower("read_at", lambda file, given: 0 if file.is_warm(*given) else wanted["read"] / 1e3)
+        slower("_fetch", lambda file, given: wanted["read"] / 1e3)
 
 
 def run(arguments: Sequence[str]) -> None:

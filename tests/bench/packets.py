@@ -66,6 +66,12 @@ def fetch_request(topic: str, offset: int, max_bytes: int, max_wait_ms: int = 50
     return _framed(FETCH, 12, b"\x00" + b"".join(body))
 
 
+def old_fetch_request(topic: str, offset: int, max_bytes: int) -> bytes:
+    """Fetch v3 of partition 0: the broker has to make messages of old of the records."""
+    body = struct.pack(">iiiii", -1, 500, 1, max_bytes, 1) + _string(topic)
+    return _framed(FETCH, 3, body + struct.pack(">iiqi", 1, 0, offset, max_bytes))
+
+
 def fetched_records(answer: memoryview, topic: str) -> memoryview:
     """The record bytes of a Fetch v12 answer for one partition; raises BrokerRefusedError."""
     position = 4 + 1 + 4

@@ -206,14 +206,15 @@ def test_a_small_write_is_done_at_once(bench: Bench) -> None:
     assert done == []
 
 
-def test_work_comes_back_with_its_result_or_its_failure(bench: Bench) -> None:
+@pytest.mark.parametrize("lane", ["in_worker", "in_background"])
+def test_work_comes_back_with_its_result_or_its_failure(bench: Bench, lane: str) -> None:
     def broken() -> int:
         raise DiskFailure("a", "broken")
 
     results: list[Any] = []
-    bench.disk.in_worker(lambda: 7, results.append)
+    getattr(bench.disk, lane)(lambda: 7, results.append)
     bench.wait(lambda: len(results) == 1)
-    bench.disk.in_worker(broken, results.append)
+    getattr(bench.disk, lane)(broken, results.append)
     bench.wait(lambda: len(results) == 2)
     assert results[0] == 7
     assert isinstance(results[1], DiskFailure)
@@ -266,6 +267,20 @@ def test_threads_are_started_when_needed_and_joined_at_the_end(tmp_path: Path) -
     disk.close()
     disk.close()
     assert threading.active_count() == before
+
+
+def test_long_work_in_the_background_keeps_no_sync_waiting(tmp_path: Path) -> None:
+    """Four conversions for old readers used to keep all workers, and every append that waits for its sync."""
+    posted: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+    disk = RealDisk(posted.put)
+    is_over = threading.Event()
+    order: list[str] = []
+    for _ in range(8):
+        disk.in_background(lambda: is_over.wait(5), lambda result: order.append("background"))
+    disk.in_worker(is_over.set, lambda result: order.append("sync"))
+    disk.drain()
+    assert order == ["sync", *["background"] * 8]
+    disk.close()
 
 
 def test_what_drain_completed_is_not_completed_again(tmp_path: Path) -> None:
