@@ -28,12 +28,14 @@ NO_LOW_WATERMARK: Final = -1
 
 @handles(DeleteRecordsRequest, DeleteRecordsResponse, serves="0-2")
 def delete_records(ctx: RequestContext, request: Any) -> Answer:
-    """Move every start and answer. A partition that is named twice is answered once; its last offset counts."""
+    """Move every start and answer, topics with partitions alone.
+
+    A partition that is named twice is answered once; its last offset counts.
+    """
     wanted: dict[str, dict[int, int]] = {}
     for topic in request.topics:
-        offsets = wanted.setdefault(topic.name, {})
         for partition in topic.partitions:
-            offsets[partition.partition_index] = partition.offset
+            wanted.setdefault(topic.name, {})[partition.partition_index] = partition.offset
     return DeleteRecordsResponse(
         topics=[
             TopicAnswer(name=topic, partitions=[_one(ctx, topic, index, offset) for index, offset in offsets.items()])
