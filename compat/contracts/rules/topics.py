@@ -234,7 +234,7 @@ def mixed(b: Bench) -> None:
     good, bad = b.name(), b.name()
     found = create(b, 7, {"name": bad, "num_partitions": 0}, {"name": good})
     expect("errors", {t.name: t.error_code for t in found}, {bad: 37, good: 0})
-    expect("does the good one exist", exists(b, good), True)
+    wait_until(lambda: exists(b, good), f"{good} is there")
 
 
 @contract("CREATE-047 no topics are answered with none", CREATING)
@@ -267,6 +267,7 @@ def deleted(b: Bench) -> None:
             (0, None, topic),
         )
         expect("id", found.topic_id, b.topic_id(topic) if version >= 6 else NO_ID)
+        wait_until(lambda name=topic: not exists(b, name), f"{topic} is gone")
         expect("error of Produce", produce(b, topic, b.batch(b"x")).error_code, 3)
 
 
