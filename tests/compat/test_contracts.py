@@ -12,7 +12,7 @@ from kbroker.testing import run
 from protocol_specs import api
 
 JOBS = 6
-SERVED = (0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 18, 19, 20, 22, 32, 60)
+SERVED = (0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 18, 19, 20, 21, 22, 32, 35, 60)
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +41,24 @@ def test_every_served_version_of_every_api_was_answered(bootstrap, outcomes):
     assert served - answered == set()
 
 
+def test_directories_on_a_disk_keep_the_contracts_and_tell_their_volumes_size(tmp_path):
+    """The broker of the other tests has no disk, and may say that it knows no size."""
+    asking = [one for one in load_contracts() if one.id.startswith("LOGDIRS-")]
+    with run(data_dir=str(tmp_path / "data")) as broker:
+        kept = run_contracts(asking, broker.bootstrap, JOBS)
+    assert [f"{o.contract.id}: {o.reason}" for o in kept if o.status != "pass"] == []
+    (volumes,) = (o for o in kept if o.contract.id == "LOGDIRS-008")
+    told = [
+        (e.version, r["total_bytes"] > r["usable_bytes"] > 0)
+        for e in volumes.exchanges[3:]
+        for r in e.answer["results"]
+    ]
+    assert told == [(4, True), (5, True)]
+
+
 def test_contracts_have_ids_of_their_own_and_say_where_they_come_from():
     contracts = load_contracts()
-    assert len({one.id for one in contracts}) == len(contracts) > 250
+    assert len({one.id for one in contracts}) == len(contracts) > 480
     assert all(one.statement and one.source for one in contracts)
 
 

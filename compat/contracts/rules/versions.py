@@ -27,6 +27,8 @@ from compat.contracts.keys import (
     SYNC_GROUP,
 )
 from compat.contracts.line import ConnectionClosed
+from compat.contracts.rules.delete_records import DELETE_RECORDS
+from compat.contracts.rules.log_dirs import DESCRIBE_LOG_DIRS
 from protocol_specs import api
 
 ADVERTISED = "Kafka: ApiVersionManager, KafkaApis; KIP-35"
@@ -42,6 +44,8 @@ SMALLEST: dict[int, dict[str, Any]] = {
     API_VERSIONS: {"client_software_name": "contracts", "client_software_version": "1.0"},
     INIT_PRODUCER_ID: {"transaction_timeout_ms": 1000},
     DESCRIBE_CLUSTER: {},
+    DELETE_RECORDS: {"timeout_ms": 100},
+    DESCRIBE_LOG_DIRS: {"topics": []},
 }
 
 
@@ -73,8 +77,10 @@ def _closed_by(b: Bench, key: int, version: int) -> bool:
     ("VERSION-018 every advertised version of ApiVersions is answered", API_VERSIONS),
     ("VERSION-019 every advertised version of CreateTopics is answered, all others closed", CREATE_TOPICS),
     ("VERSION-020 every advertised version of DeleteTopics is answered, all others closed", DELETE_TOPICS),
+    ("VERSION-021 every advertised version of DeleteRecords is answered, all others closed", DELETE_RECORDS),
     ("VERSION-022 every advertised version of InitProducerId is answered, all others closed", INIT_PRODUCER_ID),
     ("VERSION-032 every advertised version of DescribeConfigs is answered, all others closed", DESCRIBE_CONFIGS),
+    ("VERSION-035 every advertised version of DescribeLogDirs is answered, all others closed", DESCRIBE_LOG_DIRS),
     ("VERSION-060 every advertised version of DescribeCluster is answered, all others closed", DESCRIBE_CLUSTER),
 )
 def advertised_is_answered(b: Bench, key: int) -> None:
@@ -138,8 +144,10 @@ def floor(b: Bench) -> None:
         API_VERSIONS: (0, 4),
         CREATE_TOPICS: (2, 7),
         DELETE_TOPICS: (1, 6),
+        DELETE_RECORDS: (0, 2),
         INIT_PRODUCER_ID: (0, 4),
         DESCRIBE_CONFIGS: (1, 4),
+        DESCRIBE_LOG_DIRS: (1, 4),
         DESCRIBE_CLUSTER: (0, 1),
     }
     for key, (lowest, highest) in needed.items():
