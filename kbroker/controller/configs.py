@@ -81,6 +81,19 @@ def log_settings(image: MetadataImage, config: BrokerConfig, topic: str) -> LogS
     return LogSettings.of(values)
 
 
+def min_insync_replicas(image: MetadataImage, config: BrokerConfig, topic: str) -> int:
+    """How many replicas must be in sync for acks=all, not capped by how many there are; resolved as log_settings does.
+
+    Where eligible leader replicas are on, Kafka keeps the cluster's value in the metadata (KIP-966).
+    """
+    name = "min.insync.replicas"
+    values: dict[str, Any] = {name: config[name]}
+    for text in (_dynamic(image, config, TOPIC_CONFIGS[name]), image.topic_configs(topic).get(name)):
+        if text is not None:
+            _take(values, name, text)
+    return int(values[name])
+
+
 def _take(values: dict[str, Any], name: str, text: str) -> None:
     if name not in TOPIC_CONFIGS:
         return

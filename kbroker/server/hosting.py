@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 
 from kbroker.config import BrokerConfig
-from kbroker.controller.configs import log_settings
+from kbroker.controller.configs import log_settings, min_insync_replicas
 from kbroker.controller.directories import ASSIGNMENTS_MAX, Placed, directory_of, is_online
 from kbroker.log.directories import LogDirectories
 from kbroker.log.directory import LogDirectory
@@ -68,7 +68,7 @@ class Hosting:
         self._host(image, delta.changed_topics, known=delta.base.topics)
         changed = delta.changed_configs
         if any(kind == ResourceType.BROKER for kind, _ in changed):
-            self._reconfigure(image, {partition.topic for partition in self.partitions})
+            self._reconfigure(image, image.topics.by_name)
         else:
             self._reconfigure(image, {name for kind, name in changed if kind == ResourceType.TOPIC})
 
@@ -88,15 +88,11 @@ class Hosting:
             TopicPartition(partition.topic, partition.index): partition.high_watermark for partition in self.partitions
         }
 
-    def min_isr(self, image: MetadataImage, topic: str) -> int:
-        """min.insync.replicas of a topic; not capped yet."""
-        override = image.topic_configs(topic).get("min.insync.replicas")
-        return int(override) if override is not None else int(self._config["min.insync.replicas"])
-
     def _host(self, image: MetadataImage, topics: Iterable[TopicImage], known: Topics | None = None) -> None:
         """`known` are the topics of the image before; None at the start, where no partition is new."""
         for topic in topics:
             settings = None
+            min_isr = min_insync_replicas(image, self._config, topic.name)
             is_new = known is not None and known.get_by_id(topic.topic_id) is None
             for index, assigned in enumerate(topic.partitions):
                 if self._node_id not in assigned.replicas:
@@ -106,7 +102,7 @@ class Hosting:
                     settings = settings or self.settings(image, topic.name)
                     partition = self._open(topic, index, settings, is_new=is_new)
                 if partition is not None:
-                    partition.follow_metadata(assigned, self.min_isr(image, topic.name))
+                    partition.follow_metadata(assigned, min_isr)
         placed, self._placed = self._placed, []
         for start in range(0, len(placed), ASSIGNMENTS_MAX):
             self.on_placed(placed[start : start + ASSIGNMENTS_MAX])
@@ -143,10 +139,15 @@ class Hosting:
                 self.partitions.remove(partition)
                 self._directories.delete_log(partition.log)
 
-    def _reconfigure(self, image: MetadataImage, topics: set[str]) -> None:
-        for partition in self.partitions:
-            if partition.topic in topics:
-                partition.log.settings = self.settings(image, partition.topic)
+    def _reconfigure(self, image: MetadataImage, topics: Iterable[str]) -> None:
+        for topic in filter(None, map(image.topics.by_name.get, topics)):
+            settings = self.settings(image, topic.name)
+            min_isr = min_insync_replicas(image, self._config, topic.name)
+            for index, assigned in enumerate(topic.partitions):
+                partition = self.partitions.find(topic.name, index)
+                if partition is not None:
+                    partition.log.settings = settings
+                    partition.follow_metadata(assigned, min_isr)
 
 
 def say_what_was_cut(opened: PartitionLog) -> None:
