@@ -81,24 +81,25 @@ class PreparationLane:
 
     def __init__(self, workers_max: int = WORKERS_MAX) -> None:
         self._idle = workers_max
-        self._turns: deque[Callable[[], None]] = deque()
+        self._turns: deque[Callable[[], bool]] = deque()
         self.appends = 0
         self.bytes = 0
 
-    def enter(self, begin: Callable[[], None]) -> None:
-        """Call `begin` now, or in turn; who has begun says `leave` once."""
-        if self._idle:
-            self._idle -= 1
-            begin()
-        else:
+    def enter(self, begin: Callable[[], bool]) -> None:
+        """Call `begin` now, or in turn. Where it is true a worker has begun, and `leave` is said once."""
+        if not self._idle:
             self._turns.append(begin)
+            return
+        self._idle -= 1
+        if not begin():
+            self._idle += 1
 
     def leave(self) -> None:
         """A worker is free."""
-        if self._turns:
-            self._turns.popleft()()
-        else:
-            self._idle += 1
+        while self._turns:
+            if self._turns.popleft()():
+                return
+        self._idle += 1
 
 
 class AppendQueue:
@@ -154,13 +155,13 @@ class AppendQueue:
             self._is_preparing = True
             self.lane.enter(self._begin)
 
-    def _begin(self) -> None:
-        """It is our turn in the lane."""
+    def _begin(self) -> bool:
+        """It is our turn in the lane; False where the partition has gone since."""
         work = None if self._is_closed else self.waiting[0].work
         if work is None:
-            self.lane.leave()
-            return
+            return False
         self._partition.log.in_worker(work.run, self._prepared)
+        return True
 
     def _prepared(self, result: memoryview | Refused | DiskFailure | None) -> None:
         self._is_preparing = False

@@ -202,6 +202,16 @@ def test_partitions_that_go_while_they_wait_for_their_turn_hold_nothing_up(bench
     assert (lane.appends, lane.bytes) == (0, 0)
 
 
+def test_a_topic_of_many_partitions_may_go_while_all_of_them_wait_for_their_turn(bench: Bench) -> None:
+    """Each that was gone used to let the next one in by a call inside its own: a RecursionError at some 500."""
+    many = [bench.partition(index) for index in range(1_002)]
+    outcomes = [deferred(partition.append_from_client(bench.batch(), 1)) for partition in many]
+    for partition in many[2:-1]:
+        bench.partitions.remove(partition)
+    bench.disk.finish(3)
+    assert isinstance(outcomes[-1].outcome, Appended)
+
+
 @pytest.mark.parametrize(("bound", "value"), [("PARTITION_APPENDS_MAX", 3), ("PARTITION_BYTES_MAX", 3_500)])
 def test_a_partition_lets_so_much_wait_and_no_more(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, bound: str, value: int

@@ -12,6 +12,7 @@ from protocol_specs.api.k00_produce import ProduceRequest
 from protocol_specs.errors import ErrorCode
 from protocol_specs.metadata.config import ConfigRecord
 from protocol_specs.metadata.partition import PartitionRecord
+from protocol_specs.metadata.partition_change import PartitionChangeRecord
 from protocol_specs.metadata.topic import TopicRecord
 from tests.handlers.small_broker import SmallBroker, batch
 from tests.server.raw_peer import RawPeer, batch_of
@@ -54,6 +55,7 @@ def test_a_min_isr_of_the_metadata_log_that_is_no_number_leaves_the_one_before_i
 ) -> None:
     """It used to stop the broker, at every start again."""
     commit(broker_of_two, min_isr(ResourceType.TOPIC, "t", "many"))
+    commit(broker_of_two, PartitionChangeRecord(partition_id=0, topic_id=b"t" * 16, isr=[broker_of_two.node_id]))
     assert produced(broker_of_two) == ErrorCode.NONE
 
 
