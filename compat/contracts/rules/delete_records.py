@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from compat.contracts.bench import Bench
+from compat.contracts.bench import Bench, now_ms
 from compat.contracts.engine import cases, contract, expect
 from compat.contracts.rules.fetch import fetch, filled, offsets, only, wanted
 from compat.contracts.rules.list_offsets import ask_offset, timed
@@ -144,7 +144,7 @@ def listed(b: Bench) -> None:
 def compacted(b: Bench) -> None:
     for policy, answer in (("compact", (44, -1)), ("compact,delete", (0, 1)), ("delete", (0, 1))):
         topic = b.topic(configs={"cleanup.policy": policy})
-        expect("error of the set-up", produce(b, topic, b.records([(b"k", b"v", (), 1)])).error_code, 0)
+        expect("error of the set-up", produce(b, topic, b.records([(b"k", b"v", (), now_ms())])).error_code, 0)
         expect(f"(error, low watermark) of {policy}", delete_before(b, topic, UP_TO_HIGH_WATERMARK), answer)
         expect(f"earliest of {policy}", ask_offset(b, topic, -2)[1], answer[1] if answer[0] == 0 else 0)
         # The policy is looked at before the offset.
