@@ -171,10 +171,19 @@ class SparseIndex:
                 low = middle
             else:
                 high = middle
-        size = self._entry.size
-        page = list(self._entry.iter_unpack(self._bytes(low * size, (high - low) * size)))
-        index = bisect_right(page, wanted, key=lambda entry: entry[column]) - 1
-        return page[index] if index >= 0 else None
+        size, unpack = self._entry.size, self._entry.unpack_from
+        page = self._bytes(low * size, (high - low) * size)
+        below, above = 0, len(page) // size
+        while below < above:
+            middle = (below + above) // 2
+            if unpack(page, middle * size)[column] <= wanted:
+                below = middle + 1
+            else:
+                above = middle
+        if not below:
+            return None
+        key, value = unpack(page, (below - 1) * size)
+        return key, value
 
 
 def offset_index(handle: FileHandle) -> SparseIndex:

@@ -28,7 +28,7 @@ from kbroker.log.reading import read_batches
 from kbroker.log.segment import DamagedBatch, Segment
 from kbroker.log.settings import LogSettings
 from kbroker.log.stamping import stamped
-from kbroker.log.time_search import first_at_or_after
+from kbroker.log.time_search import LargestTimes, first_at_or_after, largest_timestamp
 from kbroker.log.transactions import aborted_between
 from kbroker.log.txn_index import AbortedTransaction
 from kbroker.log.validation import check_client_batch, read_client_header
@@ -83,6 +83,7 @@ class PartitionLog(Progress):
         "_promised_end",
         "_segments",
         "_syncing",
+        "_times",
         "cleaning",
         "directory",
         "epochs",
@@ -134,6 +135,7 @@ class PartitionLog(Progress):
         self._on_written = self._written
         # Up to where somebody waits for a flush.
         self._promised_end = 0
+        self._times = LargestTimes()
         self._syncing = syncing.Syncing(self, disk)
         self.cleaning = CleaningProgress()
 
@@ -498,13 +500,13 @@ class PartitionLog(Progress):
         if self.failure is not None:
             return self._storage_error()
         try:
-            return first_at_or_after(timestamp, self._segments, self.log_start)
+            return first_at_or_after(timestamp, self._segments, self.log_start, self._times)
         except (DiskFailure, FileNotFoundError) as error:
             return self.broken(error)
 
     def max_timestamp(self) -> tuple[int, int, int] | Refused | None:
         """(offset, timestamp, leader epoch) of the first record with the largest timestamp; None in an empty log."""
-        newest = max((segment.largest_timestamp() for segment in self._segments), default=-1)
+        newest = largest_timestamp(self._segments)
         return self.offset_for_timestamp(newest) if newest >= 0 else None
 
     def end_offset_for_epoch(self, epoch: int) -> tuple[int, int]:
@@ -679,6 +681,7 @@ class PartitionLog(Progress):
 
     def _truncated(self, offset: int) -> None:
         self.is_dirty = True
+        self._times = LargestTimes()
         self.log_end = self.written_end = offset
         self.flushed_end = min(self.flushed_end, offset)
         self._promised_end = min(self._promised_end, offset)

@@ -25,6 +25,8 @@ TAIL_BATCHES_MAX: Final = 1024
 """Batches remembered at the end of a growing segment; half of them go when it is full."""
 _WINDOW_BYTES = 16 << 10
 """Read at once while walking headers: some index intervals of small batches."""
+_FIRST_WINDOW_BYTES = 5 << 10
+"""Most walks end within the index interval in which they begin."""
 
 
 class DamagedBatch(DiskFailure):
@@ -245,13 +247,13 @@ class Segment:
 
         Raises DamagedBatch at a header that no append could have written.
         """
-        window, start = b"", position
+        window, start, window_bytes = b"", position, _FIRST_WINDOW_BYTES
         expected = self.base_offset
         while (left := self.written - position) > 0:
             inside = position - start
             if inside + HEADER_BYTES > len(window):
-                window = self.handle.read(position, min(_WINDOW_BYTES, left))
-                start, inside = position, 0
+                window = self.handle.read(position, min(window_bytes, left))
+                start, inside, window_bytes = position, 0, _WINDOW_BYTES
             header = read_header(window, inside) if len(window) - inside >= HEADER_BYTES else None
             if header is None or not self._can_hold(header, left, expected):
                 raise DamagedBatch(self.handle.path, f"the batch at byte {position} is damaged")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from compat.reference.jars import ReferenceUnavailableError, missing_tool
-from tests.bench import beside, brokers, report
+from tests.bench import beside, brokers, long_log, report
 from tests.bench.lines import LINES, Line
 from tests.bench.measure import run_lines
 
@@ -23,6 +23,8 @@ CORES = 2
 CODEC = "codec"
 #: The set that loads a broker of its own while another connection looks at its watch; see `beside.py`.
 BESIDE = "never-in-the-way"
+#: A log of many segments, in this process; see `long_log.py`.
+LONG = "long-log"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,6 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             found[CODEC] = _measure_codec()
         if not chosen.only or BESIDE in chosen.only:
             found[BESIDE] = beside.run(chosen.variant or [], is_quick=chosen.quick, say=_say)
+        if not chosen.only or LONG in chosen.only:
+            found[LONG] = long_log.run(is_quick=chosen.quick)
+            print(long_log.as_text(found[LONG]), flush=True)
         if lines:
             found |= _measure_brokers(chosen, lines)
     except (RuntimeError, ReferenceUnavailableError) as problem:
@@ -74,7 +79,10 @@ def _measure_brokers(chosen: argparse.Namespace, lines: Sequence[Line]) -> dict[
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tests.bench", description=__doc__)
     parser.add_argument(
-        "--only", action="append", choices=[CODEC, BESIDE, *(line.name for line in LINES)], help="may be given again"
+        "--only",
+        action="append",
+        choices=[CODEC, BESIDE, LONG, *(line.name for line in LINES)],
+        help="may be given again",
     )
     parser.add_argument(
         "--variant", action="append", choices=[one.name for one in beside.VARIANTS], help=f"of {BESIDE}; default all"
