@@ -24,6 +24,7 @@ from kbroker.group.events import DeletedTopic
 from kbroker.handlers.registry import load_handlers
 from kbroker.log.directories import LogDirectories
 from kbroker.log.directory import METADATA_PARTITION, LogDirectory
+from kbroker.log.open_files import open_files_max
 from kbroker.log.partition_log import InconsistentTopicId
 from kbroker.metadata.delta import InconsistentRecord
 from kbroker.metadata.image import METADATA_VERSION, Endpoint
@@ -33,6 +34,7 @@ from kbroker.quorum.election import ElectionUnreadable
 from kbroker.quorum.solo import NotSolo
 from kbroker.real.files import absolute
 from kbroker.real.make_world import make_world
+from kbroker.real.process import descriptors_max
 from kbroker.record.compression import CorruptRecords
 from kbroker.server.cleaner import LogCleaner
 from kbroker.server.coordinators import GroupCoordinators
@@ -206,6 +208,7 @@ class Broker:
             node_id=self.node_id,
             cluster_id=config["kbroker.cluster.id"],
             metadata_path=home,
+            open_files_max=open_files_max(descriptors_max()),
         )
         self.cluster_id = directories.cluster_id
         directories.on_failure = self._directory_failed

@@ -8,7 +8,12 @@ from typing import Final
 from kbroker.world import Disk, File
 
 OPEN_FILES_MAX: Final = 4096
-"""Across all logs of one directory; a process may often have 65,536 descriptors, sometimes only 10,240."""
+"""Across all logs of one directory; a process may often have 65,536 descriptors, sometimes only 1,024."""
+
+
+def open_files_max(descriptors_max: int | None) -> int:
+    """How many files the logs may keep open in a process with so many descriptors: half are left to connections."""
+    return OPEN_FILES_MAX if descriptors_max is None else max(1, min(OPEN_FILES_MAX, descriptors_max // 2))
 
 
 class OpenFiles:
@@ -69,6 +74,11 @@ class FileHandle:
             return file
         file = self._file = self._files.opened(self, create=create)
         return file
+
+    @property
+    def may_wait(self) -> bool:
+        """May a read wait for the medium, and its reader take its time?"""
+        return self._files.waits
 
     def read(self, position: int, length: int) -> bytes:
         """Like File.read_at; raises ColdRead instead of waiting, unless `waits` of its OpenFiles."""

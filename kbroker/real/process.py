@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -30,6 +31,12 @@ def process_id() -> int:
 def environment() -> Mapping[str, str]:
     """The environment variables of this process."""
     return os.environ
+
+
+def descriptors_max() -> int | None:
+    """How many files and sockets this process may have open (the soft limit of `ulimit -n`); None: any number."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if soft == resource.RLIM_INFINITY else soft
 
 
 def leave_at_once(code: int) -> NoReturn:
