@@ -28,7 +28,7 @@ from kbroker.log.reading import read_batches
 from kbroker.log.segment import DamagedBatch, Segment
 from kbroker.log.settings import LogSettings
 from kbroker.log.stamping import stamped
-from kbroker.log.time_search import LargestTimes, first_at_or_after, largest_timestamp
+from kbroker.log.time_search import TimeSearch, largest_timestamp
 from kbroker.log.transactions import aborted_between
 from kbroker.log.txn_index import AbortedTransaction
 from kbroker.log.validation import check_client_batch, read_client_header
@@ -135,7 +135,7 @@ class PartitionLog(Progress):
         self._on_written = self._written
         # Up to where somebody waits for a flush.
         self._promised_end = 0
-        self._times = LargestTimes()
+        self._times = TimeSearch(disk)
         self._syncing = syncing.Syncing(self, disk)
         self.cleaning = CleaningProgress()
 
@@ -500,7 +500,7 @@ class PartitionLog(Progress):
         if self.failure is not None:
             return self._storage_error()
         try:
-            return first_at_or_after(timestamp, self._segments, self.log_start, self._times)
+            return self._times.first_at_or_after(timestamp, self._segments, self.log_start)
         except (DiskFailure, FileNotFoundError) as error:
             return self.broken(error)
 
@@ -621,6 +621,7 @@ class PartitionLog(Progress):
         ends = [*(cleaned.base_offset for cleaned in fresh[1:]), doomed[-1].next_offset]
         kept = {cleaned.base_offset for cleaned in fresh}
         self.is_dirty = True
+        self._times.forget()
         self._syncing.forget(doomed)
         try:
             removal.remove_later(self._disk, self._clock, self, doomed, kept)
@@ -681,7 +682,7 @@ class PartitionLog(Progress):
 
     def _truncated(self, offset: int) -> None:
         self.is_dirty = True
-        self._times = LargestTimes()
+        self._times.forget()
         self.log_end = self.written_end = offset
         self.flushed_end = min(self.flushed_end, offset)
         self._promised_end = min(self._promised_end, offset)

@@ -6,6 +6,7 @@ from test_k01_fetch import request as fetch_request
 
 from kbroker.log.outcome import Origin
 from kbroker.record.batch import iterate_batches, read_header
+from kbroker.record.compression import Codec
 from kbroker.record.markers import build_marker
 from kbroker.testing.simulated_disk import SimulatedDisk
 from protocol_specs.api.k02_list_offsets import ListOffsetsRequest
@@ -157,3 +158,52 @@ def test_a_search_by_time_does_not_wait_either(broker, cold):
     answer, _ = when_warmed(broker, asked)
     (found,) = answer.topics[0].partitions
     assert (found.offset, found.timestamp) == (17, 1017)
+
+
+def list_offsets(broker, timestamp, partition=0):
+    wanted = ListOffsetsRequest.ListOffsetsPartition(partition_index=partition, timestamp=timestamp)
+    topics = [ListOffsetsRequest.ListOffsetsTopic(name="t", partitions=[wanted])]
+    return broker.start(ListOffsetsRequest(replica_id=-1, topics=topics), NEWEST_LIST)
+
+
+@pytest.mark.parametrize("kwargs", [{"codec": Codec.GZIP}, {}])
+def test_a_batch_that_takes_long_to_open_for_a_search_by_time_is_opened_by_a_worker(broker, kwargs):
+    """Unpacking 1 MB for one client used to keep the others waiting."""
+    values = [(None, b"v" * 1000, (), 5000 + number) for number in range(30)]
+    broker.partitions.find("t", 1).append_as_leader(memoryview(batch(*values, **kwargs)), 1)
+    asked = list_offsets(broker, 5017, partition=1)
+    assert asked.is_pending
+    assert pins(broker)[-1] == 1
+    answer, rounds = when_warmed(broker, asked)
+    (found,) = answer.topics[0].partitions
+    assert (found.offset, found.timestamp, rounds) == (18, 5017, 1)
+    assert not any(pins(broker))
+
+
+def test_a_small_batch_is_opened_at_once(broker):
+    (found,) = list_offsets(broker, 1017).answer().topics[0].partitions
+    assert (found.offset, found.timestamp) == (17, 1017)
+
+
+def test_what_was_found_in_a_batch_is_forgotten_with_it(broker):
+    partition = broker.partitions.find("t", 1)
+
+    def search(values):
+        entries = [(None, b"v" * 20_000, (), time) for time in values]
+        partition.append_as_leader(memoryview(batch(*entries)), 1)
+        answer, _ = when_warmed(broker, list_offsets(broker, 5000, partition=1))
+        return answer.topics[0].partitions[0].offset
+
+    assert search([1, 5000]) == 2
+    partition.log.truncate_to(1)
+    assert search([5000, 1]) == 1
+
+
+def test_a_failing_medium_is_told_to_whoever_searches(broker):
+    partition = broker.partitions.find("t", 1)
+    partition.append_as_leader(memoryview(batch(b"v" * 20_000, timestamp_ms=5000)), 1)
+    asked = list_offsets(broker, 5000, partition=1)
+    broker.disk.failing["t-1"] = "I/O error"
+    answer, _ = when_warmed(broker, asked)
+    assert answer.topics[0].partitions[0].error_code == ErrorCode.KAFKA_STORAGE_ERROR
+    assert not any(pins(broker))
