@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from kbroker.config import BrokerConfig
 from kbroker.log.directories import LogDirectories
 from kbroker.log.settings import INT64_MAX
+from kbroker.replica.partition import Partition
 from kbroker.server.hosting import Hosting
 from kbroker.world import Clock, Timer
 
 FLUSH_CHECK_INTERVAL_MS: Final = 1000
 """How late `flush.ms` may be where `log.flush.scheduler.interval.ms` is not set; Kafka never looks then."""
 
+PARTITIONS_PER_TURN: Final = 20
+"""Looked at before requests are served again: a log that slept wakes for it, which takes up to half a millisecond."""
+
+TURN_MS: Final = 1
+"""Between two turns: ten thousand partitions take half a second, and nobody waits for more than some milliseconds."""
+
 log = logging.getLogger("kbroker.housekeeping")
+
+
+def _apply_retention(partition: Partition) -> None:
+    dropped = partition.log.apply_retention(partition.high_watermark)
+    if dropped:
+        log.info("segments over their retention", extra={"partition": str(partition), "count": dropped})
 
 
 class Housekeeping:
@@ -41,11 +55,8 @@ class Housekeeping:
         self._repeat("producers", config["producer.id.expiration.check.interval.ms"], self.expire_producers)
 
     def apply_retention(self) -> None:
-        """Drop segments that are over their time or size, below the high watermark."""
-        for partition in self._hosting.partitions:
-            dropped = partition.log.apply_retention(partition.high_watermark)
-            if dropped:
-                log.info("segments over their retention", extra={"partition": str(partition), "count": dropped})
+        """Drop segments that are over their time or size, below the high watermark; some partitions at a time."""
+        self._in_turns("retention turns", self._hosting.partitions, _apply_retention)
 
     def checkpoint_high_watermarks(self) -> None:
         """Write down how far each log is replicated."""
@@ -53,13 +64,28 @@ class Housekeeping:
 
     def expire_producers(self) -> None:
         """Forget producers that were silent for producer.id.expiration.ms."""
-        for partition in self._hosting.partitions:
-            partition.log.expire_producers()
+        self._in_turns("producers turns", self._hosting.partitions, lambda partition: partition.log.expire_producers())
 
     def stop(self) -> None:
         """No more chores."""
         for timer in self._timers.values():
             timer.cancel()
+
+    def _in_turns(self, name: str, partitions: Iterable[Partition], chore: Callable[[Partition], object]) -> None:
+        """Do it for some partitions now, and for the others soon: in between, requests are served."""
+        left = deque(partitions)
+
+        def turn() -> None:
+            for _ in range(min(len(left), PARTITIONS_PER_TURN)):
+                partition = left.popleft()
+                if not partition.is_gone:
+                    chore(partition)
+            if left:
+                self._timers[name] = self._clock.call_at(self._clock.monotonic_ms() + TURN_MS, turn)
+
+        if name in self._timers:
+            self._timers[name].cancel()
+        turn()
 
     def _repeat(self, name: str, interval_ms: int, chore: Callable[[], object]) -> None:
         def run() -> None:

@@ -14,7 +14,7 @@ from kbroker.real.entropy import RealEntropy
 from kbroker.real.memory_disk import MemoryDisk
 from kbroker.record.batch import build_batch
 from kbroker.server.hosting import Hosting
-from kbroker.server.housekeeping import Housekeeping
+from kbroker.server.housekeeping import PARTITIONS_PER_TURN, Housekeeping
 from kbroker.testing.virtual_clock import VirtualClock
 
 
@@ -37,3 +37,48 @@ def test_what_waited_for_flush_ms_is_flushed(settings: dict[str, Any], checked_m
     late.append_as_leader(build_batch([(b"k", b"v")], timestamp_ms=clock.wall_ms()), 0)
     clock.advance(10 * checked_ms)
     assert late.flushed_end == 1
+
+
+class Looked:
+    """A partition that counts how often its log was looked at."""
+
+    def __init__(self) -> None:
+        self.log, self.high_watermark, self.is_gone = self, 0, False
+        self.looks = 0
+
+    def apply_retention(self, high_watermark: int) -> int:
+        self.looks += 1
+        return 0
+
+    def expire_producers(self) -> int:
+        self.looks += 1
+        return 0
+
+
+class Hosts:
+    """A Hosting of so many partitions."""
+
+    def __init__(self, count: int) -> None:
+        self.partitions = [Looked() for _ in range(count)]
+
+    @property
+    def looks(self) -> list[int]:
+        return [partition.looks for partition in self.partitions]
+
+
+@pytest.mark.parametrize("chore", ["apply_retention", "expire_producers"])
+def test_many_partitions_are_looked_at_in_turns(chore: str) -> None:
+    """All were looked at in one go: nobody was served while ten thousand sleeping logs were woken for it."""
+    clock, hosts = VirtualClock(), Hosts(3 * PARTITIONS_PER_TURN)
+    config = BrokerConfig.of({})
+    directories = LogDirectories.open(MemoryDisk(), ["/data"], clock, RealEntropy(), node_id=config.node_id)
+    chores: Any = Housekeeping(config, clock, directories, hosts)  # type: ignore[arg-type]
+    getattr(chores, chore)()
+    assert sum(hosts.looks) == PARTITIONS_PER_TURN
+    hosts.partitions[-1].is_gone = True
+    clock.advance(10)
+    assert hosts.looks == [1] * (3 * PARTITIONS_PER_TURN - 1) + [0]
+    getattr(chores, chore)()
+    chores.stop()
+    clock.advance(10)
+    assert sum(hosts.looks) == 4 * PARTITIONS_PER_TURN - 1
