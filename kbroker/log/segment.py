@@ -141,8 +141,8 @@ class Segment:
             waited_ms = now_ms - self.created_ms
         return (
             (
-                waited_ms > settings.segment_ms - settings.segment_jitter_ms
-                and waited_ms > settings.segment_ms - self._jitter_ms(settings)
+                waited_ms > settings.segment_ms_max - settings.segment_jitter_ms
+                and waited_ms > settings.segment_ms_max - self._jitter_ms(settings)
             )
             or len(self.offsets) >= settings.segment_index_bytes // OFFSET_ENTRY_BYTES
             or len(self.times) >= settings.segment_index_bytes // TIME_ENTRY_BYTES - 1

@@ -43,11 +43,17 @@ class LogSettings:
     """Of the broker, not the topic: `kbroker.record.validation`."""
     opens_every_batch: bool = field(init=False)
     """Is there something to be seen in the body of every batch of a client? Worked out once, for the hot path."""
+    segment_ms_max: int = field(init=False)
+    """How long a segment grows: `segment.ms`, but a compacted one must come within the cleaner's reach in time.
+
+    Source: Kafka's LogConfig.maxSegmentMs."""
 
     def __post_init__(self) -> None:
         looks = self.is_compacted or self.validates_fully
         is_bounded = self.message_timestamp_before_max_ms != INT64_MAX and not self.is_log_append_time
         object.__setattr__(self, "opens_every_batch", looks or is_bounded)
+        bound_ms = self.max_compaction_lag_ms if self.is_compacted else self.segment_ms
+        object.__setattr__(self, "segment_ms_max", min(self.segment_ms, bound_ms))
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> LogSettings:
