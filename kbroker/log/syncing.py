@@ -127,11 +127,12 @@ class Syncing:
         def work() -> None:
             for file in files:
                 file.sync()
-            if log.is_closed:
-                return
             for offset, data in snapshots:
+                # The directory of a deleted log is gone, and by now another topic's may have its name.
+                if log.is_closed:
+                    return
                 disk.replace(f"{directory}/{file_name(offset)}{SNAPSHOT_SUFFIX}", data)
-            if has_new_names:
+            if has_new_names and not log.is_closed:
                 disk.sync_directory(directory)
                 disk.sync_directory(directory.rpartition("/")[0])
 

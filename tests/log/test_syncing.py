@@ -62,6 +62,26 @@ def test_segments_that_truncation_took_are_synced_no_more(shop: Workshop) -> Non
     assert shop.log.failure is None
 
 
+def test_a_log_that_is_deleted_during_a_sync_leaves_no_snapshot_to_the_next_of_its_name(shop: Workshop) -> None:
+    """Only the first of several snapshots was kept back: the next topic took producers of the last for its own."""
+    shop.open(segment_bytes=200, file_delete_delay_ms=0)
+    for sequence in range(8):
+        shop.append(1, producer_id=7, producer_epoch=0, base_sequence=sequence)
+    old = shop.log
+
+    def deleted_and_made_again(path: str) -> None:
+        if path == DIRECTORY and f"{4:020d}.snapshot" in shop.names():
+            shop.disk.on_step = lambda path: None
+            old.close(clean=False)
+            shop.disk.rename(DIRECTORY, f"{DIRECTORY}.x-delete")
+            shop.open()
+
+    shop.disk.on_step = deleted_and_made_again
+    shop.disk.run_queued()
+    assert shop.log is not old
+    assert shop.names(".snapshot") == []
+
+
 @pytest.mark.parametrize("is_rolled_first", [True, False])
 def test_a_sealed_segment_is_behind_the_recovery_point_only_with_its_indexes(
     shop: Workshop, is_rolled_first: bool
