@@ -531,19 +531,21 @@ class RealDisk:
         lane.put(action)
 
     def _run_work(self, lane: Lane, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:
-        result: T | DiskFailure
-        try:
-            result = work()
-        except DiskFailure as error:
-            result = error
-        except OSError as error:  # a file that was there is gone: done() must be called all the same
-            result = _failure(error.filename or "a file", error)
+        results: list[T | DiskFailure] = []
 
         def finish() -> None:
             lane.under_way -= 1
-            done(result)
+            assert results, "a worker failed: its traceback was printed"
+            done(results[0])
 
-        self._hand_over(finish)
+        try:
+            results.append(work())
+        except DiskFailure as error:
+            results.append(error)
+        except OSError as error:  # a file that was there is gone: done() must be called all the same
+            results.append(_failure(error.filename or "a file", error))
+        finally:
+            self._hand_over(finish)
 
     def _hand_over(self, action: Callable[[], None]) -> None:
         if self.post is None:

@@ -283,6 +283,16 @@ def test_long_work_in_the_background_keeps_no_sync_waiting(tmp_path: Path) -> No
     disk.close()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_work_that_fails_for_no_reason_of_the_disks_is_not_waited_for(tmp_path: Path) -> None:
+    """Its thread ended in silence: what waited for it, a clean stop before all, waited for ever."""
+    disk = RealDisk(queue.SimpleQueue[Any]().put)
+    disk.in_worker(lambda: 1 // 0, lambda result: None)
+    with pytest.raises(AssertionError, match="a worker failed"):
+        disk.drain()
+    disk.close()
+
+
 def test_what_drain_completed_is_not_completed_again(tmp_path: Path) -> None:
     posted: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
     disk = RealDisk(posted.put)
