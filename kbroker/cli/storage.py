@@ -185,7 +185,7 @@ def _info(disk: Disk, config: BrokerConfig) -> int:
     metas: list[MetaProperties] = []
     for directory in directories:
         if directory not in found:
-            problems.append(f"{directory} does not exist")
+            problems.append(f"{directory} {'is not a directory' if disk.exists(directory) else 'does not exist'}")
             continue
         try:
             meta = read_meta(disk, directory)
@@ -196,8 +196,10 @@ def _info(disk: Disk, config: BrokerConfig) -> int:
             problems.append(f"{directory} is not formatted.")
         else:
             metas.append(meta)
-    if len({(meta.cluster_id, meta.node_id) for meta in metas}) > 1:
-        problems.append("The log directories belong to different clusters or nodes.")
+    for what, ids in ("cluster", {each.cluster_id for each in metas}), ("node", {each.node_id for each in metas}):
+        if len(ids) > 1:
+            problems.append(f"Mismatched {what} IDs between storage directories.")
+            break
     _print_list("Found log director", ("y", "ies"), found)
     if metas:
         click.echo(f"Found metadata: {_meta_text(metas[0])}\n")

@@ -35,6 +35,9 @@ FEATURES: Final[Mapping[str, tuple[int, int, int]]] = {
 }
 """Highest level, default level, and the metadata.version from which that is the default; before it is 0."""
 
+_NEEDED_RELEASES: Final = {"eligible.leader.replicas.version": 23}
+"""The metadata.version without which a feature can't be on, where there is one."""
+
 DYNAMIC_FLAGS: Final = "--standalone, --initial-controllers, or --no-initial-controllers"
 
 
@@ -73,6 +76,10 @@ def feature_levels(wanted: Iterable[tuple[str, int]], release: str | None, *, is
             raise FormatRefused(f"No feature:{name} with feature level {level}")
     for name, (_, default, since) in FEATURES.items():
         levels[name] = asked.get(name, default if levels[METADATA_VERSION] >= since else 0)
+    for name, needed in _NEEDED_RELEASES.items():
+        if levels[name] and levels[METADATA_VERSION] < needed:
+            because = f"because it depends on metadata.version level {needed}"
+            raise FormatRefused(f"{name} could not be set to {levels[name]} {because}")
     return levels
 
 

@@ -164,6 +164,23 @@ def test_info_says_what_is_there_and_what_is_amiss(tmp_path: Path, capsys) -> No
     assert run(["storage", "info", "-c", str(server)]) == 0
 
 
+@pytest.mark.parametrize(
+    ("second", "problem"),
+    [
+        ("cluster.id=B\nnode.id=2", "Mismatched cluster IDs between storage directories."),
+        ("cluster.id=A\nnode.id=2", "Mismatched node IDs between storage directories."),
+    ],
+)
+def test_info_names_directories_that_do_not_belong_together(tmp_path: Path, capsys, second: str, problem: str) -> None:
+    a, b, c = tmp_path / "a", tmp_path / "b", tmp_path / "c"
+    for directory, meta in ((a, "cluster.id=A\nnode.id=1"), (b, second)):
+        directory.mkdir()
+        (directory / "meta.properties").write_text(f"version=1\n{meta}\n")
+    c.write_text("a file")
+    assert run(["storage", "info", "-c", str(properties(tmp_path, DYNAMIC, a, b, c))]) == 1
+    assert capsys.readouterr().out.endswith(f"Found problems:\n  {c} is not a directory\n  {problem}\n\n")
+
+
 def test_a_random_uuid_is_one(capsys) -> None:
     assert run(["storage", "random-uuid"]) == 0
     assert len(uuid_bytes(capsys.readouterr().out.strip())) == 16

@@ -56,6 +56,12 @@ def test_single_levels_win_over_the_release_and_the_last_of_two_wins() -> None:
         ("kraft.version=0", None, True, "Cannot set kraft.version to 0 if controller.quorum.voters is empty and one"),
         ("kraft.version=1", None, False, "Cannot set kraft.version to 1 unless controller.quorum.voters is empty and"),
         ("kraft.version=2", None, True, "No feature:kraft.version with feature level 2"),
+        (
+            "eligible.leader.replicas.version=1",
+            "3.9",
+            True,
+            "eligible.leader.replicas.version could not be set to 1 because it depends on metadata.version level 23",
+        ),
     ],
 )
 def test_levels_that_cannot_be_are_refused(wanted: str, release: str | None, dynamic: bool, said: str) -> None:
