@@ -2,7 +2,8 @@
 
 The same questions go, turn by turn, to a second broker that nobody loads: what that one is late is the machine's doing,
 and the measuring's. Latencies in milliseconds from sending a request until its answer is there. The broker is watched
-(`observed.py`): the longest turns of its loop stand under the table, with what kept them.
+(`observed.py`): the longest turns of its loop stand under each row, without the time in which another process had the
+processor, and `late` is the share of all moments at which a request that came would have waited over 10 ms for a turn.
 """
 
 from __future__ import annotations
@@ -165,7 +166,12 @@ def _measured(variant: Variant, seconds: float) -> dict[str, object]:
     row: dict[str, object] = {"variant": variant.name, "done_per_s": round(requests / seconds)}
     for name, samples in zip(("loaded", "idle"), late, strict=True):
         row |= {f"{name}_{key}_ms": value for key, value in quantiles(samples).items()}
-    return {**row, "turns": watched["longest"][:WORST_SHOWN], "slow_writes": watched["slow_writes"]}
+    return {
+        **row,
+        "late_percent": round(100 * watched["late_share"], 4),
+        "turns": watched["longest"][:WORST_SHOWN],
+        "slow_writes": watched["slow_writes"],
+    }
 
 
 @contextmanager
@@ -251,12 +257,14 @@ def as_text(rows: list[dict[str, object]]) -> str:
             " ".join(f"{row[f'{name}_{key}_ms']:>7}" for key in ("p50", "p99", "p999", "max"))
             for name in ("loaded", "idle")
         )
-        lines.append(f"{row['variant']:24} {row['done_per_s']:>6}/s | loaded {loaded} | idle {idle}")
+        lines.append(
+            f"{row['variant']:24} {row['done_per_s']:>6}/s | loaded {loaded} | idle {idle} | late"
+            f" {row['late_percent']} %"
+        )
         turns = row["turns"]
         assert isinstance(turns, list)
         lines += [
-            "    turn of {wall_ms} ms, CPU {cpu_ms}, waited {waits}x: ".format(**turn) + (turn["at"] or turn["task"])
-            for turn in turns
+            "    turn of {own_ms} ms (CPU {cpu_ms}; by the clock {wall_ms}): {at}".format(**turn) for turn in turns
         ]
         if row["slow_writes"]:
             lines.append(f"    slow writes of the loop itself (bytes, ms): {row['slow_writes']}")

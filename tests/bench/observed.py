@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import json
-import resource
+import os
 import sys
 import threading
 import time
@@ -30,12 +30,14 @@ LONGEST_KEPT = 20
 TRACED_S = 0.006
 LOOK_S = 0.002
 SLOW_WRITE_S = 0.004
+#: What nobody may be kept waiting for longer.
+LATE_S = 0.01
 #: Runs while nobody is served yet or any more, too.
 START_AND_STOP = "kbroker.broker.Broker.run"
 
 
 class Turns(trio.abc.Instrument):
-    """How long tasks kept the loop: wall, CPU, and how often it waited meanwhile; the longest, with what ran."""
+    """How long tasks kept the loop, and how much of that they wanted the processor and did not have it."""
 
     def __init__(self) -> None:
         """Nothing seen yet."""
@@ -43,29 +45,41 @@ class Turns(trio.abc.Instrument):
         self.longest: list[tuple[float, int, dict[str, Any]]] = []
         self.slow_writes: list[tuple[int, float]] = []
         self._number = itertools.count()
-        self._begun = (0.0, 0.0, 0)
+        self._begun = (0.0, 0.0, 0.0)
+        self._schedule = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
+        self.first_step = self.last_step = 0.0
+        self.late_s = 0.0
         self._since = 0.0
         self._seen = ""
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
         """A task has the loop from now on."""
-        self._begun = time.perf_counter(), time.thread_time(), _waits()
+        self._begun = time.perf_counter(), time.thread_time(), self._preempted_s()
         self._seen = ""
         self._since = self._begun[0]
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
         """It has given it back."""
         self._since = 0.0
-        wall, cpu, waits = self._begun
-        wall = time.perf_counter() - wall
+        now = time.perf_counter()
+        begun, cpu, preempted = self._begun
+        wall, preempted = now - begun, self._preempted_s() - preempted
         self.count += 1
         if task.name == START_AND_STOP:
+            self.first_step = self.first_step or now
             return
-        if len(self.longest) < LONGEST_KEPT or wall > self.longest[0][0]:
-            about = {"task": task.name, "wall_ms": round(wall * 1e3, 2), "waits": _waits() - waits, "at": self._seen}
-            about["cpu_ms"] = round((time.thread_time() - cpu) * 1e3, 2)
+        self.last_step = now
+        own = wall - preempted
+        self.late_s += max(0.0, own - LATE_S)
+        if len(self.longest) < LONGEST_KEPT or own > self.longest[0][0]:
+            about = {"wall_ms": wall, "own_ms": own, "cpu_ms": time.thread_time() - cpu}
+            said: dict[str, Any] = {name: round(value * 1e3, 2) for name, value in about.items()}
             push = heapq.heappush if len(self.longest) < LONGEST_KEPT else heapq.heapreplace
-            push(self.longest, (wall, next(self._number), about))
+            push(self.longest, (own, next(self._number), {**said, "at": self._seen or task.name}))
+
+    def _preempted_s(self) -> float:
+        """Seconds that the loop's thread was ready and another process had the processor."""
+        return int(os.pread(self._schedule, 64, 0).split()[1]) / 1e9
 
     def watch_writes(self) -> None:
         """Note the writes that the loop itself made and that took long: their bytes and milliseconds."""
@@ -87,10 +101,6 @@ class Turns(trio.abc.Instrument):
             if self._since and not self._seen and time.perf_counter() - self._since > TRACED_S:
                 stack = traceback.extract_stack(sys._current_frames()[thread])[-5:]
                 self._seen = " < ".join(f"{Path(at.filename).name}:{at.lineno} {at.name}" for at in reversed(stack))
-
-
-def _waits() -> int:
-    return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
 
 
 def slow_down(slow: str) -> None:
@@ -134,9 +144,9 @@ def run(arguments: Sequence[str]) -> None:
         main()
     finally:
         longest = [about for _, _, about in sorted(turns.longest, reverse=True)]
-        Path(ours[0]).write_text(
-            json.dumps({"turns": turns.count, "longest": longest, "slow_writes": turns.slow_writes})
-        )
+        served_s = turns.last_step - turns.first_step
+        report = {"late_share": turns.late_s / served_s, "longest": longest, "slow_writes": turns.slow_writes}
+        Path(ours[0]).write_text(json.dumps(report))
 
 
 if __name__ == "__main__":
