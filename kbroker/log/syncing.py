@@ -7,7 +7,7 @@ before that point. Of the growing segment only the log matters; its indexes are 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kbroker.log.checkpoints import format_epochs
 from kbroker.log.open_files import FileHandle
@@ -18,6 +18,10 @@ from kbroker.world import Disk, DiskFailure
 
 if TYPE_CHECKING:
     from kbroker.log.partition_log import PartitionLog
+
+SEGMENTS_MAX: Final = 64
+"""Sealed segments synced at once, the oldest first: all their files are open meanwhile, and a start that found no
+recovery point has every segment to sync."""
 
 
 class Syncing:
@@ -94,22 +98,26 @@ class Syncing:
             return
         log = self._log
         end = log.written_end
-        sealed = [segment for segment in self._sealed if segment.written == segment.size]
-        if end <= log.flushed_end and not sealed:
+        whole = [segment for segment in self._sealed if segment.written == segment.size]
+        if end <= log.flushed_end and not whole:
             return
+        sealed = whole[:SEGMENTS_MAX]
+        if len(whole) > len(sealed):
+            end = min(end, whole[SEGMENTS_MAX].base_offset)
+            self._is_again = True
         self._sealed = [segment for segment in self._sealed if segment not in sealed]
         # What a snapshot says must be in the log: else a batch that is sent again passes for a duplicate.
         snapshots = [snapshot for snapshot in self._snapshots if snapshot[0] <= end]
         self._snapshots = [snapshot for snapshot in self._snapshots if snapshot[0] > end]
         handles = [handle for segment in sealed for handle in segment.handles()]
         # Those that a queued write has not filled yet hold some of what is written, and stay to be synced whole.
-        handles += [segment.handle for segment in self._sealed if segment.written]
-        active = log.segments[-1]
-        if active.written:
-            handles.append(active.handle)
+        growing = (*self._sealed, log.segments[-1])
+        handles += [segment.handle for segment in growing if segment.written and segment.base_offset < end]
         try:
             work = self._work(handles, snapshots)
         except (DiskFailure, FileNotFoundError) as error:
+            for handle in handles:
+                handle.unpin()
             log.broken(error)
             return
         self._is_under_way = True
@@ -118,9 +126,9 @@ class Syncing:
         self._disk.in_worker(work, lambda result: self._finished(result, handles))
 
     def _work(self, handles: list[FileHandle], snapshots: list[tuple[int, bytes]]) -> Callable[[], None]:
-        files = [handle.file() for handle in handles]
         for handle in handles:
-            handle.pins += 1
+            handle.pins += 1  # or the first might be closed for the last to be opened
+        files = [handle.file() for handle in handles]
         disk, log, directory = self._disk, self._log, self._log.directory
         has_new_names, self._has_new_names = self._has_new_names, False
 

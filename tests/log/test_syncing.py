@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from log_workshop import DIRECTORY
 
+from kbroker.log.open_files import OpenFiles
+from kbroker.log.partition_log import PartitionLog
+from kbroker.log.settings import LogSettings
+from kbroker.log.syncing import SEGMENTS_MAX
+from kbroker.names import TopicPartition
+from kbroker.real.disk import RealDisk
+from kbroker.record.batch import build_batch
 from kbroker.testing.simulated_disk import Keep, Loss, SimulatedDisk, SimulatedFile
+from kbroker.testing.virtual_clock import VirtualClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from log_workshop import Workshop
 
@@ -140,6 +150,24 @@ def test_a_sync_that_began_before_a_truncation_does_not_vouch_for_what_came_afte
         shop.append(1)
     shop.disk.run_queued(1)
     assert shop.log.flushed_end == 10
+
+
+def test_more_segments_than_may_be_open_are_synced_some_at_a_time(tmp_path: Path) -> None:
+    """The first of them were closed again for the last, and the worker that synced them failed."""
+    posted: SimpleQueue[Callable[[], None]] = SimpleQueue()
+    disk = RealDisk(posted.put)
+    files = OpenFiles(disk, 8)
+    directory, settings = str(tmp_path / "t-0"), LogSettings(segment_bytes=100)
+    log = PartitionLog.open(disk, directory, TopicPartition("t", 0), bytes(16), settings, VirtualClock(), files=files)
+    open_most = 0
+    for number in range(SEGMENTS_MAX * 2):
+        log.append_as_leader(build_batch([(b"k", b"v" * 20)], timestamp_ms=number), 0)
+    while log.recovery_point < log.log_end:
+        posted.get(timeout=5)()
+        open_most = max(open_most, len(files))
+    assert open_most <= 3 * SEGMENTS_MAX + 8
+    disk.drain()
+    disk.close()
 
 
 # ---- answers that wait
