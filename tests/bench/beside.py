@@ -163,6 +163,8 @@ def _measured(variant: Variant, seconds: float) -> dict[str, object]:
             requests = done.value
         stack.pop_all().close()
         watched = json.loads(turns[0].read_text())
+        for path in turns:
+            path.unlink()
     row: dict[str, object] = {"variant": variant.name, "done_per_s": round(requests / seconds)}
     for name, samples in zip(("loaded", "idle"), late, strict=True):
         row |= {f"{name}_{key}_ms": value for key, value in quantiles(samples).items()}
