@@ -4,7 +4,8 @@
     .timeindex 12 bytes: int64 largest timestamp so far, int32 last offset of the batch that has it - base
 
 The growing index of a log's active segment lives in memory and reaches its file some entries at a time; after a crash
-it is rebuilt from the log. Those of older segments stay on disk: a search reads some 4 KB of them.
+it is rebuilt from the log, and its file is only touched where it says anything else. Those of older segments stay on
+disk: a search reads some 4 KB of them.
 Source: Kafka's OffsetIndex, TimeIndex.
 """
 
@@ -32,7 +33,7 @@ _TIME_ENTRY = struct.Struct(">qi")
 class SparseIndex:
     """Two parallel rising columns, (key, value); in memory while growing, searched on disk once sealed."""
 
-    __slots__ = ("_count", "_entry", "_keys", "_values", "_written", "handle", "last")
+    __slots__ = ("_count", "_entry", "_is_rebuilt", "_keys", "_values", "_written", "handle", "last")
 
     def __init__(self, handle: FileHandle, entry: struct.Struct, key_code: str) -> None:
         self.handle = handle
@@ -41,6 +42,8 @@ class SparseIndex:
         self._values: array[int] = array("i")
         self._count = 0
         self._written = 0
+        # The file may still hold what was there before a reset.
+        self._is_rebuilt = False
         self.last: tuple[int, int] | None = None
 
     def __len__(self) -> int:
@@ -53,17 +56,41 @@ class SparseIndex:
         self._values.append(value)
         self._count += 1
         self.last = (key, value)
-        if self._count - self._written >= UNWRITTEN_ENTRIES_MAX:
+        if self._count - self._written >= UNWRITTEN_ENTRIES_MAX and not self._is_rebuilt:
             self.flush()
 
     def flush(self) -> None:
         """Write the entries that the file lacks."""
+        if self._is_rebuilt:
+            self._written = self._cut_to_common()
+            self._is_rebuilt = False
         if self._keys is None or self._written == self._count:
             return
-        pack = self._entry.pack
-        data = b"".join(map(pack, self._keys[self._written :], self._values[self._written :]))
-        self.handle.file(create=True).write_at(self._written * self._entry.size, [data])
+        self.handle.file(create=True).write_at(self._written * self._entry.size, [self._packed(self._written)])
         self._written = self._count
+
+    def _packed(self, start: int) -> bytes:
+        assert self._keys is not None
+        return b"".join(map(self._entry.pack, self._keys[start:], self._values[start:]))
+
+    def _cut_to_common(self) -> int:
+        """Cut the file behind the entries that it shares with the rebuilt ones; how many these are.
+
+        Mostly that is all of it: ten thousand files that are emptied and written again take minutes.
+        """
+        try:
+            file = self.handle.file()
+        except FileNotFoundError:
+            return 0
+        data, size = self._packed(0), file.size()
+        found = file.read_at(0, min(size, len(data)))
+        same = len(found)
+        if data[:same] != found:
+            same = next(at for at, (mine, theirs) in enumerate(zip(data, found, strict=False)) if mine != theirs)
+        count = same // self._entry.size
+        if size > count * self._entry.size:
+            file.truncate(count * self._entry.size)
+        return count
 
     def seal(self) -> None:
         """Write all and give the memory back: nothing is added any more."""
@@ -86,12 +113,12 @@ class SparseIndex:
         self._written = self._count
 
     def reset(self) -> None:
-        """Forget everything, the file's contents too: it is going to be rebuilt."""
+        """Forget everything: it is going to be rebuilt. The file keeps what it has until the next flush."""
         self._keys = array("q" if self._entry is _TIME_ENTRY else "i")
         self._values = array("i")
         self._count = self._written = 0
         self.last = None
-        self.handle.file(create=True).truncate(0)
+        self._is_rebuilt = True
 
     def adopt(self) -> bool:
         """Trust the file as it is and stay on disk; False when it is missing or its size or order can't be right.
@@ -106,6 +133,7 @@ class SparseIndex:
         if size % self._entry.size:
             return False
         self._count = self._written = size // self._entry.size
+        self._is_rebuilt = False
         self._keys = None
         self._values = array("i")
         if not self._count:

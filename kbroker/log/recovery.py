@@ -148,6 +148,7 @@ def recover(
             segment.transactions.has_markers = True
         expected = header.last_offset + 1
     segment.written = segment.size
+    segment.finish_indexes()
     if segment.size < size:
         if holds_old_message(file, segment.size, size):
             raise DiskFailure(

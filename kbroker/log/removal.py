@@ -179,3 +179,5 @@ def reindex(segment: Segment, interval_bytes: int) -> None:
     segment.written = written
     for position, header in list(segment.headers(0)):
         segment.note_batch(header, position, interval_bytes)
+    segment.offsets.flush()
+    segment.times.flush()

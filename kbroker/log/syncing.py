@@ -59,8 +59,12 @@ class Syncing:
         """The log was read at its start. The process that wrote the segments may not have synced them."""
         self._sealed += [segment for segment in segments[:-1] if segment.next_offset > self._log.flushed_end]
         self._epochs_on_disk = epochs_on_disk
-        if self._log.epochs.entries() != epochs_on_disk:
+        if self._begun(self._log.epochs.entries()) != self._begun(epochs_on_disk):
             self.save_epochs()
+
+    def _begun(self, epochs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Those with a batch in the log: the file may lag behind with others, see PartitionLog.assign_epoch."""
+        return [entry for entry in epochs if entry[1] < self._log.log_end]
 
     def segment_sealed(self, segment: Segment, end: int, snapshot: bytes) -> None:
         """The log rolled at offset `end`: sync the old segment soon, keep the producers as they were."""

@@ -54,6 +54,36 @@ def test_everything_is_there_again(shop: Workshop, clean: bool) -> None:
     assert shop.log.flushed_end == (40 if clean else 0)
 
 
+def test_recovery_changes_no_file_that_says_the_truth(make: Callable[[Any], Workshop]) -> None:
+    """It used to empty every index and to write it again, and the leader epochs with it: ten thousand small logs took
+    half a minute on a busy disk."""
+    shop = make(SimulatedDisk())
+    before = _filled(shop)
+    shop.log.assign_epoch(9, shop.log.log_end)
+    assert shop.log.close(clean=True)
+    touched: list[str] = []
+    shop.disk.on_step = touched.append
+    shop.open(recovery_point=shop.log.log_end, **SMALL)
+    assert touched == []
+    assert _shape(shop)[1:] == before[1:]
+
+
+@pytest.mark.parametrize("suffix", [".index", ".timeindex"])
+@pytest.mark.parametrize("edit", [lambda data: data[:-3], lambda data: data + bytes(24), lambda data: b"\1" + data[1:]])
+def test_recovery_mends_an_index_that_says_anything_else(
+    make: Callable[[Any], Workshop], suffix: str, edit: Callable[[bytes], bytes]
+) -> None:
+    shop = make(SimulatedDisk())
+    before = _filled(shop)
+    assert shop.log.close(clean=True)
+    path = f"{DIRECTORY}/{shop.log.segments[1].base_offset:020}{suffix}"
+    whole = shop.disk.read(path)
+    shop.disk.replace(path, edit(whole))
+    shop.open(**SMALL)
+    assert shop.disk.read(path) == whole
+    assert _shape(shop)[1:] == before[1:]
+
+
 @pytest.mark.parametrize("clean", [True, False])
 def test_an_idempotent_producer_goes_on_where_it_was(shop: Workshop, clean: bool) -> None:
     _filled(shop)
