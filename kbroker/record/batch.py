@@ -313,17 +313,17 @@ def _write_bytes(out: bytearray, data: bytes | None) -> None:
 def _read_record(data: bytes, position: int, end: int, header: BatchHeader) -> Record:
     timestamp_delta, position = read_varint(data, position + 1)
     offset_delta, position = read_varint(data, position)
-    key, position = _read_bytes(data, position, end)
-    value, position = _read_bytes(data, position, end)
+    key, position = read_bytes(data, position, end)
+    value, position = read_bytes(data, position, end)
     count, position = read_varint(data, position)
     if count < 0 or count > end - position:
         raise CorruptRecords(f"{count} headers in {end - position} bytes")
     headers = []
     for _ in range(count):
-        name, position = _read_bytes(data, position, end)
+        name, position = read_bytes(data, position, end)
         if name is None:
             raise CorruptRecords("a header without a name")
-        content, position = _read_bytes(data, position, end)
+        content, position = read_bytes(data, position, end)
         headers.append((name.decode("utf-8", "replace"), content))
     if position != end:
         raise CorruptRecords(f"a record that ends {end - position} bytes before its length says")
@@ -331,7 +331,8 @@ def _read_record(data: bytes, position: int, end: int, header: BatchHeader) -> R
     return Record(header.base_offset + offset_delta, timestamp, key, value, tuple(headers))
 
 
-def _read_bytes(data: bytes, position: int, end: int) -> tuple[bytes | None, int]:
+def read_bytes(data: bytes, position: int, end: int) -> tuple[bytes | None, int]:
+    """The key or value at `position` of a record that ends at `end`, and where it ends. Raises CorruptRecords."""
     length, position = read_varint(data, position)
     if length < 0:  # -1 is written; Java reads any as null
         return None, position

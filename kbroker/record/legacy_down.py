@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from kbroker.record.batch import LOG_APPEND_TIME_BIT, BatchHeader, Buffer, iterate_batches, read_header, record_spans
+from kbroker.record.batch import LOG_APPEND_TIME_BIT, BatchHeader, Buffer, iterate_batches, read_bytes, read_header
 from kbroker.record.compression import Codec, CorruptRecords, ExcessiveRecords, compress
 from kbroker.record.legacy import Message, RefusedMessages, write_message
 from kbroker.record.legacy_lz4 import with_old_checksum
-from kbroker.record.skim import BYTES_PER_RECORD, RECORDS_FREE, plain_bytes_max
+from kbroker.record.skim import bounded_spans, plain_bytes_max
 from kbroker.record.varint import read_varint
 from protocol_specs.errors import ErrorCode
 
@@ -123,22 +123,10 @@ def _wrapped(batch: memoryview, header: BatchHeader, magic: int, room: int | Non
 
 def _messages(batch: memoryview, header: BatchHeader) -> Iterator[Message]:
     """The records without their headers, which are left unread; bounded like those of a client."""
-    records_max = RECORDS_FREE + header.size // BYTES_PER_RECORD
-    if header.records_count > records_max:
-        raise ExcessiveRecords(f"{header.records_count} records in {header.size} bytes, opened are {records_max}")
-    for data, start, end in record_spans(batch, header, plain_bytes_max(header)):
+    for data, start, end in bounded_spans(batch, header):
         timestamp_delta, position = read_varint(data, start + 1)
         offset_delta, position = read_varint(data, position)
-        key, position = _read_bytes(data, position, end)
-        value, _ = _read_bytes(data, position, end)
+        key, position = read_bytes(data, position, end)
+        value, _ = read_bytes(data, position, end)
         timestamp = header.max_timestamp if header.is_log_append_time else header.base_timestamp + timestamp_delta
         yield Message(header.base_offset + offset_delta, timestamp, key, value)
-
-
-def _read_bytes(data: bytes, position: int, end: int) -> tuple[bytes | None, int]:
-    length, position = read_varint(data, position)
-    if length < 0:
-        return None, position
-    if length > end - position:
-        raise CorruptRecords(f"{length} bytes where {end - position} are left")
-    return data[position : position + length], position + length

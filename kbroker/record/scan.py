@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Final, NamedTuple
 
-from kbroker.record.batch import HEADER_BYTES, NO_TIMESTAMP, BatchHeader, Buffer, record_spans
-from kbroker.record.compression import Codec, CorruptRecords, ExcessiveRecords, lz4_defect
-from kbroker.record.skim import BYTES_PER_RECORD, RECORDS_FREE, plain_bytes_max
+from kbroker.record.batch import HEADER_BYTES, NO_TIMESTAMP, BatchHeader, Buffer
+from kbroker.record.compression import Codec, CorruptRecords, lz4_defect
+from kbroker.record.skim import bounded_spans
 from kbroker.record.varint import read_varint, read_varint32
 
 STEP_RECORDS: Final = 512
@@ -51,14 +51,13 @@ def scan_records(batch: Buffer, header: BatchHeader, demands: Demands, limit: in
     Raises CorruptRecords where they aren't what the header promises, or can't be unpacked by Java's readers;
     ExcessiveRecords over the bounds.
     """
-    _check_bounds(header)
+    spans = bounded_spans(batch, header, limit)
     if header.codec == Codec.LZ4 and (defect := lz4_defect(memoryview(batch)[HEADER_BYTES : header.size])):
         raise CorruptRecords(defect)
     needs_key, earliest, latest = demands
     fixed_time = header.max_timestamp if header.is_log_append_time else None
     base_timestamp, newest, is_dense, is_mistimed = header.base_timestamp, NO_TIMESTAMP, True, False
     wrong: list[tuple[int, int | None]] = []
-    spans = record_spans(batch, header, min(limit, plain_bytes_max(header)))
     try:
         for index, (data, start, end) in enumerate(spans):
             if not index % STEP_RECORDS:
@@ -110,12 +109,6 @@ def scan_records(batch: Buffer, header: BatchHeader, demands: Demands, limit: in
     except IndexError as error:
         raise CorruptRecords("a record is cut") from error
     return Scan(newest, is_dense, tuple(wrong), is_mistimed)
-
-
-def _check_bounds(header: BatchHeader) -> None:
-    records_max = RECORDS_FREE + header.size // BYTES_PER_RECORD
-    if header.records_count > records_max:
-        raise ExcessiveRecords(f"{header.records_count} records in {header.size} bytes, opened are {records_max}")
 
 
 def _past_headers(data: bytes, position: int, end: int) -> Generator[None, None, int]:

@@ -1,4 +1,4 @@
-"""What the broker itself wants to know of a client's records: when they are, and whether they have a key.
+"""What the broker itself wants to know of a client's records: where they are and when; and how many it opens.
 
 The body is looked through window by window and nothing is kept, so that a batch costs about what it weighs, however
 well it is compressed. Headers of records are left unread. What is over the bounds is refused, not cut.
@@ -25,11 +25,10 @@ bytes at least before it is compressed."""
 
 
 class Skimmed(NamedTuple):
-    """One record: its offset, its time in milliseconds since 1970, and whether it has a key."""
+    """One record: its offset, and its time in milliseconds since 1970."""
 
     offset: int
     timestamp: int
-    has_key: bool
 
 
 def plain_bytes_max(header: BatchHeader) -> int:
@@ -37,13 +36,20 @@ def plain_bytes_max(header: BatchHeader) -> int:
     return min(DECOMPRESSED_BYTES_MAX, PLAIN_BYTES_FREE + PLAIN_BYTES_PER_BYTE * header.size)
 
 
-def skim_records(batch: Buffer, limit: int = DECOMPRESSED_BYTES_MAX) -> Iterator[Skimmed]:
-    """Each record of one whole batch, in order. Raises CorruptRecords; ExcessiveRecords over the bounds or `limit`."""
-    header = read_header(batch)
+def bounded_spans(
+    batch: Buffer, header: BatchHeader, limit: int = DECOMPRESSED_BYTES_MAX
+) -> Iterator[tuple[bytes, int, int]]:
+    """As record_spans, for a client's batch. Raises ExcessiveRecords at once where it has too many records."""
     records_max = RECORDS_FREE + header.size // BYTES_PER_RECORD
     if header.records_count > records_max:
         raise ExcessiveRecords(f"{header.records_count} records in {header.size} bytes, opened are {records_max}")
-    for data, start, end in record_spans(batch, header, min(limit, plain_bytes_max(header))):
+    return record_spans(batch, header, min(limit, plain_bytes_max(header)))
+
+
+def skim_records(batch: Buffer) -> Iterator[Skimmed]:
+    """Each record of one whole batch, in order. Raises CorruptRecords; ExcessiveRecords over the bounds."""
+    header = read_header(batch)
+    for data, start, end in bounded_spans(batch, header):
         timestamp_delta, position = read_varint(data, start + 1)
         offset_delta, position = read_varint(data, position)
         key_length, position = read_varint(data, position)
@@ -51,4 +57,4 @@ def skim_records(batch: Buffer, limit: int = DECOMPRESSED_BYTES_MAX) -> Iterator
         if position + max(0, value_length) >= end:
             raise CorruptRecords(f"a key of {key_length} and a value of {value_length} bytes in {end - start}")
         timestamp = header.max_timestamp if header.is_log_append_time else header.base_timestamp + timestamp_delta
-        yield Skimmed(header.base_offset + offset_delta, timestamp, key_length >= 0)
+        yield Skimmed(header.base_offset + offset_delta, timestamp)
