@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 import click
 
@@ -30,8 +29,6 @@ from kbroker.real.files import FileUnreadable
 from kbroker.real.make_world import make_world
 from kbroker.server.formatting import NOTHING_LEFT, Plan, format_directories, read_meta
 from kbroker.world import Disk, DiskFailure, World
-
-QUORUM_FLAGS: Final = ("standalone", "no_initial_controllers", "initial_controllers")
 
 
 @click.group()

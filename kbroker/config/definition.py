@@ -83,12 +83,6 @@ class ConfigDef(NamedTuple):
         """Does Kafka keep it out of its documentation?"""
         return self.name in INTERNAL_NAMES
 
-    @property
-    def kip(self) -> int | None:
-        """The number of the Kafka Improvement Proposal that its description names."""
-        named = re.search(r"KIP-(\d+)", self.doc)
-        return int(named[1]) if named else None
-
 
 class InRange(NamedTuple):
     """Numbers from `low` to `high`, both included; None is no bound."""
