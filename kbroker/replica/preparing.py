@@ -3,6 +3,7 @@
     append -> nothing waits, nothing to open      appended at once, never seen here
            -> to be opened, or others wait        Deferred: [first: in a worker] [second] [third] ...
     worker done -> first is committed, with all that is judged at commit -> those behind it, until one must be opened
+                   or others have waited long enough
 
 One queue per partition has one body open at a time; one lane per broker says how many there are in all. What waits
 holds the frame that it came in, which its connection counts against what it may be owed; both bounds here are for many
@@ -31,6 +32,11 @@ PARTITION_BYTES_MAX: Final = 64 << 20
 BROKER_APPENDS_MAX: Final = 10_000
 BROKER_BYTES_MAX: Final = 256 << 20
 """What may wait. One append always may: it can be larger than this alone."""
+
+TURN_APPENDS_MAX: Final = 32
+TURN_BYTES_MAX: Final = 1 << 20
+"""Appended in a row of what waited, about a millisecond of it; then other connections have their turn. All that may
+wait for one partition took 30 to 160 ms."""
 
 
 class Work(Protocol):
@@ -105,14 +111,14 @@ class PreparationLane:
 class AppendQueue:
     """The appends of one partition that wait; every method is one atomic step of the state."""
 
-    __slots__ = ("_bytes", "_is_closed", "_is_preparing", "_partition", "lane", "waiting")
+    __slots__ = ("_bytes", "_is_busy", "_is_closed", "_partition", "lane", "waiting")
 
     def __init__(self, partition: Partition, lane: PreparationLane) -> None:
         self.lane = lane
         self._partition = partition
         self.waiting: deque[Waiting] = deque()
         self._bytes = 0
-        self._is_preparing = False
+        self._is_busy = False
         self._is_closed = False
 
     def add(self, waiting: Waiting) -> Appended | Refused | Deferred | None:
@@ -143,17 +149,33 @@ class AppendQueue:
         self.lane.appends += sign
 
     def _go_on(self) -> None:
-        """Append what can be, from the front; have the first that can't be yet prepared."""
-        while self.waiting and not self._is_preparing:
+        """Append what can be, from the front, for a turn; have the first that can't be yet prepared."""
+        count, size = 0, 0
+        while self.waiting and not self._is_busy:
             first = self.waiting[0]
+            if count == TURN_APPENDS_MAX or size > TURN_BYTES_MAX:
+                self._give_way()
+                return
             if first.work is None:
                 outcome = self._partition.append_or_prepare(first.records, first.required_acks, first.origin)
+                count, size = count + 1, size + first.size
                 if not isinstance(outcome, Preparation):
                     self._settle(first, outcome)
                     continue
                 first.work = outcome
-            self._is_preparing = True
+            self._is_busy = True
             self.lane.enter(self._begin)
+
+    def _give_way(self) -> None:
+        """Go on when the state's thread has looked round."""
+        self._is_busy = True
+        self._partition.log.in_worker(_nothing, self._resumed)
+
+    def _resumed(self, result: DiskFailure | None) -> None:
+        self._is_busy = False
+        if not self._is_closed:
+            self._go_on()
+            self._partition.progressed()
 
     def _begin(self) -> bool:
         """It is our turn in the lane; False where the partition has gone since."""
@@ -164,7 +186,7 @@ class AppendQueue:
         return True
 
     def _prepared(self, result: memoryview | Refused | DiskFailure | None) -> None:
-        self._is_preparing = False
+        self._is_busy = False
         self.lane.leave()
         if self._is_closed:
             return
@@ -184,3 +206,7 @@ class AppendQueue:
         self._count(first, -1)
         first.deferred.outcome = outcome
         first.deferred.is_over = True
+
+
+def _nothing() -> None:
+    """The way to a worker and back is all that is wanted."""

@@ -212,6 +212,37 @@ def test_a_topic_of_many_partitions_may_go_while_all_of_them_wait_for_their_turn
     assert isinstance(outcomes[-1].outcome, Appended)
 
 
+@pytest.mark.parametrize(("size", "turn"), [(10, 32), (600_000, 2)])
+def test_what_waited_is_appended_in_turns(bench: Bench, size: int, turn: int) -> None:
+    """A thousand appends behind one body that was opened were written in one go: nobody else was heard for 30 ms."""
+    partition = bench.partition(settings=UNOPENED)
+    far_ms = bench.clock.wall_ms() + (1 << 50)
+    slow = memoryview(build_batch([(b"k", b"v")] * 40, timestamp_ms=far_ms))
+    first = deferred(partition.append_from_client(slow, 1))
+    count = 2 * turn + 1
+    waiting = [deferred(partition.append_from_client(bench.batch(b"v" * size), 1)) for _ in range(count)]
+    bench.disk.finish()
+    assert first.is_over
+    settled = []
+    while bench.disk.work:
+        settled.append(sum(each.is_over for each in waiting))
+        bench.disk.finish()
+    assert settled == [turn, 2 * turn]
+    assert [each.outcome.base_offset for each in waiting if isinstance(each.outcome, Appended)] == list(range(count))
+
+
+def test_a_partition_may_go_between_two_turns(bench: Bench) -> None:
+    partition = bench.partition(settings=UNOPENED)
+    slow = memoryview(build_batch([(b"k", b"v")] * 40, timestamp_ms=bench.clock.wall_ms() + (1 << 50)))
+    deferred(partition.append_from_client(slow, 1))
+    waiting = [deferred(partition.append_from_client(bench.batch(), 1)) for _ in range(40)]
+    bench.disk.finish()
+    bench.partitions.remove(partition)
+    bench.disk.finish()
+    assert [isinstance(each.outcome, Appended) for each in waiting] == [True] * 32 + [False] * 8
+    assert refused(waiting[-1].outcome) == ErrorCode.NOT_LEADER_OR_FOLLOWER
+
+
 @pytest.mark.parametrize(("bound", "value"), [("PARTITION_APPENDS_MAX", 3), ("PARTITION_BYTES_MAX", 3_500)])
 def test_a_partition_lets_so_much_wait_and_no_more(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, bound: str, value: int
