@@ -40,10 +40,10 @@ from kbroker.server.cleaner import LogCleaner
 from kbroker.server.coordinators import GroupCoordinators
 from kbroker.server.formatting import read_bootstrap
 from kbroker.server.gate import Gate
-from kbroker.server.hosting import Hosting, say_what_was_cut
+from kbroker.server.hosting import Hosting, say_what_was_found
 from kbroker.server.housekeeping import Housekeeping
 from kbroker.server.listener import Connections, Limits
-from kbroker.server.metadata_log import MetadataLog
+from kbroker.server.metadata_log import ELECTION_FILE, MetadataLog
 from kbroker.server.metadata_snapshots import MetadataSnapshots, SnapshotSettings, metadata_log_settings
 from kbroker.session import FetchSessions
 from kbroker.world import DiskFailure, World
@@ -162,7 +162,7 @@ class Broker:
         directory = directories.metadata
         try:
             opened = directory.open_metadata_log(metadata_log_settings(self.config))
-            say_what_was_cut(opened)
+            say_what_was_found(opened)
             self.metadata = MetadataLog(
                 opened,
                 world.disk,
@@ -174,10 +174,13 @@ class Broker:
                 endpoints=self._voter_endpoints(),
             )
             for reason in self.metadata.replayed.passed_over:
-                log.warning("a metadata snapshot is damaged and passed over", extra={"reason": reason})
+                log.warning("a metadata snapshot is damaged: passed over, and removed", extra={"reason": reason})
             registration = self._registration(directories.ids, read_bootstrap(world.disk, directory.path))
             directories.begin()
             self.metadata.start(registration, lambda _: registered.set())
+            if self.metadata.lacked_election:
+                path = f"{opened.directory}/{ELECTION_FILE}"
+                log.warning("who leads is told by the metadata log alone", extra={"reason": f"{path} is missing"})
         except METADATA_DIFFICULTIES as error:
             raise MetadataUnusable(f"{directory.path}/{METADATA_PARTITION}: {error}") from error
         await registered.wait()
@@ -215,7 +218,7 @@ class Broker:
         for path, failure in directories.failures.items():
             log.error("the log directory is offline", extra={"path": path, "reason": failure.reason})
         for reason in directories.damage:
-            log.warning("a damaged checkpoint counts as missing", extra={"reason": reason})
+            log.warning("a log directory was mended", extra={"reason": reason})
         return directories
 
     async def _create_wished_topics(self) -> None:

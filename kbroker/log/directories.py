@@ -110,7 +110,7 @@ class LogDirectories:
 
     @property
     def damage(self) -> Iterator[str]:
-        """The checkpoint files that could not be read at the start, one sentence each."""
+        """The directories' own files that were damaged or missing at the start, one sentence each."""
         for directory in self._all:
             yield from directory.damage
 
@@ -243,6 +243,11 @@ def _agree(
         raise ForeignDirectory(
             f"{home} has no {FILE_NAME} although {formatted[0].path} has one: the metadata log's directory must not be "
             "a new one (see metadata.log.dir)"
+        )
+    if not formatted and opened[home].has_metadata:
+        raise ForeignDirectory(
+            f"{home} holds a metadata log and no {FILE_NAME}: the cluster's id is lost, and a new one would be another "
+            "cluster's; restore the file"
         )
     for directory in opened.values():
         if not directory.is_formatted:

@@ -32,7 +32,7 @@ from kbroker.log.dormant import DormantLog
 from kbroker.log.meta_properties import FILE_NAME, ForeignDirectory, MetaProperties, parse_meta_properties
 from kbroker.log.open_files import OPEN_FILES_MAX, OpenFiles
 from kbroker.log.partition_log import InconsistentTopicId, PartitionLog
-from kbroker.log.recovery import check_undamaged
+from kbroker.log.recovery import LOG_SUFFIX, check_undamaged
 from kbroker.log.settings import LogSettings
 from kbroker.log.stopping import write_out_together
 from kbroker.names import METADATA_TOPIC, METADATA_TOPIC_ID, TopicPartition, uuid_text
@@ -69,7 +69,10 @@ class LogDirectory:
         self._is_started = False
         self.meta = self._read_meta()
         self.was_clean = disk.exists(self._in(CLEAN_FILE))
-        self._checkpoints = DirectoryCheckpoints(disk, path, self.fail)
+        expected = CHECKPOINTS_OF_A_STOP if self.was_clean else ()
+        self._checkpoints = DirectoryCheckpoints(disk, path, self.fail, expected)
+        # Formatted, and not for the first time.
+        self._lost_meta = self.meta is None and any(self.partitions())
         # Logs that failed to open: not recovered, so the next start must try again, with the same checkpoints.
         self._unopened: set[TopicPartition] = set()
 
@@ -153,6 +156,13 @@ class LogDirectory:
         """Is there a directory of the metadata log in it?"""
         return self.disk.is_directory(self._in(str(METADATA_PARTITION)))
 
+    @property
+    def has_metadata(self) -> bool:
+        """Was the metadata log ever begun? Formatting leaves a directory without."""
+        return self.has_metadata_log and any(
+            name.endswith(LOG_SUFFIX) for name in self.disk.list(self._in(str(METADATA_PARTITION)))
+        )
+
     def check_identity(self, cluster_id: str | None, node_id: int) -> None:
         """See that it was formatted for this cluster (None or "": any) and node. Raises ForeignDirectory."""
         if self.meta is None:
@@ -178,6 +188,7 @@ class LogDirectory:
         # Were the marker back after a power failure, torn logs would be trusted. Nor may a name that the last process
         # freed be the old log's again.
         self.disk.sync_directory(self.path)
+        self._checkpoints.mend()
         for name in self.disk.list(self.path):
             if name.endswith(DELETE_SUFFIX):
                 self.disk.in_worker(partial(self.disk.remove_tree, self._in(name)), _ignore)
@@ -359,8 +370,9 @@ class LogDirectory:
 
     @property
     def damage(self) -> Sequence[str]:
-        """Which checkpoint files could not be read at the start, and why: one sentence each."""
-        return self._checkpoints.damage
+        """Which of its own files were damaged or missing at the start, and how: one sentence each."""
+        lost_meta = [f"{self._in(FILE_NAME)} is missing: formatted anew, with its logs"] if self._lost_meta else []
+        return [*lost_meta, *self._checkpoints.damage]
 
     def _note_offsets(self, high_watermarks: Mapping[TopicPartition, int]) -> None:
         self._note_recovery_points()

@@ -6,14 +6,14 @@
     cleaner-offset-checkpoint           up to where compaction has been
 
 A damaged file counts as missing: recovery then reads more, deleted records may be seen again, compaction begins anew,
-and the start says which file it was (`damage`). Kafka means to do the same, but its failure handler takes the whole
-directory offline as well, and again at every start.
+and the start says which file it was (`damage`), or which one a clean stop had left and is gone. Kafka means to
+do the same, but its failure handler takes the whole directory offline as well, and again at every start.
 Source: Kafka's OffsetCheckpointFile, LogManager, ReplicaManager, LogCleanerManager.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
 
 from kbroker.log.checkpoints import CorruptCheckpoint, format_offsets, parse_offsets
@@ -32,11 +32,16 @@ Offsets = dict[TopicPartition, int]
 class DirectoryCheckpoints:
     """Offsets by file and partition. What is set here reaches the files by write(), save() or forgotten names."""
 
-    def __init__(self, disk: Disk, path: str, on_failure: Callable[[DiskFailure], None]) -> None:
+    def __init__(
+        self, disk: Disk, path: str, on_failure: Callable[[DiskFailure], None], expected: Collection[str] = ()
+    ) -> None:
+        """`expected` are the files that the last stop has left for sure."""
         self._disk = disk
         self._path = path
         self._on_failure = on_failure
+        self._expected = expected
         self.damage: list[str] = []
+        self._damaged: list[str] = []
         self._files: dict[str, Offsets] = {name: self._read(name) for name in ALL_FILES}
         # Names that the medium may still hold, in the checkpoints or as directories, although their logs are gone.
         self._forgotten: set[TopicPartition] = set()
@@ -55,9 +60,12 @@ class DirectoryCheckpoints:
         try:
             return parse_offsets(self._disk.read(path))
         except FileNotFoundError:
+            if name in self._expected:
+                self.damage.append(f"{path} is missing")
             return {}
         except CorruptCheckpoint as error:
-            self.damage.append(f"{path}: {error}")
+            self.damage.append(f"{path} is damaged ({error}): counts as missing")
+            self._damaged.append(name)
             return {}
 
     def set(self, name: str, offsets: Offsets) -> None:
@@ -91,6 +99,11 @@ class DirectoryCheckpoints:
             self._forgotten_in.clear()
 
     # ---- writing
+
+    def mend(self) -> None:
+        """Write what was damaged anew, as it counts, in the calling thread. Raises DiskFailure."""
+        self.write(self._damaged)
+        self._damaged.clear()
 
     def write(self, names: Iterable[str]) -> None:
         """Bring files to the medium in the calling thread. Raises DiskFailure."""

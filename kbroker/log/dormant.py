@@ -73,7 +73,7 @@ class DormantLog(PartitionLog):
         if recovery_point == bases[-1] and _size(disk, f"{directory}/{file_name(recovery_point)}.log"):
             return None  # the snapshot is from the roll
         log = cls(disk, directory, topic_partition, topic_id, settings, clock, files, _no_progress)
-        log.topic_id, _ = claim_directory(disk, directory, topic_id)
+        log.topic_id, _ = claim_directory(disk, directory, topic_id, log.mended)
         log.last_flush_ms = clock.monotonic_ms()
         log.log_end = log.written_end = log.flushed_end = recovery_point
         log.log_start = max(log_start, bases[0])
@@ -93,6 +93,7 @@ class DormantLog(PartitionLog):
     def wake(self) -> None:
         """Load what a clean stop left. What goes wrong fails the log; a damaged batch that alone."""
         asleep, promised_end, stand_in = self._asleep, self.log_end, self._stand_in
+        self.mended = []  # what was found up to now has been told
         object.__setattr__(self, "__class__", PartitionLog)
         try:
             self._load(asleep.recovery_point, asleep.log_start, clean=True)
@@ -105,7 +106,9 @@ class DormantLog(PartitionLog):
                 self.on_progress()
             else:
                 self.broken(error)
+            self.on_woken(self)
             return
+        self.on_woken(self)
         for epoch, start in asleep.epochs:
             self.assign_epoch(epoch, start)
 

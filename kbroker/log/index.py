@@ -142,7 +142,7 @@ class SparseIndex:
         first, last = self._read(0), self._read(self._count - 1)
         self.last = last
         is_rising = self._count == 1 or (first[0] < last[0] and first[1] < last[1])
-        return is_rising and min(last) >= 0 and last != (0, 0)
+        return is_rising and min(*first, *last) >= 0 and last != (0, 0)
 
     def truncate(self, key_end: int, *, column: int = 0) -> None:
         """Drop entries whose key (column 0) or value (column 1) is `key_end` or more. Loads a sealed index."""

@@ -19,6 +19,7 @@ from kbroker.log import recovery, removal, syncing
 from kbroker.log.compaction.cleaning import Cleaned
 from kbroker.log.compaction.progress import CleaningProgress
 from kbroker.log.compaction.swap import finish_swap
+from kbroker.log.mended import Mended
 from kbroker.log.open_files import OpenFiles
 from kbroker.log.outcome import Appended, LogRead, Origin, Progress, Refused, Stage, Ticket
 from kbroker.log.partition_metadata import InconsistentTopicId, claim_directory
@@ -61,6 +62,10 @@ def _no_checkpoint(offset: int) -> None:
     """The log stands alone, in no log directory."""
 
 
+def _nobody_asks(log: PartitionLog) -> None:
+    """Nobody wants to know when the log is loaded."""
+
+
 def _nobody_told(failure: DiskFailure) -> None:
     """The log stands alone, in no log directory."""
 
@@ -91,9 +96,11 @@ class PartitionLog(Progress):
         "is_dirty",
         "last_flush_ms",
         "log_start",
+        "mended",
         "on_failure",
         "on_progress",
         "on_truncation",
+        "on_woken",
         "producers",
         "settings",
         "topic_id",
@@ -119,6 +126,9 @@ class PartitionLog(Progress):
         self.on_progress = on_progress
         self.on_failure: Callable[[DiskFailure], None] = _nobody_told
         self.on_truncation: Callable[[int], None] = _no_checkpoint
+        self.on_woken: Callable[[PartitionLog], None] = _nobody_asks
+        # What opening found damaged or missing beside the batches.
+        self.mended: list[Mended] = []
         self.log_start = 0
         self.is_dirty = False
         self.is_closed = False
@@ -162,14 +172,14 @@ class PartitionLog(Progress):
         if files is None:
             files = OpenFiles(disk)
         log = cls(disk, directory, topic_partition, topic_id, settings, clock, files, on_progress)
-        log.topic_id, log.is_dirty = claim_directory(disk, directory, topic_id)
+        log.topic_id, log.is_dirty = claim_directory(disk, directory, topic_id, log.mended)
         log._load(recovery_point, log_start, clean=clean)
         return log
 
     def _load(self, recovery_point: int, log_start: int, *, clean: bool) -> None:
         now_ms = self._clock.wall_ms()
         self.last_flush_ms = self._clock.monotonic_ms()
-        self.epochs = recovery.load_epochs(self._disk, self.directory)
+        self.epochs = recovery.load_epochs(self._disk, self.directory, self.mended)
         epochs_on_disk = self.epochs.entries()
         segments = recovery.load_segments(
             self._disk,
@@ -180,6 +190,7 @@ class PartitionLog(Progress):
             interval_bytes=self.settings.index_interval_bytes,
             epochs=self.epochs,
             created_ms=now_ms,
+            mended=self.mended,
         )
         if not segments or recovery.remove_if_before(self._disk, self.directory, segments, log_start):
             segments = [Segment(self._files, self.directory, log_start, now_ms)]
@@ -194,9 +205,10 @@ class PartitionLog(Progress):
         self.log_start = min(max(log_start, self._bases[0]), end)
         # One that begins at the end is of a leader that wrote nothing: after a clean stop it will hardly be another.
         self.epochs.truncate_end(end + 1 if clean else end)
-        recovery.complete_epochs(self.epochs, segments)
-        self.epochs.truncate_start(self.log_start)
-        self.producers = recovery.load_producers(self._disk, self.directory, segments, end)
+        recovery.complete_epochs(self.epochs, segments, self.log_start, self.flushed_end, self.mended)
+        self.producers = recovery.load_producers(
+            self._disk, self.directory, segments, end, clean=clean, mended=self.mended
+        )
         # A short way out for the many logs without an aborted transaction.
         self._has_aborted = any(len(segment.transactions) for segment in segments)
         self.is_dirty = self.is_dirty or not clean

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from kbroker.log.checkpoints import CorruptCheckpoint, format_partition_metadata, parse_partition_metadata
+from kbroker.log.mended import Mended
 from kbroker.names import NO_UUID
 from kbroker.world import Disk
 
@@ -22,10 +23,11 @@ class InconsistentTopicId(Exception):
         self.found = found
 
 
-def claim_directory(disk: Disk, directory: str, topic_id: bytes) -> tuple[bytes, bool]:
+def claim_directory(disk: Disk, directory: str, topic_id: bytes, mended: list[Mended]) -> tuple[bytes, bool]:
     """Make the directory with its topic id, or see that it is that topic's; the id, and whether it was made.
 
-    NO_UUID takes whatever is there. Raises DiskFailure, InconsistentTopicId.
+    NO_UUID takes whatever is there. `mended` is told when a log has no id that can be read. Raises DiskFailure,
+    InconsistentTopicId.
     """
     is_new = not disk.is_directory(directory)
     if is_new:
@@ -33,8 +35,11 @@ def claim_directory(disk: Disk, directory: str, topic_id: bytes) -> tuple[bytes,
     path = f"{directory}/{METADATA_FILE}"
     try:
         found = parse_partition_metadata(disk.read(path))
-    except (FileNotFoundError, CorruptCheckpoint):
+    except (FileNotFoundError, CorruptCheckpoint) as error:
         if topic_id != NO_UUID:
+            if any(name.endswith(".log") for name in disk.list(directory)):
+                problem = f"is damaged ({error})" if isinstance(error, CorruptCheckpoint) else "is missing"
+                mended.append(Mended(METADATA_FILE, problem, "written anew with the topic's id"))
             # No fsync of its own: a creation is promised by the metadata log, which names the id again.
             file = disk.open(path, create=True)
             file.write_at(0, [format_partition_metadata(topic_id)])

@@ -14,8 +14,9 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from kbroker.log.checkpoints import CorruptCheckpoint, parse_epochs
-from kbroker.log.compaction.swap import complete_swaps
+from kbroker.log.compaction.swap import CLEANED_SUFFIX, SWAP_SUFFIX, complete_swaps
 from kbroker.log.leader_epochs import LeaderEpochs
+from kbroker.log.mended import Mended
 from kbroker.log.open_files import OpenFiles
 from kbroker.log.producer_state import CorruptSnapshot, ProducerState
 from kbroker.log.segment import INT32_MAX, Segment, file_name
@@ -39,6 +40,8 @@ LOG_SUFFIX: Final = ".log"
 SNAPSHOT_SUFFIX: Final = ".snapshot"
 _LEFT_OVER = (".deleted", ".cleaned", ".tmp")
 _OF_A_SEGMENT = (".index", ".timeindex", ".txnindex")
+_PRODUCERS_REMEDY = "producers are read from an older one and the batches"
+_EPOCHS_REMEDY = "leader epochs are read from the batches"
 _WINDOW_BYTES = 1 << 20
 _OLD_PREFIX = struct.Struct(">qiIb")
 """Of a message of magic 0 or 1: offset, size of what follows, checksum, magic."""
@@ -49,19 +52,28 @@ _MAGIC_POSITION = 16
 """Of the magic byte in a batch."""
 
 
-def base_offsets(disk: Disk, directory: str) -> list[int]:
+def base_offsets(disk: Disk, directory: str, mended: list[Mended] | None = None, *, clean: bool = False) -> list[int]:
     """The base offsets of the segments in `directory`, rising; files that no start needs are removed.
 
-    A swap of cleaned segments that was interrupted is finished or undone first.
+    A swap of cleaned segments that was interrupted is finished or undone first. `mended` is told of what a stop, be it
+    `clean` or not, does not leave.
     """
-    complete_swaps(disk, directory)
     names = disk.list(directory)
+    unfinished = [name for name in names if name.endswith((CLEANED_SUFFIX, SWAP_SUFFIX))]
+    if unfinished:
+        complete_swaps(disk, directory)
+        names = disk.list(directory)
+        if mended is not None:
+            mended.append(Mended(unfinished[0], "is of a cleaning that was interrupted", "finished or removed"))
     bases = sorted(int(name[:20]) for name in names if name.endswith(LOG_SUFFIX) and name[:-4].isdigit())
     logs = {file_name(base) for base in bases}
     for name in names:
         stem, dot, suffix = name.partition(".")
-        if name.endswith(_LEFT_OVER) or (dot + suffix in _OF_A_SEGMENT and stem not in logs):
+        is_orphan = dot + suffix in _OF_A_SEGMENT and stem not in logs
+        if is_orphan or name.endswith(_LEFT_OVER):
             disk.remove(f"{directory}/{name}")
+        if is_orphan and clean and mended is not None:
+            mended.append(Mended(name, "is of no segment", "removed"))
     return bases
 
 
@@ -75,12 +87,14 @@ def load_segments(
     interval_bytes: int,
     epochs: LeaderEpochs,
     created_ms: int,
+    mended: list[Mended],
 ) -> list[Segment]:
     """All segments, the last one ready to grow; an empty list in a new directory.
 
-    Segments behind a cut one go: none of them was promised. Raises DiskFailure where one that was is damaged.
+    `mended` is told of indexes that should have been trusted and are made anew. Segments behind a cut one go: none
+    of them was promised. Raises DiskFailure where one that was is damaged.
     """
-    bases = base_offsets(disk, directory)
+    bases = base_offsets(disk, directory, mended, clean=clean)
     segments: list[Segment] = []
     expected = 0
     is_read = False
@@ -92,6 +106,8 @@ def load_segments(
         if is_trusted and segment.adopt():
             segment.next_offset = next_base if next_base is not None else base
         else:
+            if is_trusted and segment.size:
+                mended.append(_bad_index(disk, segment))
             if not is_trusted and not is_read:
                 # The checkpoint may speak of batches that others have replaced; those that are read say it themselves.
                 epochs.truncate_end(base)
@@ -124,6 +140,17 @@ def load_segments(
         last.offsets.load()
         last.times.load()
     return segments
+
+
+def _bad_index(disk: Disk, segment: Segment) -> Mended:
+    """Why a segment that was whole could not be adopted."""
+    handle = segment.offsets.handle  # which else leads beyond the segment's end
+    if segment.offsets.adopt() and not segment.times.adopt():
+        handle = segment.times.handle
+    elif not segment.transactions.adopt(segment.base_offset):
+        handle = segment.transactions.handle
+    problem = "is damaged" if disk.exists(handle.path) else "is missing"
+    return Mended(handle.path.rpartition("/")[2], problem, "made anew from the batches")
 
 
 def recover(
@@ -260,15 +287,32 @@ def remove_segment_files(disk: Disk, directory: str, base: int) -> None:
         disk.remove(f"{directory}/{file_name(base)}{suffix}")
 
 
-def load_epochs(disk: Disk, directory: str) -> LeaderEpochs:
+def load_epochs(disk: Disk, directory: str, mended: list[Mended]) -> LeaderEpochs:
     """The checkpointed epochs; none when the file is missing or damaged (recovery adds what it reads)."""
     try:
         return LeaderEpochs(parse_epochs(disk.read(f"{directory}/{EPOCHS_FILE}")))
-    except (FileNotFoundError, CorruptCheckpoint):
+    except FileNotFoundError:
+        return LeaderEpochs()
+    except CorruptCheckpoint as error:
+        mended.append(Mended(EPOCHS_FILE, f"is damaged ({error})", _EPOCHS_REMEDY))
         return LeaderEpochs()
 
 
-def complete_epochs(epochs: LeaderEpochs, segments: Sequence[Segment]) -> None:
+def complete_epochs(
+    epochs: LeaderEpochs, segments: Sequence[Segment], log_start: int, promised_end: int, mended: list[Mended]
+) -> None:
+    """Let `epochs` begin where the log does, with those that its batches tell; the checkpoint knew those that begin
+    before `promised_end`, unless it was lost.
+    """
+    known = {entry[0] for entry in epochs.entries()}
+    _add_first_epochs(epochs, segments)
+    epochs.truncate_start(log_start)
+    is_lacking = any(epoch not in known and start < promised_end for epoch, start in epochs.entries())
+    if is_lacking and not any(each.file == EPOCHS_FILE for each in mended):
+        mended.append(Mended(EPOCHS_FILE, "is missing, or lacks some", _EPOCHS_REMEDY))
+
+
+def _add_first_epochs(epochs: LeaderEpochs, segments: Sequence[Segment]) -> None:
     """Add the epochs of batches before the first one that the checkpoint knows of: it was lost, or says more was gone.
 
     Batches of old formats have none; where the first batch is one of those, nothing more is read. Raises DiskFailure.
@@ -323,14 +367,23 @@ def _rebuild_transaction_indexes(disk: Disk, directory: str, segments: Sequence[
 
 
 def load_producers(
-    disk: Disk, directory: str, segments: Sequence[Segment], end: int, *, tidies: bool = True
+    disk: Disk,
+    directory: str,
+    segments: Sequence[Segment],
+    end: int,
+    *,
+    tidies: bool = True,
+    clean: bool = False,
+    mended: list[Mended] | None = None,
 ) -> ProducerState:
     """The state at offset `end`: the newest good snapshot up to there, then every later batch.
 
     One from before the first segment knows nothing of batches that left the log after it: none is better, as in Kafka.
     Snapshots beyond `end`, damaged ones, and those that neither a segment nor a start needs are removed if it `tidies`.
+    `mended` is told of damaged ones, and when the one is missing that a `clean` stop leaves.
     """
     state = ProducerState()
+    found: list[Mended] = []
     start = segments[0].base_offset if segments else 0
     is_ahead = False
     for offset in reversed(snapshot_offsets(disk, directory)):
@@ -338,8 +391,8 @@ def load_producers(
         if start <= offset <= end:
             try:
                 state.restore(disk.read(path))
-            except CorruptSnapshot:
-                pass
+            except CorruptSnapshot as error:
+                found.append(Mended(file_name(offset) + SNAPSHOT_SUFFIX, f"is damaged ({error})", _PRODUCERS_REMEDY))
             else:
                 start = max(start, offset)
                 if tidies:
@@ -351,6 +404,10 @@ def load_producers(
     if is_ahead:
         # Batches that come there next are others: what it says may not be back after a crash.
         disk.sync_directory(directory)
+    if clean and not found and start < end:
+        found.append(Mended(file_name(end) + SNAPSHOT_SUFFIX, "is missing", _PRODUCERS_REMEDY))
+    if mended is not None:
+        mended += found
     for segment in segments:
         if segment.next_offset > start and segment.base_offset < end:
             _replay(segment, start, end, state)

@@ -17,6 +17,7 @@ from kbroker.controller.directories import ASSIGNMENTS_MAX, Placed, directory_of
 from kbroker.log.directories import LogDirectories
 from kbroker.log.directory import LogDirectory
 from kbroker.log.partition_log import PartitionLog
+from kbroker.log.segment import DamagedBatch
 from kbroker.log.settings import LogSettings
 from kbroker.metadata.delta import MetadataDelta
 from kbroker.metadata.image import MetadataImage, ResourceType, TopicImage, Topics
@@ -123,7 +124,8 @@ class Hosting:
         directory = self._directories.directory_of(opened)
         if directory.directory_id != wanted:
             self._placed.append(Placed(topic.topic_id, index, directory.directory_id))
-        say_what_was_cut(opened)
+        opened.on_woken = say_what_was_found
+        say_what_was_found(opened)
         partition = Partition(topic.name, topic.topic_id, index, self._node_id, opened)
         # Written down by an earlier start; the log may have been cut since.
         checkpointed = directory.high_watermark(name)
@@ -150,7 +152,22 @@ class Hosting:
                     partition.follow_metadata(assigned, min_isr)
 
 
-def say_what_was_cut(opened: PartitionLog) -> None:
+def say_what_was_found(opened: PartitionLog) -> None:
+    """One line each when a log was cut, when files beside its batches had to be made anew, when it cannot be read.
+
+    After a clean stop a log is looked at when it is first used.
+    """
+    _say_what_was_cut(opened)
+    if opened.mended:
+        first, *others = opened.mended
+        extra = {"partition": str(opened.topic_partition), "reason": str(first)}
+        log.warning("a log was mended", extra=extra | ({"others": len(others)} if others else {}))
+    if isinstance(opened.failure, DamagedBatch):
+        extra = {"partition": str(opened.topic_partition), "reason": str(opened.failure)}
+        log.error("a partition cannot be opened", extra=extra)
+
+
+def _say_what_was_cut(opened: PartitionLog) -> None:
     """One line when recovery ended a log before its last byte: the tail of a crash, or damage."""
     cut_bytes, cut_segments = opened.cut
     if cut_bytes or cut_segments:

@@ -26,7 +26,7 @@ from kbroker.metadata.image import MetadataImage
 from kbroker.metadata.records import KRAFT_VERSION_1_SINCE, encode_record
 from kbroker.quorum.control import QuorumRecords, VoterEndpoint
 from kbroker.quorum.election import parse_election
-from kbroker.quorum.solo import Append, Commit, Effect, Persist, SoloQuorum, Sync
+from kbroker.quorum.solo import FIRST_EPOCH, Append, Commit, Effect, Persist, SoloQuorum, Sync
 from kbroker.record.batch import HEADER_BYTES, build_batch
 from kbroker.server.metadata_replay import Replayed, replay_log
 from kbroker.world import Clock, Disk, DiskFailure
@@ -109,6 +109,8 @@ class MetadataLog:
         self.last_ms = self.replayed.last_ms
         """The time of the last committed batch."""
         self.on_published: Callable[[MetadataDelta, MetadataImage], None] = _ignore
+        self.lacked_election = False
+        """Was the quorum-state file missing that every leader leaves?"""
         self.failure: DiskFailure | None = None
         self._sync_end: int | None = None
         self._in_flight: deque[_InFlight] = deque()
@@ -135,6 +137,7 @@ class MetadataLog:
             stored = parse_election(self._disk.read(self._election_path))
         except FileNotFoundError:
             stored = None
+            self.lacked_election = self._log.latest_epoch >= FIRST_EPOCH
         # Refused before anything is written, if it is.
         join(self._newest, registration)
         epoch = max(self._log.latest_epoch, self._newest.epoch)

@@ -123,15 +123,19 @@ class MetadataSnapshots:
     # ---- what is there
 
     def _found(self) -> dict[SnapshotId, Stored]:
-        """The sound snapshots, oldest first; what a crash left and what the log no longer needs is removed."""
+        """The sound snapshots, oldest first; what is damaged, what a crash left, what the log needs no more is removed.
+
+        The one that was replayed is sound, and stands for more than those before it.
+        """
         found = {}
         damaged = self._metadata.replayed.damaged
         for name in self._disk.list(self._log.directory):
             path = f"{self._log.directory}/{name}"
             snapshot = parse_name(name)
-            if is_left_over(name) or (snapshot is not None and snapshot.end < self._log.log_start):
+            is_useless = snapshot in damaged or (snapshot is not None and snapshot.end < self._log.log_start)
+            if is_left_over(name) or is_useless:
                 self._disk.in_worker(partial(self._disk.remove, path), _ignore)
-            elif snapshot is not None and snapshot not in damaged:
+            elif snapshot is not None:
                 stored = self._look_at(path)
                 if stored is not None:
                     found[snapshot] = stored
@@ -142,7 +146,8 @@ class MetadataSnapshots:
         try:
             return Stored(file.size(), last_contained_ms(file.read_at(0, HEADER_READ_BYTES), path))
         except CorruptRecords as error:
-            log.warning("a metadata snapshot is damaged", extra={"reason": str(error)})
+            log.warning("a metadata snapshot is damaged: removed", extra={"reason": str(error)})
+            self._disk.in_worker(partial(self._disk.remove, path), _ignore)
             return None
         finally:
             file.close()

@@ -6,6 +6,7 @@ from typing import Any
 
 from crash_model import Given, Topic, batches_in, epochs_of, given, producers_of
 
+from kbroker.log.partition_metadata import METADATA_FILE
 from kbroker.world import FileSlice
 
 
@@ -33,6 +34,8 @@ def found_by_scanning(log: Any) -> list[Given]:
 
 def check_log(log: Any, topic: Topic, promised_end: int) -> list[Given]:
     """Everything that must hold after a crash; what was found."""
+    # The topic's id is not synced: the metadata log says it again.
+    assert [str(each) for each in log.mended if each.file != METADATA_FILE] == []
     scanned = found_by_scanning(log)
     found = [batch for batch in scanned if batch.last >= log.log_start]
     assert found_by_reading(log) == found

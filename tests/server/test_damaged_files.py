@@ -1,0 +1,213 @@
+"""Files of a data directory that rot, shrink or go: each is said in one line, once, and costs no record."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kbroker.log.meta_properties import ForeignDirectory
+from kbroker.testing import run
+from tests.server.raw_peer import RawPeer, batch_of
+
+TOPIC = "t"
+LOG = "t-0"
+METADATA_LOG = "__cluster_metadata-0"
+FIRST = "00000000000000000000"
+VALUES = [b"%080000d" % number for number in range(48)]
+CONFIG = {
+    "node.id": 1,
+    "log.segment.bytes": 1 << 20,
+    "log.index.interval.bytes": 200,
+    "metadata.log.max.record.bytes.between.snapshots": 1,
+}
+
+Damage = Callable[[Path], None]
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a broker with a log of some segments, stopped in order."""
+    path = tmp_path_factory.mktemp("grown") / "data"
+    with run(data_dir=str(path), topics={TOPIC: 1}, config=CONFIG) as broker, RawPeer(broker.bootstrap) as peer:
+        for number, value in enumerate(VALUES):
+            batch = batch_of(value, producer_id=7, producer_epoch=0, base_sequence=number, timestamp_ms=1 + number)
+            assert peer.produce(TOPIC, batch).error_code == 0
+    with run(data_dir=str(path), topics={"later": 1}, config=CONFIG):
+        pass
+    assert len(list((path / LOG).glob("*.log"))) > 2
+    assert len(list((path / METADATA_LOG).glob("*.checkpoint"))) > 1
+    return path
+
+
+@pytest.fixture
+def data(grown: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(grown, tmp_path / "data"))
+
+
+def start_and_read(data: Path, caplog: pytest.LogCaptureFixture, **named: Any) -> list[str]:
+    """Start, see that every record is there and that the producer goes on where it was; what was complained about."""
+    caplog.clear()
+    with run(data_dir=str(data), **{"config": CONFIG, **named}) as broker, RawPeer(broker.bootstrap) as peer:
+        assert [record.value for record in peer.records(TOPIC)][: len(VALUES)] == VALUES
+        again = batch_of(VALUES[-1], producer_id=7, producer_epoch=0, base_sequence=len(VALUES) - 1, timestamp_ms=1)
+        assert peer.produce(TOPIC, again).base_offset == len(VALUES) - 1, "stored already"
+    complaints = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    return [f"{record.getMessage()} {record.__dict__.get('reason', '')}" for record in complaints]
+
+
+def _remove(name: str) -> Damage:
+    return lambda data: _one(data, name).unlink()
+
+
+def _write(name: str, contents: bytes) -> Damage:
+    return lambda data: _one(data, name, is_new=True).write_bytes(contents) and None
+
+
+def _zeros(name: str) -> Damage:
+    def change(data: Path) -> None:
+        file = _one(data, name)
+        file.write_bytes(bytes(file.stat().st_size))
+
+    return change
+
+
+def _cut(name: str) -> Damage:
+    def change(data: Path) -> None:
+        file = _one(data, name)
+        file.write_bytes(file.read_bytes()[:-3])
+
+    return change
+
+
+def _flip(name: str, position: int) -> Damage:
+    def change(data: Path) -> None:
+        file = _one(data, name)
+        contents = bytearray(file.read_bytes())
+        contents[position] ^= 0x80
+        file.write_bytes(contents)
+
+    return change
+
+
+def _copy(name: str, suffix: str) -> Damage:
+    def change(data: Path) -> None:
+        file = _one(data, name)
+        shutil.copy(file, file.with_name(file.name + suffix))
+
+    return change
+
+
+def _one(data: Path, name: str, *, is_new: bool = False) -> Path:
+    """The last file that fits the pattern: the newest segment's."""
+    found = sorted(data.glob(name))
+    return data / name if is_new and not found else found[-1]
+
+
+def _kill(damage: Damage) -> Damage:
+    """As a kill leaves the directory, and then damaged."""
+
+    def change(data: Path) -> None:
+        (data / ".kafka_cleanshutdown").unlink()
+        damage(data)
+
+    return change
+
+
+DAMAGES = {
+    f"{what} of a {which} segment {how.__name__.strip('_')}": (how(f"{LOG}/{pattern}{what}"), what.lstrip("."))
+    for which, pattern in {"sealed": FIRST, "growing": "*"}.items()
+    for what in (".index", ".timeindex")
+    for how in (_remove, _cut, _zeros)
+}
+DAMAGES |= {
+    "an index turned round": (_flip(f"{LOG}/{FIRST}.index", 0), "index is damaged"),
+    "a time index turned round": (_flip(f"{LOG}/{FIRST}.timeindex", 8), "timeindex is damaged"),
+    "a sealed index after a kill": (_kill(_remove(f"{LOG}/{FIRST}.index")), "index is missing"),
+    "a transaction index cut": (_write(f"{LOG}/{FIRST}.txnindex", bytes(30)), "txnindex is damaged"),
+    "a transaction index of an unknown version": (_write(f"{LOG}/{FIRST}.txnindex", b"\1" * 34), "txnindex is damaged"),
+    "an index of no segment": (_write(f"{LOG}/00000000000000000777.index", bytes(8)), "is of no segment"),
+    "the newest snapshot removed": (_remove(f"{LOG}/*.snapshot"), "snapshot is missing"),
+    "the newest snapshot cut": (_cut(f"{LOG}/*.snapshot"), "snapshot is damaged"),
+    "the newest snapshot zeros": (_zeros(f"{LOG}/*.snapshot"), "snapshot is damaged"),
+    "the newest snapshot flipped": (_flip(f"{LOG}/*.snapshot", 12), "snapshot is damaged"),
+    "the newest snapshot empty": (_write(f"{LOG}/*.snapshot", b""), "snapshot is damaged"),
+    "leader epochs removed": (_remove(f"{LOG}/leader-epoch-checkpoint"), "is missing, or lacks some"),
+    "leader epochs empty": (_write(f"{LOG}/leader-epoch-checkpoint", b""), "is missing, or lacks some"),
+    "leader epochs zeros": (_zeros(f"{LOG}/leader-epoch-checkpoint"), "leader-epoch-checkpoint is damaged"),
+    "leader epochs flipped": (_flip(f"{LOG}/leader-epoch-checkpoint", 0), "leader-epoch-checkpoint is damaged"),
+    "topic id removed": (_remove(f"{LOG}/partition.metadata"), "partition.metadata is missing"),
+    "topic id empty": (_write(f"{LOG}/partition.metadata", b""), "partition.metadata is damaged"),
+    "topic id cut": (_cut(f"{LOG}/partition.metadata"), "partition.metadata is damaged"),
+    "an unfinished cleaning": (_copy(f"{LOG}/{FIRST}.log", ".cleaned"), ".cleaned is of a cleaning"),
+    "an unfinished swap": (_copy(f"{LOG}/{FIRST}.log", ".swap"), ".swap is of a cleaning"),
+    "the metadata log's index": (_remove(f"{METADATA_LOG}/{FIRST}.index"), "index is missing"),
+    "the metadata log's epochs": (_cut(f"{METADATA_LOG}/leader-epoch-checkpoint"), "is damaged"),
+    "the metadata log's topic id": (_remove(f"{METADATA_LOG}/partition.metadata"), "partition.metadata is missing"),
+    "quorum-state removed": (_remove(f"{METADATA_LOG}/quorum-state"), "quorum-state is missing"),
+    "the newest metadata snapshot flipped": (_flip(f"{METADATA_LOG}/*.checkpoint", 200), "passed over"),
+    "an older metadata snapshot zeros": (
+        lambda data: _zeros(f"{METADATA_LOG}/{sorted((data / METADATA_LOG).glob('*.checkpoint'))[-2].name}")(data),
+        "a metadata snapshot is damaged",
+    ),
+    "cleaned ends zeros": (_write("cleaner-offset-checkpoint", bytes(20)), "cleaner-offset-checkpoint is damaged"),
+}
+for _name in ("recovery-point", "log-start", "replication"):
+    _file = f"{_name}-offset-checkpoint"
+    DAMAGES |= {
+        f"{_name} checkpoint removed": (_remove(_file), f"{_file} is missing"),
+        f"{_name} checkpoint garbage": (_write(_file, b"\xff\0"), f"{_file} is damaged"),
+        f"{_name} checkpoint zeros": (_zeros(_file), f"{_file} is damaged"),
+        f"{_name} checkpoint after a kill": (_kill(_write(_file, b"0\n9\n")), f"{_file} is damaged"),
+    }
+
+
+@pytest.mark.parametrize(("damage", "reason"), DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_file_is_said_in_one_line_and_mended_once(
+    damage: Damage, reason: str, data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Producer snapshots, leader epochs, indexes and topic ids used to be made anew without a word."""
+    damage(data)
+    (complaint,) = start_and_read(data, caplog)
+    assert reason in complaint
+    assert start_and_read(data, caplog) == []
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        lambda data: None,
+        _kill(lambda data: None),
+        _kill(_remove(f"{LOG}/*.snapshot")),
+        _kill(_remove("replication-offset-checkpoint")),
+        _write("cleaner-offset-checkpoint", b""),
+        _write("recovery-point-offset-checkpoint", b""),
+        _write(f"{LOG}/{FIRST}.txnindex", b""),
+    ],
+)
+def test_what_a_stop_a_crash_or_kafka_leaves_is_not_said(
+    harmless: Damage, data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    harmless(data)
+    assert start_and_read(data, caplog) == []
+
+
+def test_a_new_directory_is_made_in_silence(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(3):
+        with run(data_dir=str(tmp_path / "data"), topics={TOPIC: 2}, config=CONFIG) as broker:
+            assert broker.is_running
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+def test_a_metadata_log_without_its_identity_is_refused_and_left_as_it_is(data: Path) -> None:
+    """It used to get a new cluster id and a new directory id, and was refused for those from then on."""
+    (data / "meta.properties").unlink()
+    for _ in range(2):
+        with pytest.raises(ForeignDirectory, match=r"no meta.properties"), run(data_dir=str(data), config=CONFIG):
+            pass
+        assert not (data / "meta.properties").exists()
