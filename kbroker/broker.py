@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from kbroker.log.settings import LogSettings
     from kbroker.metadata.delta import MetadataDelta
     from kbroker.metadata.image import MetadataImage
+    from kbroker.names import TopicPartition
 
 SECURITY_PROTOCOLS: Final = {"PLAINTEXT": 0, "SSL": 1, "SASL_PLAINTEXT": 2, "SASL_SSL": 3}
 MEMORY_DATA_DIR: Final = "/kbroker"
@@ -331,7 +332,12 @@ class Broker:
             self.config["broker.rack"],
             bootstrap,
             self.config["min.insync.replicas"],
+            self._left_whole(),
         )
+
+    def _left_whole(self) -> dict[bytes, set[TopicPartition]]:
+        registered = self.image.brokers.get(self.node_id)
+        return self.directories.left_whole(registered.epoch) if registered is not None else {}
 
     # ---- what handlers see (handlers.node.Node)
 

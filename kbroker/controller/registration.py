@@ -2,7 +2,8 @@
 
     first start:   BeginTransaction, what formatting asked for (else FeatureLevel metadata.version), EndTransaction
     every start:   RegisterBroker (fenced, new incarnation, epoch = its own offset)
-                   BrokerRegistrationChange (unfenced), PartitionChange per partition that it may lead
+                   BrokerRegistrationChange (unfenced), PartitionChange per partition that it may lead and does not
+                   lead already, or led up to a crash
 
 By itself this broker finalizes metadata.version alone: transaction.version, group.version, share.version and
 streams.version invite clients to protocols that are not served. What Apache Kafka or `storage format` finalized stays
@@ -14,8 +15,9 @@ PartitionChangeBuilder.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final
 
 from kbroker.controller.decision import Decision
@@ -32,6 +34,7 @@ from kbroker.metadata.image import (
 )
 from kbroker.metadata.records import METADATA_VERSION_LATEST, METADATA_VERSION_LOWEST
 from kbroker.metadata.snapshot import registration
+from kbroker.names import TopicPartition
 from protocol_specs.metadata.abort_transaction import AbortTransactionRecord
 from protocol_specs.metadata.begin_transaction import BeginTransactionRecord
 from protocol_specs.metadata.broker_registration_change import BrokerRegistrationChangeRecord
@@ -39,6 +42,8 @@ from protocol_specs.metadata.config import ConfigRecord
 from protocol_specs.metadata.end_transaction import EndTransactionRecord
 from protocol_specs.metadata.feature_level import FeatureLevelRecord
 from protocol_specs.metadata.partition_change import PartitionChangeRecord
+
+NONE_LEFT_WHOLE: Final[Mapping[bytes, Collection[TopicPartition]]] = MappingProxyType({})
 
 ELR_VERSION: Final = "eligible.leader.replicas.version"
 """The feature that keeps track of replicas that may lead although they are not in sync (KIP-966)."""
@@ -59,6 +64,8 @@ class Registration:
     """Records that formatting wants an empty log to begin with; none: metadata.version alone."""
     min_insync_replicas: int = 1
     """The broker's own value, made the cluster's where eligible leader replicas are on."""
+    left_whole: Mapping[bytes, Collection[TopicPartition]] = field(default_factory=dict)
+    """By directory id: the logs that the last life of this broker left in order, all that it had written in them."""
 
 
 class UnsupportedMetadataVersion(Exception):
@@ -114,27 +121,42 @@ def join(image: MetadataImage, joining: Registration) -> Decision:
     records += [
         registration(broker),
         BrokerRegistrationChangeRecord(broker_id=broker.broker_id, broker_epoch=broker.epoch, fenced=-1),
-        *elections(image, broker.broker_id, broker.log_dirs),
+        *elections(image, broker.broker_id, broker.log_dirs, joining.left_whole),
     ]
     return Decision(records, broker.epoch)
 
 
-def elections(image: MetadataImage, broker_id: int, log_dirs: Collection[bytes]) -> list[Any]:
+def elections(
+    image: MetadataImage,
+    broker_id: int,
+    log_dirs: Collection[bytes],
+    left_whole: Mapping[bytes, Collection[TopicPartition]] = NONE_LEFT_WHOLE,
+) -> list[Any]:
     """What a broker that came back with `log_dirs` leads: partitions it led, or that nobody leads and it may lead.
 
     Their leader epoch rises even where the leader stays: what the broker lost of an unsynced tail must never be taken
-    for what it writes at the same offsets now. It gives up what it led from a directory that isn't there any more.
+    for what it writes at the same offsets now. Not where the log was `left_whole`: it lost nothing, and every start of
+    many partitions would replay the changes of all starts before it (Kafka fences at a stop and elects at a start, two
+    changes). It gives up what it led from a directory that isn't there any more.
     """
-    return [*_elections(image, broker_id, log_dirs)]
+    return [*_elections(image, broker_id, log_dirs, left_whole)]
 
 
-def _elections(image: MetadataImage, broker_id: int, log_dirs: Collection[bytes]) -> Iterator[Any]:
+def _elections(
+    image: MetadataImage,
+    broker_id: int,
+    log_dirs: Collection[bytes],
+    left_whole: Mapping[bytes, Collection[TopicPartition]],
+) -> Iterator[Any]:
     change = PartitionChangeRecord
     for topic in image.topics.by_name.values():
         for index, partition in enumerate(topic.partitions):
             if partition.leader not in (broker_id, NO_LEADER) or broker_id not in partition.replicas:
                 continue
-            if is_online(directory_of(partition, broker_id), log_dirs):
+            directory = directory_of(partition, broker_id)
+            if is_online(directory, log_dirs):
+                if partition.leader == broker_id and TopicPartition(topic.name, index) in left_whole.get(directory, ()):
+                    continue
                 elected = election(topic.topic_id, index, partition, broker_id)
                 if elected is not None:
                     yield elected

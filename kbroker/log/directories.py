@@ -100,6 +100,10 @@ class LogDirectories:
         """The directory ids of those that can be used, for the broker's registration."""
         return [directory.directory_id for directory in self.online]
 
+    def left_whole(self, broker_epoch: int) -> dict[bytes, set[TopicPartition]]:
+        """By directory id: the logs that are as that life of the broker left them; see LogDirectory.left_whole."""
+        return {directory.directory_id: directory.left_whole(broker_epoch) for directory in self.online}
+
     def by_id(self, directory_id: bytes) -> LogDirectory | None:
         """The usable directory of that id."""
         return next((each for each in self.online if each.directory_id == directory_id), None)

@@ -14,12 +14,12 @@ Source: Kafka's LogManager.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Final
 
+from kbroker.log.clean_marker import format_marker, parse_marker
 from kbroker.log.directory_checkpoints import (
     CLEANED_ENDS_FILE,
     HIGH_WATERMARKS_FILE,
@@ -274,6 +274,15 @@ class LogDirectory:
             self._checkpoints[RECOVERY_POINTS_FILE][where] = end
             self._checkpoints.lower(RECOVERY_POINTS_FILE)
 
+    def left_whole(self, broker_epoch: int) -> set[TopicPartition]:
+        """The partitions whose logs are as that life of the broker left them: it stopped cleanly, and they are here.
+
+        To be asked before begin(). A directory that was put back from a copy is of another broker epoch.
+        """
+        if not self.was_clean or parse_marker(self.disk.read(self._in(CLEAN_FILE))) != broker_epoch:
+            return set()
+        return self.recovery_points.keys() & set(self.partitions())
+
     def set_aside_strays(self, claimed: Container[TopicPartition]) -> list[TopicPartition]:
         """Rename the directories of partitions that nobody claims; which they were."""
         strays = [where for where in self.partitions() if where not in claimed]
@@ -431,8 +440,7 @@ class LogDirectory:
             if is_clean:
                 self._note_offsets(high_watermarks)
                 self._checkpoints.write(CHECKPOINTS_OF_A_STOP)
-                marker = json.dumps({"version": 0, "brokerEpoch": broker_epoch})
-                self.disk.replace(self._in(CLEAN_FILE), marker.encode())
+                self.disk.replace(self._in(CLEAN_FILE), format_marker(broker_epoch))
         except DiskFailure as failure:
             self.failure = failure
             is_clean = False

@@ -7,6 +7,7 @@ from cluster import after, broker
 
 from kbroker.controller.registration import Registration, UnsupportedMetadataVersion, elections, join
 from kbroker.metadata.image import Endpoint, MetadataImage, PartitionImage, ResourceType, TopicImage, Topics
+from kbroker.names import TopicPartition
 from protocol_specs.metadata.feature_level import FeatureLevelRecord
 from protocol_specs.metadata.no_op import NoOpRecord
 
@@ -97,9 +98,13 @@ def test_formatting_for_a_metadata_version_that_we_do_not_know_stops_the_start()
 
 
 def with_partition(
-    isr: tuple[int, ...], leader: int, elr: tuple[int, ...] = (), last_known: tuple[int, ...] = ()
+    isr: tuple[int, ...],
+    leader: int,
+    elr: tuple[int, ...] = (),
+    last_known: tuple[int, ...] = (),
+    directory: bytes = bytes(16),
 ) -> MetadataImage:
-    directories = (bytes(16),) * 2
+    directories = (directory, bytes(16))
     partition = PartitionImage(
         (1, 2), isr, leader, 6, 6, 0, directories=directories, eligible_leader_replicas=elr, last_known_elr=last_known
     )
@@ -147,3 +152,16 @@ def test_the_election_of_an_eligible_leader_is_the_record_that_kafka_writes() ->
 
 def test_a_broker_is_never_elected_where_it_has_no_replica() -> None:
     assert elections(with_partition((), -1, (3,), (3,)), 3, [DIRECTORY]) == []
+
+
+def test_a_leader_goes_on_in_its_epoch_where_its_log_was_left_whole() -> None:
+    """Every start of 10,000 partitions used to write 10,000 changes, and to replay those of all starts before it."""
+    image, name = with_partition((1,), 1, directory=DIRECTORY), TopicPartition("orders", 0)
+    assert elections(image, 1, [DIRECTORY], {DIRECTORY: {name}}) == []
+    assert len(elections(image, 1, [DIRECTORY], {DIRECTORY: {TopicPartition("orders", 1)}})) == 1
+    assert len(elections(image, 1, [DIRECTORY], {b"e" * 16: {name}})) == 1
+
+
+def test_nobody_leads_without_being_elected_though_the_log_was_left_whole() -> None:
+    image = with_partition((), -1, (1,), (1,), directory=DIRECTORY)
+    assert len(elections(image, 1, [DIRECTORY], {DIRECTORY: {TopicPartition("orders", 0)}})) == 1

@@ -263,3 +263,19 @@ def test_metadata_that_was_answered_survives_a_kill(tmp_path: Path) -> None:
                 assert {topic.name for topic in peer.ask(METADATA, topics=None).topics} >= {
                     f"made-{earlier}" for earlier in range(number + 1)
                 }
+
+
+def _leader_epoch(broker: BrokerProcess) -> int:
+    with RawPeer(broker.bootstrap) as peer:
+        epoch: int = peer.ask(METADATA, topics=None).topics[0].partitions[0].leader_epoch
+        return epoch
+
+
+def test_a_leader_epoch_ends_with_a_crash_and_not_with_a_clean_stop(broker: BrokerProcess) -> None:
+    """Every start elected a leader for every partition, and replayed the elections of all starts before it."""
+    assert _leader_epoch(broker) == 0
+    broker.restart()
+    assert _leader_epoch(broker) == 0
+    broker.kill()
+    broker.restart()
+    assert _leader_epoch(broker) == 1
