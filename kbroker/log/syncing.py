@@ -97,10 +97,10 @@ class Syncing:
 
     def start(self) -> None:
         """Sync what is written by now; harmless when nothing is."""
-        if self._is_under_way:
-            self._is_again = True
-            return
         log = self._log
+        if self._is_under_way:
+            self._is_again = self._is_again or bool(self._sealed) or log.written_end > self._end_under_way
+            return
         end = log.written_end
         whole = [segment for segment in self._sealed if segment.written == segment.size]
         if end <= log.flushed_end and not whole:

@@ -183,20 +183,38 @@ def test_an_append_that_fills_flush_messages_waits_for_its_flush_and_others_do_n
     assert shop.append(2).ticket.is_kept
 
 
-def test_one_flush_serves_all_who_came_while_another_was_under_way(
-    shop: Workshop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shop.open(flush_messages=1)
-    shop.append()
-    shop.disk.run_queued()
-    synced = []
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths of files that were synced."""
+    paths: list[str] = []
     sync = SimulatedFile.sync
 
     def noted(file: SimulatedFile) -> None:
-        synced.append(file.path)
+        paths.append(file.path)
         sync(file)
 
     monkeypatch.setattr(SimulatedFile, "sync", noted)
+    return paths
+
+
+def test_a_flush_under_way_is_not_repeated_for_who_wants_no_more_than_it_brings(
+    shop: Workshop, synced: list[str]
+) -> None:
+    """The same bytes were synced again for whoever asked meanwhile, a repeated batch for instance."""
+    shop.open()
+    shop.append()
+    shop.log.sync()
+    shop.log.sync()
+    shop.disk.run_queued()
+    assert len(synced) == 1
+    assert shop.log.flushed_end == 1
+
+
+def test_one_flush_serves_all_who_came_while_another_was_under_way(shop: Workshop, synced: list[str]) -> None:
+    shop.open(flush_messages=1)
+    shop.append()
+    shop.disk.run_queued()
+    synced.clear()
     tickets = [shop.append().ticket for _ in range(10)]
     shop.disk.run_queued()
     assert all(ticket.is_kept for ticket in tickets)
