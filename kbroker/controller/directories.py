@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from kbroker.controller.decision import Decision
+from kbroker.controller.leadership import election
 from kbroker.metadata.image import (
     DIRECTORY_MIGRATING,
     DIRECTORY_UNASSIGNED,
@@ -46,7 +47,10 @@ def directory_of(partition: PartitionImage, broker_id: int) -> bytes:
 
 
 def assign(image: MetadataImage, broker_id: int, placed: Sequence[Placed]) -> Decision:
-    """Take over where the broker put its replicas; what is known already, or gone, is passed over."""
+    """Take over where the broker put its replicas; what is known already, or gone, is passed over.
+
+    One that nobody led, because its directory was not there, is led again if it may be.
+    """
     records = []
     for topic_id, index, directory_id in placed:
         topic = image.topics.get_by_id(topic_id)
@@ -58,7 +62,10 @@ def assign(image: MetadataImage, broker_id: int, placed: Sequence[Placed]) -> De
                 directory_id if replica == broker_id else known
                 for replica, known in zip(partition.replicas, partition.directories, strict=True)
             ]
-            records.append(_change(partition_id=index, topic_id=topic_id, directories=directories))
+            elected = election(topic_id, index, partition, broker_id) if partition.leader == NO_LEADER else None
+            change = elected or _change(partition_id=index, topic_id=topic_id)
+            change.directories = directories
+            records.append(change)
     return Decision(records, None)
 
 

@@ -211,7 +211,7 @@ class PartitionLog(Progress):
         )
         # A short way out for the many logs without an aborted transaction.
         self._has_aborted = any(len(segment.transactions) for segment in segments)
-        self.is_dirty = self.is_dirty or not clean
+        self.is_dirty = self.is_dirty or not clean or bool(self.mended)
         self._syncing.loaded(segments, epochs_on_disk)
 
     # ---- what it is

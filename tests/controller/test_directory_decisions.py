@@ -33,6 +33,15 @@ def test_a_replica_is_where_its_broker_says() -> None:
     assert [(each.leader_epoch, each.partition_epoch) for each in partitions] == [(5, 8), (5, 7), (5, 8)]
 
 
+@pytest.mark.parametrize(("isr", "leader"), [((1,), 1), ((2,), -1)])
+def test_a_replica_that_turns_up_in_another_directory_leads_again_if_it_may(isr: tuple[int, ...], leader: int) -> None:
+    """A directory that was formatted anew, with its logs, stayed without leaders until the next start."""
+    image = _image(GONE, leader=-1, isr=isr)
+    found = after(image, assign(image, 1, [Placed(ID, 0, A)])).partition("t", 0)
+    assert found is not None
+    assert (found.directories, found.leader, found.leader_epoch) == ((A,), leader, 6 if leader == 1 else 5)
+
+
 @pytest.mark.parametrize("placed", [Placed(b"x" * 16, 0, B), Placed(ID, 9, B)])
 def test_a_replica_of_a_topic_that_went_meanwhile_is_nowhere(placed: Placed) -> None:
     assert assign(_image(A), 1, [placed]).records == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import pytest
 
 from kbroker.log.meta_properties import ForeignDirectory
 from kbroker.testing import run
-from tests.server.raw_peer import RawPeer, batch_of
+from protocol_specs.errors import ErrorCode
+from tests.server.raw_peer import WAIT_S, RawPeer, batch_of
 
 TOPIC = "t"
 LOG = "t-0"
@@ -202,6 +204,27 @@ def test_a_new_directory_is_made_in_silence(tmp_path: Path, caplog: pytest.LogCa
         with run(data_dir=str(tmp_path / "data"), topics={TOPIC: 2}, config=CONFIG) as broker:
             assert broker.is_running
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+def test_a_directory_that_lost_its_identity_is_formatted_anew_with_its_logs(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As Kafka does for one of several directories. Nobody led what lay there until the start after that."""
+    config = CONFIG | {"log.dirs": f"{tmp_path / 'a'},{tmp_path / 'b'}"}
+    with run(config=config, topics={"other": 1, TOPIC: 1}) as broker, RawPeer(broker.bootstrap) as peer:
+        assert peer.produce(TOPIC, batch_of(b"kept")).error_code == 0
+    assert (tmp_path / "b" / LOG).is_dir()
+    (tmp_path / "b" / "meta.properties").unlink()
+    for complaints in (1, 0):
+        caplog.clear()
+        with run(config=config) as broker, RawPeer(broker.bootstrap) as peer:
+            deadline = time.monotonic() + WAIT_S
+            while peer.fetch(TOPIC, 0).error_code == ErrorCode.NOT_LEADER_OR_FOLLOWER:
+                assert time.monotonic() < deadline, "it is told where the log lies, and leads"
+            assert [record.value for record in peer.records(TOPIC)] == [b"kept"]
+        lines = [record for record in caplog.records if record.levelno >= logging.WARNING]
+        assert len(lines) == complaints
+        assert all("meta.properties is missing" in record.__dict__["reason"] for record in lines)
 
 
 def test_a_metadata_log_without_its_identity_is_refused_and_left_as_it_is(data: Path) -> None:
