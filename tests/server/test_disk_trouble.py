@@ -121,7 +121,7 @@ def test_a_write_that_fails_takes_its_directory_offline_the_rest_lives_and_a_res
         assert sorted(each.name for each in (tmp_path / "b").glob("*-0")) == ["broken-0", "there-0"]
         for topic in topics:
             assert peer.produce(topic, batch_of(b"kept"), acks=acks).error_code == 0
-        failing.piece = "/broken-0/"
+        failing.piece = f"/broken-0/{0:020}.log"
         assert peer.produce("broken", batch_of(b"lost"), acks=acks).error_code == STORAGE_ERROR
         failing.piece = None
         for topic in ("broken", "there"):
@@ -159,7 +159,7 @@ def test_the_last_directory_that_fails_ends_the_broker_after_its_last_answers(
     with RawPeer(broker.bootstrap) as peer, RawPeer(broker.bootstrap) as reader:
         assert peer.produce("broken", batch_of(b"kept"), acks=acks).error_code == 0
         reader.send(fetch_request("other", 0, max_wait_ms=60_000))
-        failing.piece = "/broken-0/"
+        failing.piece = f"/broken-0/{0:020}.log"
         assert peer.produce("broken", batch_of(b"lost"), acks=acks).error_code == STORAGE_ERROR
         assert answer_of(1, reader.read_frame()).responses[0].partitions[0].error_code == STORAGE_ERROR
         assert peer.is_closed_by_broker()
@@ -181,7 +181,7 @@ def test_queued_writes_that_fail_answer_all_who_wait_at_once(
     with run(**where, topics={"other": 1, "broken": 1}) as broker:
         peers = [RawPeer(broker.bootstrap) for _ in range(6)]
         assert peers[0].produce("broken", batch_of(b"kept")).error_code == 0
-        failing.piece = "/broken-0/"
+        failing.piece = f"/broken-0/{0:020}.log"
         failing.may_go_on.clear()
         for number, peer in enumerate(peers):
             topic = "broken" if number < 5 else "other"
