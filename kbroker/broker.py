@@ -252,10 +252,11 @@ class Broker:
     def _directory_failed(self, directory: LogDirectory, failure: DiskFailure) -> None:
         """Its partitions refuse from now on, those who wait were told by their logs; the others go on.
 
-        Without the metadata log's directory there is no broker: it answers what it owes and stops, as Kafka does.
+        Without the metadata log's directory, or any for records, there is no broker: it answers what it owes and stops,
+        as Kafka does.
         """
         log.error("the log directory is offline", extra={"path": failure.path, "reason": failure.reason})
-        if directory is self.directories.metadata:
+        if directory is self.directories.metadata or not self.directories.online:
             self._failure = failure
             self.stop()
             return

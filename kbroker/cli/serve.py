@@ -102,17 +102,17 @@ def serve_until_stopped(config: BrokerConfig, ready_file: str | None) -> int:
 def _check_formatted(config: BrokerConfig) -> None:
     """A Kafka server's file names the node's roles: its directories are formatted by whoever knows the cluster's id.
 
-    Without one a broker formats its own. As with Kafka it is the metadata log's directory that counts. Raises
-    CommandFailed.
+    Without one a broker formats its own. Each of them counts, as with Kafka: one that is empty may be a disk that isn't
+    mounted. Raises CommandFailed.
     """
     if config.is_in_memory or not config.is_set("process.roles"):
         return
-    path = f"{config.metadata_dir}/{META_FILE}"
-    if not exists(path):
-        quorum = "" if config["controller.quorum.voters"] else "--standalone "
-        file = config.origin("process.roles").place or "server.properties"
-        hint = f'kbroker storage format {quorum}--cluster-id "$(kbroker storage random-uuid)" --config {file}'
-        raise CommandFailed(f"No `meta.properties` found in {config.metadata_dir}: format it with {hint}", EXIT_STARTUP)
+    for directory in dict.fromkeys((config.metadata_dir, *config.data_dirs)):
+        if not exists(f"{directory}/{META_FILE}"):
+            quorum = "" if config["controller.quorum.voters"] else "--standalone "
+            file = config.origin("process.roles").place or "server.properties"
+            hint = f'kbroker storage format {quorum}--cluster-id "$(kbroker storage random-uuid)" --config {file}'
+            raise CommandFailed(f"No `meta.properties` found in {directory}: format it with {hint}", EXIT_STARTUP)
 
 
 def _prepare(ready_file: str) -> None:

@@ -62,8 +62,8 @@ class LogDirectories:
         """Lock all directories, format the fresh ones, see that they belong together; `cluster_id` None or "" takes
         what is there.
 
-        A directory that the disk refuses is left out, unless it is the metadata log's. Raises DirectoryLocked,
-        ForeignDirectory, DiskFailure.
+        A directory that the disk refuses is left out, unless it is the metadata log's or no other is left for records.
+        Raises DirectoryLocked, ForeignDirectory, DiskFailure.
         """
         paths = [_plain(path) for path in paths]
         home = _plain(metadata_path) if metadata_path else paths[0]
@@ -80,6 +80,8 @@ class LogDirectories:
                     if path == home:
                         raise
                     failures[path] = error if isinstance(error, DiskFailure) else DiskFailure(path, str(error))
+            if failures.keys() >= set(paths):
+                raise failures[paths[0]]
             _agree(opened, home, entropy, node_id, cluster_id)
         except (DirectoryLocked, ForeignDirectory, DiskFailure):
             for directory in opened.values():
@@ -172,7 +174,9 @@ class LogDirectories:
         return self._holders.get(where)
 
     def roomiest(self) -> LogDirectory:
-        """Where a new log goes: the directory with the fewest, the first of them."""
+        """Where a new log goes: the directory with the fewest, the first of them. Raises DiskFailure without any."""
+        if not self.online:
+            raise next(iter(self.failures.values()))
         return min(self.online, key=lambda each: len(each.logs) - (METADATA_PARTITION in each.logs))
 
     def open_log(

@@ -124,6 +124,15 @@ def test_an_unformatted_directory_is_refused_with_the_command_that_formats_it(tm
     assert not (tmp_path / "data").exists()
 
 
+def test_each_of_several_directories_must_be_formatted(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """One whose disk wasn't mounted was formatted without a word, and its partitions were somebody else's."""
+    two = f"{tmp_path / 'data'},{tmp_path / 'more'}"
+    formatted(tmp_path, "--standalone", log_dirs=two)
+    (tmp_path / "more" / "meta.properties").unlink()
+    assert run_command(["serve", str(tmp_path / "server.properties")]) == 3
+    assert f"No `meta.properties` found in {tmp_path / 'more'}:" in capfd.readouterr().err
+
+
 def test_a_formatted_directory_begins_with_what_was_asked_for(tmp_path: Path) -> None:
     config = formatted(
         tmp_path, "--standalone", "--feature", "share.version=0", "-S", "SCRAM-SHA-256=[name=a,password=p]"

@@ -237,6 +237,16 @@ def test_without_the_metadata_logs_directory_there_is_no_start() -> None:
         _open(disk)
 
 
+def test_without_any_directory_for_records_there_is_no_start() -> None:
+    disk = SimulatedDisk()
+    _stop(_open(disk, ["/b"], metadata_path="/a"))
+    disk.failing = {"/b/.lock": "Input/output error"}
+    with pytest.raises(DiskFailure, match="Input/output error"):
+        _open(disk, ["/b"], metadata_path="/a")
+    disk.failing = {}
+    _stop(_open(disk, ["/b"], metadata_path="/a"))
+
+
 def test_one_failure_takes_its_directory_and_nothing_else() -> None:
     disk = SimulatedDisk()
     directories = _open(disk)

@@ -150,11 +150,15 @@ def test_a_write_that_fails_takes_its_directory_offline_the_rest_lives_and_a_res
             assert peer.produce(topic, batch_of(b"again")).base_offset == end
 
 
+@pytest.mark.parametrize("metadata_dir", [None, "metadata"])
 @pytest.mark.parametrize("acks", [1, -1])
 def test_the_last_directory_that_fails_ends_the_broker_after_its_last_answers(
-    acks: int, tmp_path: Path, failing: FailingCalls, caplog: pytest.LogCaptureFixture
+    acks: int, metadata_dir: str | None, tmp_path: Path, failing: FailingCalls, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broker = InProcessBroker(config_of_test(data_dir=str(tmp_path), topics=TOPICS))
+    """With the metadata log elsewhere it went on, and the next CreateTopics was an error of ours."""
+    config = {} if metadata_dir is None else {"metadata.log.dir": str(tmp_path / metadata_dir)}
+    tmp_path /= "data"
+    broker = InProcessBroker(config_of_test(data_dir=str(tmp_path), topics=TOPICS, config=config))
     broker.start()
     with RawPeer(broker.bootstrap) as peer, RawPeer(broker.bootstrap) as reader:
         assert peer.produce("broken", batch_of(b"kept"), acks=acks).error_code == 0
@@ -168,7 +172,7 @@ def test_the_last_directory_that_fails_ends_the_broker_after_its_last_answers(
     assert _offline_lines(caplog) == ["the log directory is offline"]
     assert not (tmp_path / ".kafka_cleanshutdown").exists()
     failing.piece = None
-    with run(data_dir=str(tmp_path)) as again, RawPeer(again.bootstrap) as peer:
+    with run(data_dir=str(tmp_path), config=config) as again, RawPeer(again.bootstrap) as peer:
         assert [record.value for record in peer.records("broken")] == [b"kept"]
         assert peer.produce("broken", batch_of(b"again")).base_offset == 1
 
