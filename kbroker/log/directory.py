@@ -33,6 +33,7 @@ from kbroker.log.meta_properties import FILE_NAME, ForeignDirectory, MetaPropert
 from kbroker.log.open_files import OPEN_FILES_MAX, OpenFiles
 from kbroker.log.partition_log import InconsistentTopicId, PartitionLog
 from kbroker.log.recovery import LOG_SUFFIX, check_undamaged
+from kbroker.log.segment import DamagedBatch
 from kbroker.log.settings import LogSettings
 from kbroker.log.stopping import write_out_together
 from kbroker.names import METADATA_TOPIC, METADATA_TOPIC_ID, TopicPartition, uuid_text
@@ -213,19 +214,29 @@ class LogDirectory:
     def open_log(self, where: TopicPartition, topic_id: bytes, settings: LogSettings) -> PartitionLog:
         """The partition's log, made when it isn't there; `on_progress` is the caller's to set.
 
-        A directory of another topic with the same name is set aside as stray. Raises DiskFailure.
+        A directory of another topic with the same name is set aside as stray. Raises DamagedBatch, which costs that log
+        alone, and DiskFailure, which takes the directory offline.
         """
         if self.failure is not None:
             raise self.failure
         self.begin()
         self._unopened.add(where)
         try:
-            log = self._open(where, topic_id, settings)
-        except InconsistentTopicId:
-            self.set_aside(where)
-            log = self._open(where, topic_id, settings)
+            log = self._open_as(where, topic_id, settings)
+        except DamagedBatch:
+            raise
+        except DiskFailure as failure:
+            self.fail(failure)
+            raise
         self._unopened.remove(where)
         return self._adopt(log)
+
+    def _open_as(self, where: TopicPartition, topic_id: bytes, settings: LogSettings) -> PartitionLog:
+        try:
+            return self._open(where, topic_id, settings)
+        except InconsistentTopicId:
+            self.set_aside(where)
+            return self._open(where, topic_id, settings)
 
     def _adopt(self, log: PartitionLog) -> PartitionLog:
         log.on_failure = self.fail

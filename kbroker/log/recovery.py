@@ -19,7 +19,7 @@ from kbroker.log.leader_epochs import LeaderEpochs
 from kbroker.log.mended import Mended
 from kbroker.log.open_files import OpenFiles
 from kbroker.log.producer_state import CorruptSnapshot, ProducerState
-from kbroker.log.segment import INT32_MAX, Segment, file_name
+from kbroker.log.segment import INT32_MAX, DamagedBatch, Segment, file_name
 from kbroker.log.settings import INT64_MAX
 from kbroker.log.transactions import aborted_in, replay
 from kbroker.record.batch import (
@@ -92,7 +92,7 @@ def load_segments(
     """All segments, the last one ready to grow; an empty list in a new directory.
 
     `mended` is told of indexes that should have been trusted and are made anew. Segments behind a cut one go: none
-    of them was promised. Raises DiskFailure where one that was is damaged.
+    of them was promised. Raises DamagedBatch where one that was is damaged.
     """
     bases = base_offsets(disk, directory, mended, clean=clean)
     segments: list[Segment] = []
@@ -158,7 +158,7 @@ def recover(
 ) -> bool:
     """Read the whole segment, rebuild its indexes up to the first bad batch; False when it must be cut there.
 
-    Not where `may_cut` is false: all of it was on the medium, which has changed it since. Raises DiskFailure then, and
+    Not where `may_cut` is false: all of it was on the medium, which has changed it since. Raises DamagedBatch then, and
     for a sound message of an old format, which is not damage but nothing that this broker can serve from its files.
     """
     segment.restart()
@@ -178,11 +178,11 @@ def recover(
     segment.finish_indexes()
     if segment.size < size:
         if holds_old_message(file, segment.size, size):
-            raise DiskFailure(
+            raise DamagedBatch(
                 segment.handle.path, f"at byte {segment.size} begin messages of before Kafka 0.11 (magic 0 or 1)"
             )
         if not may_cut:
-            raise DiskFailure(segment.handle.path, f"the batch at byte {segment.size} is damaged")
+            raise DamagedBatch(segment.handle.path, f"the batch at byte {segment.size} is damaged")
         segment.cut_bytes = size - segment.size
         return False
     return True

@@ -8,18 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kbroker.log.producer_state import ProducerState
-from kbroker.log.segment import Segment
+from kbroker.log.segment import DamagedBatch, Segment
 from kbroker.log.txn_index import AbortedTransaction
 from kbroker.record.batch import BatchHeader
 from kbroker.record.compression import CorruptRecords
 from kbroker.record.markers import read_marker
-from kbroker.world import DiskFailure
 
 
 def replay(segment: Segment, position: int, header: BatchHeader, state: ProducerState) -> AbortedTransaction | None:
     """Take the batch of a producer at `position` into `state`; not None if it ends an aborted transaction.
 
-    Raises DiskFailure for a control batch that says nothing sensible.
+    Raises DamagedBatch for a control batch that says nothing sensible.
     """
     if not header.is_control:
         state.update(header)
@@ -27,7 +26,7 @@ def replay(segment: Segment, position: int, header: BatchHeader, state: Producer
     try:
         marker = read_marker(segment.read_batch(position, header.size))
     except CorruptRecords as error:
-        raise DiskFailure(segment.handle.path, f"the marker at byte {position}: {error}") from error
+        raise DamagedBatch(segment.handle.path, f"the marker at byte {position}: {error}") from error
     return state.end_transaction(header, marker) if marker is not None else None
 
 

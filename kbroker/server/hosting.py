@@ -43,6 +43,7 @@ class Hosting:
         self._directories = directories
         self._node_id = config.node_id
         self._placed: list[Placed] = []
+        self._absent = 0
 
     def host_all(self, image: MetadataImage) -> None:
         """At start: open the log of every partition that the image assigns to us; set aside logs of no topic.
@@ -58,9 +59,8 @@ class Hosting:
         for stray in self._directories.look_round(claims):
             log.warning("no topic claims this log: set aside", extra={"partition": str(stray)})
         self._host(image, image.topics.by_name.values())
-        absent = len(claims) - len(self.partitions)
-        if absent:
-            log.error("partitions whose log directory is not here cannot be served", extra={"count": absent})
+        if self._absent:
+            log.error("partitions whose log directory is not here cannot be served", extra={"count": self._absent})
 
     def follow(self, delta: MetadataDelta, image: MetadataImage) -> None:
         """After a commit: host what is new, let go of what is gone, take over changed settings."""
@@ -115,12 +115,15 @@ class Hosting:
         if home is None and self._directories.holder(name) is None:
             is_unplaced = is_online(wanted, ())
             if not is_unplaced or (self._directories.failures and not is_new):
+                self._absent += 1
                 return None
         try:
             opened = self._directories.open_log(name, topic.topic_id, settings, home)
-        except DiskFailure as failure:
-            log.error("a partition cannot be opened", extra={"partition": str(name), "reason": str(failure)})
+        except DamagedBatch as damage:
+            log.error("a partition cannot be opened", extra={"partition": str(name), "reason": str(damage)})
             return None
+        except DiskFailure:
+            return None  # of the whole directory, which was said
         directory = self._directories.directory_of(opened)
         if directory.directory_id != wanted:
             self._placed.append(Placed(topic.topic_id, index, directory.directory_id))

@@ -46,6 +46,7 @@ class FailingCalls:
     """Writes and syncs of files whose path holds `piece` fail with `number`, once `piece` is set."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
         self.piece: str | None = None
         self.number = errno.ENOSPC
         self.failed = threading.Event()
@@ -53,6 +54,10 @@ class FailingCalls:
         self.may_go_on.set()
         for name in ("pwrite", "pwritev", "fsync"):
             monkeypatch.setattr(os, name, self._failing(getattr(os, name)))
+
+    def also_truncates(self) -> None:
+        """A start that recovers a log makes its indexes anew."""
+        self._monkeypatch.setattr(os, "ftruncate", self._failing(os.ftruncate))
 
     def _failing(self, call: Callable[..., Any]) -> Callable[..., Any]:
         def attempt(descriptor: int, *arguments: Any) -> Any:
@@ -233,6 +238,30 @@ def test_a_directory_that_is_not_here_keeps_its_partitions_for_itself(
     with run(**where) as broker, RawPeer(broker.bootstrap) as peer:
         assert [record.value for record in peer.records("broken")] == [b"kept"]
         assert peer.produce("broken", batch_of(b"more")).base_offset == 1
+
+
+def test_a_disk_that_is_still_full_at_the_start_takes_its_directory_offline_again(
+    tmp_path: Path, failing: FailingCalls, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The partition alone was given up, and new ones were put beside it; a second line blamed a missing directory."""
+    where = _two_directories(tmp_path)
+    broker = InProcessBroker(config_of_test(**where, topics=TOPICS))
+    broker.start()
+    held = next(each.name.removesuffix("-0") for each in (tmp_path / "b").glob("*-0"))
+    with RawPeer(broker.bootstrap) as peer:
+        assert peer.produce(held, batch_of(b"kept")).error_code == 0
+    broker.abort()
+    failing.piece = f"/b/{held}-0/"
+    failing.also_truncates()
+    with run(**where) as again, RawPeer(again.bootstrap) as peer:
+        assert peer.produce(held, batch_of(b"refused")).error_code == STORAGE_ERROR
+        assert _offline_lines(caplog) == ["the log directory is offline"]
+        peer.send(_create("new"))
+        assert answer_of(CREATE_TOPICS, peer.read_frame()).topics[0].error_code == 0
+        assert (tmp_path / "a" / "new-0").is_dir(), "where there is a directory to go to"
+    failing.piece = None
+    with run(**where) as again, RawPeer(again.bootstrap) as peer:
+        assert [record.value for record in peer.records(held)] == [b"kept"]
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
