@@ -55,6 +55,7 @@ class _InFlight:
     then: Callable[[], None]
     size: int = 0
     wall_ms: int = 0
+    is_prepared: bool = False
 
 
 class MetadataLog:
@@ -109,6 +110,10 @@ class MetadataLog:
         self.last_ms = self.replayed.last_ms
         """The time of the last committed batch."""
         self.on_published: Callable[[MetadataDelta, MetadataImage], None] = _ignore
+        self.before_publishing: Callable[[MetadataDelta, MetadataImage, Callable[[], None]], None] = _at_once
+        """Told of what is committed and not published yet; calls its last argument when that may be, in any turn."""
+        self._committed_end = 0
+        self._is_preparing = False
         self.lacked_election = False
         """Was the quorum-state file missing that every leader leaves?"""
         self.failure: DiskFailure | None = None
@@ -254,7 +259,11 @@ class MetadataLog:
                 log.sync()
 
     def _publish(self, end: int) -> None:
-        while self._in_flight and self._in_flight[0].end <= end:
+        self._committed_end = max(self._committed_end, end)
+        while not self._is_preparing and self._in_flight and self._in_flight[0].end <= self._committed_end:
+            if self._in_flight[0].delta is not None and not self._in_flight[0].is_prepared:
+                self._prepare(self._in_flight[0], self._in_flight[0].delta)
+                continue
             committed = self._in_flight.popleft()
             if committed.delta is not None:
                 self.image = committed.image
@@ -263,6 +272,16 @@ class MetadataLog:
                 self.last_ms = committed.wall_ms
                 self.on_committed()
             committed.then()
+
+    def _prepare(self, committed: _InFlight, delta: MetadataDelta) -> None:
+        def prepared() -> None:
+            committed.is_prepared = True
+            self._is_preparing = False
+            if self.failure is None:
+                self._publish(committed.end)
+
+        self._is_preparing = True
+        self.before_publishing(delta, committed.image, prepared)
 
     def _fail(self, failure: DiskFailure) -> None:
         if self.failure is None:
@@ -280,6 +299,11 @@ def _too_large(decision: Decision) -> Decision:
 
 def _nobody_cares() -> None:
     """Nobody makes snapshots."""
+
+
+def _at_once(delta: MetadataDelta, image: MetadataImage, ready: Callable[[], None]) -> None:
+    """Nothing has to be made ready."""
+    ready()
 
 
 def _ignore(delta: MetadataDelta, image: MetadataImage) -> None:

@@ -150,6 +150,21 @@ def test_the_image_is_published_before_the_proposer_is_told(world: World) -> Non
     assert seen == [{(2, "orders")}, {"a"}]
 
 
+def test_what_takes_turns_to_prepare_is_published_when_it_is_ready_and_in_order(world: World) -> None:
+    metadata = world.start()
+    ready: list[Callable[[], None]] = []
+    told: list[Any] = []
+    metadata.before_publishing = lambda delta, image, publish: ready.append(publish)
+    put(metadata, "a", told=told, response="first")
+    put(metadata, "b", told=told, response="second")
+    put(metadata, told=told, response="nothing to prepare")
+    assert (told, configured(metadata.image), len(ready)) == ([], set(), 1)
+    ready[0]()
+    assert (told, configured(metadata.image), len(ready)) == (["first"], {"a"}, 2)
+    ready[1]()
+    assert (told, configured(metadata.image)) == (["first", "second", "nothing to prepare"], {"a", "b"})
+
+
 def test_one_sync_serves_all_that_waited(world: World) -> None:
     metadata = world.start()
     told: list[Any] = []
