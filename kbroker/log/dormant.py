@@ -34,6 +34,7 @@ class Asleep(NamedTuple):
     recovery_point: int
     log_start: int
     first_base: int
+    segments_count: int
     epochs: list[tuple[int, int]]
     """(leader epoch, start offset) pairs that came without a batch."""
 
@@ -77,7 +78,7 @@ class DormantLog(PartitionLog):
         log.last_flush_ms = clock.monotonic_ms()
         log.log_end = log.written_end = log.flushed_end = recovery_point
         log.log_start = max(log_start, bases[0])
-        log._asleep = Asleep(recovery_point, log_start, bases[0], [])
+        log._asleep = Asleep(recovery_point, log_start, bases[0], len(bases), [])
         # Whoever asks who is writing sees nobody: a clean stop leaves nothing unreplicated.
         log.producers = ProducerState()
         del log._segments, log._bases
@@ -130,6 +131,11 @@ class DormantLog(PartitionLog):
     def has_moved_start(self) -> bool:
         """See PartitionLog."""
         return self.log_start > self._asleep.first_base
+
+    @property
+    def segments_count(self) -> int:
+        """See PartitionLog."""
+        return self._asleep.segments_count
 
     @property
     def cut(self) -> tuple[int, int]:

@@ -242,6 +242,11 @@ class PartitionLog(Progress):
         return tuple(self._segments)
 
     @property
+    def segments_count(self) -> int:
+        """How many there are."""
+        return len(self._segments)
+
+    @property
     def cut(self) -> tuple[int, int]:
         """What opening took away behind the last sound batch: bytes of its segment, and whole segments after it."""
         last = self._segments[-1]

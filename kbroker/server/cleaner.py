@@ -243,7 +243,7 @@ class LogCleaner:
 def _can_be_cleaned(candidate: PartitionLog) -> bool:
     """A log of one segment has nothing to clean: the quick answer for most of them."""
     return (
-        len(candidate.segments) > 1
+        candidate.segments_count > 1
         and not candidate.cleaning.uncleanable
         and not candidate.is_closed
         and candidate.failure is None

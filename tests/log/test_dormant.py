@@ -54,12 +54,14 @@ def _asleep(disk: SimulatedDisk) -> PartitionLog:
 
 def test_the_ends_are_known_without_a_look_at_segments_indexes_or_snapshots(disk: SimulatedDisk) -> None:
     disk.failing = {FILE: "opened", ".snapshot": "opened", "leader-epoch": "opened"}
+    names = [name for name in disk.list("/data/t-0") if name.endswith(".log")]
     log = _asleep(disk)
     assert (log.log_start, log.flushed_end, log.written_end, log.log_end) == (1, 10, 10, 10)
     assert (log.recovery_point, log.has_moved_start, log.cut, log.is_dirty) == (10, True, (0, 0), False)
     log.sync_if_overdue()
     log.assign_epoch(4, 10)
     assert log.expire_producers() == 0
+    assert log.segments_count == len(names) > 1
     assert not log.producers.has_unreplicated
     assert type(log) is DormantLog
     assert log.close(clean=True)

@@ -10,6 +10,7 @@ import pytest
 
 from kbroker.config import BrokerConfig
 from kbroker.log.directories import LogDirectories
+from kbroker.log.dormant import DormantLog
 from kbroker.log.outcome import Origin
 from kbroker.log.partition_log import PartitionLog
 from kbroker.log.settings import LogSettings
@@ -312,3 +313,16 @@ def test_a_worker_may_be_slow() -> None:
     assert offsets(log) == [1, 2]
     yard.disk.run_queued()
     assert yard.checkpoint() == "0\n1\nt 0 3\n"
+
+
+def test_a_log_of_one_segment_is_not_woken() -> None:
+    """Every look woke all compacted logs that slept since the last clean stop."""
+    before = Yard()
+    put(before.log("t"), "a", "b", "a", rolls=False)
+    assert before.directories.close(clean=True)
+    after = Yard(before.disk)
+    log = after.log("t")
+    assert type(log) is DormantLog
+    after.begin()
+    after.wait(10 * BACKOFF_MS)
+    assert type(log) is DormantLog
