@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 
 import click
 
@@ -13,13 +14,16 @@ from kbroker.log.directory import LOCK_FILE, LogDirectory
 from kbroker.log.meta_properties import ForeignDirectory
 from kbroker.log.open_files import OpenFiles
 from kbroker.log.recovery import EPOCHS_FILE, SNAPSHOT_SUFFIX
+from kbroker.log.segment import DamagedBatch
 from kbroker.log.settings import LogSettings
 from kbroker.log.verify import Finding, total_bytes, verify_directory
-from kbroker.names import METADATA_TOPIC, NO_UUID
+from kbroker.metadata.image import MetadataImage
+from kbroker.names import NO_UUID
 from kbroker.real.clock import RealClock
 from kbroker.real.disk import RealDisk
 from kbroker.real.entropy import RealEntropy
 from kbroker.record.compression import CorruptRecords
+from kbroker.server.metadata_check import METADATA_DIRECTORY, MetadataCheck, verify_identities, verify_topic_ids
 from kbroker.world import DirectoryLocked, Disk, DiskFailure
 
 INDEX_SUFFIX = ".index"
@@ -28,23 +32,26 @@ _MADE_ANEW = (INDEX_SUFFIX, ".timeindex", TRANSACTION_INDEX_SUFFIX, SNAPSHOT_SUF
 
 
 @click.command()
-@click.option("--repair", is_flag=True, help="Do what a broker's start would do after a crash, then check again.")
+@click.option("--repair", is_flag=True, help="Do what a broker's start would do, then check again.")
 @click.option("-f", "--format", "form", type=click.Choice(["text", "json"]), default="text", help="[text]")
 @click.argument("directories", nargs=-1, required=True)
 def check(directories: tuple[str, ...], form: str, repair: bool) -> int:
-    """Check log directories: batches, indexes, producer snapshots, leader epochs, checkpoints, identity.
+    """Check log directories: batches, indexes, producer snapshots, leader epochs, checkpoints, metadata, identity.
 
-    Nothing is changed without --repair. Exit code 0: nothing found; 1: something is not as it should be. In a directory
-    that a broker is using, files may change while they are read: check it again before you worry.
+    Name all directories of a node together: logs are compared with its metadata log. Nothing is changed without
+    --repair. Exit code 0: nothing found; 1: something is not as it should be. In a directory that a broker is using,
+    what grows is looked at twice.
     """
     disk = RealDisk(_leave_to_drain)
+    paths = [path.rstrip("/") or "/" for path in directories]
     count = 0
     try:
-        for path in directories:
-            path = path.rstrip("/") or "/"
-            if repair:
-                _repair(disk, path)
-            count += _report(disk, path, form)
+        if repair:
+            _repair_all(disk, paths)
+        metadata = _metadata_of(disk, paths)
+        for path in paths:
+            count += _report(_findings(disk, path, metadata), form)
+        count += _report(verify_identities(disk, paths), form)
     except (DiskFailure, CorruptRecords, FileNotFoundError) as error:
         raise CommandFailed(str(error)) from None
     finally:
@@ -56,21 +63,44 @@ def _leave_to_drain(action: Callable[[], None]) -> None:
     """What a worker has done is taken over by drain(), in this thread."""
 
 
-def _report(disk: Disk, path: str, form: str) -> int:
-    """Print what is found; how much that is."""
-    if _is_in_use(disk, path):
-        click.echo(f"{path}: a broker is using it; what it writes meanwhile may look damaged", err=True)
-    findings = []
+def _metadata_of(disk: Disk, paths: Sequence[str]) -> MetadataCheck | None:
+    """The metadata log in these directories, not read yet."""
+    logs = [f"{path}/{METADATA_DIRECTORY}" for path in paths]
+    return next((MetadataCheck(disk, log) for log in logs if disk.is_directory(log)), None)
+
+
+def _findings(disk: Disk, path: str, metadata: MetadataCheck | None) -> Iterator[Finding]:
+    """What is found in one directory, with a bar on stderr meanwhile."""
+    is_in_use = _is_in_use(disk, path)
+    if is_in_use:
+        click.echo(f"{path}: a broker is using it: what it writes meanwhile is not looked at", err=True)
     with click.progressbar(length=total_bytes(disk, path), label=path, file=sys.stderr) as bar:
-        for found in verify_directory(disk, path):
+        for found in verify_directory(disk, path, is_in_use=is_in_use):
             if isinstance(found, Finding):
-                findings.append(found)
+                yield found
             else:
                 bar.update(found)
-    for finding in findings:
+    if metadata is not None:
+        of_metadata = _metadata_findings(disk, path, metadata)
+        # Topics come and go.
+        again = _metadata_findings(disk, path, metadata) if is_in_use and of_metadata else of_metadata
+        yield from (found for found in of_metadata if found in again)
+
+
+def _metadata_findings(disk: Disk, path: str, metadata: MetadataCheck) -> list[Finding]:
+    of_log = [*metadata.run()]
+    own = [found for found in of_log if found.path.startswith(f"{path}/")]
+    # A log that could not be read names too few topics.
+    return [*own, *verify_topic_ids(disk, path, metadata.image)] if metadata.is_whole else own
+
+
+def _report(findings: Iterable[Finding], form: str) -> int:
+    """Print what is found; how much that is."""
+    found = list(findings)
+    for finding in found:
         text = json.dumps(finding._asdict()) if form == "json" else f"{finding.path}: {finding.problem}"
         click.echo(text)
-    return len(findings)
+    return len(found)
 
 
 def _is_in_use(disk: Disk, path: str) -> bool:
@@ -83,8 +113,18 @@ def _is_in_use(disk: Disk, path: str) -> bool:
     return False
 
 
-def _repair(disk: RealDisk, path: str) -> None:
-    """Open every log as after a crash, and close it cleanly. Raises CommandFailed for a directory in use.
+def _repair_all(disk: RealDisk, paths: Sequence[str]) -> None:
+    """Repair each. Where the metadata log names a topic's index interval, indexes are made anew with that."""
+    metadata = _metadata_of(disk, paths)
+    if metadata is not None:
+        for _ in metadata.run():
+            pass
+    for path in paths:
+        _repair(disk, path, metadata.image if metadata is not None else MetadataImage())
+
+
+def _repair(disk: RealDisk, path: str, image: MetadataImage) -> None:
+    """Open every log as a broker's start would, and close it cleanly. Raises CommandFailed for a directory in use.
 
     What can be made anew from the batches and is not what they say goes first: indexes, snapshots, leader epochs.
     """
@@ -95,15 +135,22 @@ def _repair(disk: RealDisk, path: str) -> None:
     if not directory.is_formatted:
         directory.unlock()
         raise CommandFailed(f"{path} is not formatted: there is nothing to repair")
-    directory.was_clean = False
     for found in verify_directory(disk, path):
         if isinstance(found, Finding) and found.path.endswith(_MADE_ANEW):
             disk.remove(found.path)
             if found.path.endswith(TRANSACTION_INDEX_SUFFIX):  # the segment is read anew
                 disk.remove(found.path.removesuffix(TRANSACTION_INDEX_SUFFIX) + INDEX_SUFFIX)
-    if disk.is_directory(f"{path}/{METADATA_TOPIC}-0"):
+    if disk.is_directory(f"{path}/{METADATA_DIRECTORY}"):
         directory.open_metadata_log()
     for where in list(directory.partitions()):
-        directory.open_log(where, NO_UUID, LogSettings())
+        # What recovery must not cut stays; the check that follows says it.
+        with suppress(DamagedBatch):
+            opened = directory.open_log(where, NO_UUID, _settings(image, where.topic))
+            assert opened.segments, "woken, and so loaded"
     disk.drain()
     directory.close(clean=True)
+
+
+def _settings(image: MetadataImage, topic: str) -> LogSettings:
+    interval = image.topic_configs(topic).get("index.interval.bytes")
+    return LogSettings(index_interval_bytes=int(interval)) if interval else LogSettings()

@@ -11,9 +11,9 @@ Source: Kafka's DumpLogSegments, LogSegment.sanityCheck, ProducerStateManager.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from kbroker.log.checkpoints import CorruptCheckpoint, parse_epochs, parse_offsets, parse_partition_metadata
 from kbroker.log.directory import CLEAN_FILE, DELETE_SUFFIX, STRAY_SUFFIX
@@ -31,7 +31,6 @@ from kbroker.record.markers import read_marker
 from kbroker.record.skim import skim_records
 from kbroker.world import Disk
 
-CHECKPOINT_SUFFIX: Final = ".checkpoint"
 _ELECTION_FILE = "quorum-state"
 _OFFSET_ENTRY = struct.Struct(">ii")
 _TIME_ENTRY = struct.Struct(">qi")
@@ -52,15 +51,19 @@ Found = Iterator[Finding | int]
 def total_bytes(disk: Disk, path: str) -> int:
     """About how many bytes a check of the directory will read."""
     total = 0
-    for name in _partition_names(disk, path):
+    for name in partition_names(disk, path):
         for file in disk.list(f"{path}/{name}"):
             if file.endswith(LOG_SUFFIX):
                 total += disk.open(f"{path}/{name}/{file}").size()
     return total
 
 
-def verify_directory(disk: Disk, path: str) -> Found:
-    """Check everything in a log directory. Raises DiskFailure, FileNotFoundError where nothing can be read at all."""
+def verify_directory(disk: Disk, path: str, *, is_in_use: bool = False) -> Found:
+    """Check everything in a log directory but what metadata records say.
+
+    Where a broker `is_in_use` of it, only what a second look still finds counts, and what may go meanwhile is passed
+    over. Raises DiskFailure, FileNotFoundError where nothing can be read at all.
+    """
     is_clean = disk.exists(f"{path}/{CLEAN_FILE}")
     yield from _meta_properties(disk, path)
     checkpoints: dict[str, Mapping[TopicPartition, int]] = {}
@@ -72,24 +75,50 @@ def verify_directory(disk: Disk, path: str) -> Found:
         except CorruptCheckpoint as error:
             yield Finding(f"{path}/{name}", str(error))
     ends: dict[TopicPartition, int] = {}
-    for name in _partition_names(disk, path):
+    look = _look_twice if is_in_use else _look
+    for name in partition_names(disk, path):
         topic, _, number = name.rpartition("-")
         where = TopicPartition(topic, int(number))
-        check = PartitionCheck(disk, f"{path}/{name}", is_clean=is_clean)
-        yield from check.run(checkpoints.get(RECOVERY_POINTS_FILE, {}).get(where, 0))
-        ends[where] = check.end
+        recovery_point = checkpoints.get(RECOVERY_POINTS_FILE, {}).get(where, 0)
+        ends[where] = yield from look(disk, f"{path}/{name}", recovery_point, is_clean)
     for name, offsets in checkpoints.items():
         for where, offset in offsets.items():
             if where not in ends:
-                yield Finding(f"{path}/{name}", f"{where} has no directory")
+                if not is_in_use:
+                    yield Finding(f"{path}/{name}", f"{where} has no directory")
             elif offset > ends[where] and (is_clean or name == RECOVERY_POINTS_FILE):
                 yield Finding(f"{path}/{name}", f"{where} at {offset}, but the log ends at {ends[where]}")
     for name in disk.list(path):
-        if name.endswith((STRAY_SUFFIX, DELETE_SUFFIX)):
+        if name.endswith(STRAY_SUFFIX) or (name.endswith(DELETE_SUFFIX) and not is_in_use):
             yield Finding(f"{path}/{name}", "set aside: belongs to no topic, or waits to be removed")
 
 
-def _partition_names(disk: Disk, path: str) -> list[str]:
+def _look(disk: Disk, path: str, recovery_point: int, is_clean: bool) -> Generator[Finding | int, None, int]:
+    check = PartitionCheck(disk, path, is_clean=is_clean)
+    yield from check.run(recovery_point)
+    return check.end
+
+
+def _look_twice(disk: Disk, path: str, recovery_point: int, is_clean: bool) -> Generator[Finding | int, None, int]:
+    """A log that grows, and loses segments, while it is read: damage stays where it is."""
+    first: list[Finding] = []
+    check = PartitionCheck(disk, path, is_clean=is_clean)
+    try:
+        for found in check.run(recovery_point):
+            if isinstance(found, Finding):
+                first.append(found)
+            else:
+                yield found
+        if first:
+            check = PartitionCheck(disk, path, is_clean=is_clean)
+            yield from [found for found in check.run(recovery_point) if found in first]
+    except FileNotFoundError:
+        pass  # a segment, or the topic, is gone
+    return check.end
+
+
+def partition_names(disk: Disk, path: str) -> list[str]:
+    """The directories of partitions in a log directory, sorted."""
     return [
         name for name in disk.list(path) if name.rpartition("-")[2].isdigit() and disk.is_directory(f"{path}/{name}")
     ]
@@ -267,25 +296,11 @@ class PartitionCheck:
             yield Finding(path, str(error))
         if not self._path.endswith(f"/{METADATA_TOPIC}-0"):
             return
-        for name in names:
-            if name.endswith(CHECKPOINT_SUFFIX):
-                yield from self._metadata_snapshot(f"{self._path}/{name}")
         if _ELECTION_FILE in names:
             try:
                 parse_election(self._disk.read(f"{self._path}/{_ELECTION_FILE}"))
             except ElectionUnreadable as error:
                 yield Finding(f"{self._path}/{_ELECTION_FILE}", str(error))
-
-    def _metadata_snapshot(self, path: str) -> Found:
-        file = self._disk.open(path)
-        end = 0
-        for position, header, batch in batches(file, file.size()):
-            if not checksum_matches(batch, header):
-                yield Finding(path, f"at byte {position}: the checksum does not hold")
-                return
-            end = position + header.size
-        if end < file.size():
-            yield Finding(path, f"{file.size() - end} bytes at byte {end} are no batch")
 
 
 def _last(producer: Producer) -> tuple[int, ...]:

@@ -75,7 +75,7 @@ def replay_log(disk: Disk, log: PartitionLog, empty: MetadataImage) -> Replayed:
         header = read_header(batch)
         if not checksum_matches(batch, header):
             raise CorruptRecords(f"metadata batch at offset {header.base_offset} has a wrong checksum")
-        _replay_records(iterate_records(batch), delta, replayed, is_control=header.is_control)
+        replay_records(iterate_records(batch), delta, replayed, is_control=header.is_control)
         offset, epoch = header.last_offset, header.partition_leader_epoch
         replayed.tail_bytes += header.size
         replayed.last_ms = header.max_timestamp
@@ -126,14 +126,18 @@ def load_snapshot(disk: Disk, directory: str, snapshot: SnapshotId, empty: Metad
     replayed = Replayed(empty)
     delta = MetadataDelta(empty)
     for batch in read_checkpoint(disk.read(path), path):
-        _replay_records(batch.records, delta, replayed, is_control=batch.is_control)
+        replay_records(batch.records, delta, replayed, is_control=batch.is_control)
     # Offsets inside a snapshot count its own records; its name says what it stands for.
     replayed.image = delta.apply(snapshot.end - 1, snapshot.epoch)
     replayed.is_quorum_in_log = snapshot != EMPTY
     return replayed
 
 
-def _replay_records(records: Iterable[Record], delta: MetadataDelta, replayed: Replayed, *, is_control: bool) -> None:
+def replay_records(records: Iterable[Record], delta: MetadataDelta, replayed: Replayed, *, is_control: bool) -> None:
+    """The records of one batch into `delta`; what the quorum's say of it into `replayed`.
+
+    Raises CorruptRecords, MalformedFrame, UnknownRecord, InconsistentRecord.
+    """
     for record in records:
         if record.value is None:
             raise CorruptRecords(f"metadata record {record.offset} has no value")

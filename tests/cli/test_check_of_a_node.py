@@ -1,0 +1,157 @@
+"""`kbroker check` over the directories of a broker: what only its metadata log can tell, and while it runs."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kbroker.cli.main import run as run_command
+from kbroker.log.checkpoints import format_partition_metadata
+from kbroker.log.meta_properties import parse_meta_properties
+from kbroker.quorum.election import Election, format_election
+from kbroker.record.batch import build_batch
+from kbroker.testing import run
+from protocol_specs import api
+from tests.server.raw_peer import CREATE_TOPICS, RawPeer, batch_of
+
+METADATA_LOG = "a/__cluster_metadata-0"
+LOG = f"{0:020}.log"
+ID = bytes(range(16))
+
+
+def _config(path: Path) -> dict[str, Any]:
+    dirs = f"{path / 'a'},{path / 'b'}"
+    return {"node.id": 1, "log.dirs": dirs, "metadata.log.max.record.bytes.between.snapshots": 1}
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two directories of a broker with some topics, stopped in order."""
+    path = tmp_path_factory.mktemp("grown")
+    with run(topics={"t": 2, "u": 2}, config=_config(path)) as broker, RawPeer(broker.bootstrap) as peer:
+        for number in range(20):
+            assert peer.produce("tu"[number % 2], batch_of(b"v" * 100), partition=number // 2 % 2).error_code == 0
+    return path
+
+
+@pytest.fixture
+def node(grown: Path, tmp_path: Path) -> Path:
+    """A copy of them."""
+    return Path(shutil.copytree(grown, tmp_path / "node"))
+
+
+def _check(node: Path, *flags: str) -> int:
+    return run_command(["check", str(node / "a"), str(node / "b"), *flags])
+
+
+def test_a_brokers_directories_are_sound(node: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _check(node) == 0
+    assert capsys.readouterr().out == ""
+
+
+def _flip(path: Path, position: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[position] ^= 1
+    path.write_bytes(data)
+
+
+def _newest_snapshot(node: Path) -> Path:
+    return sorted((node / METADATA_LOG).glob("*.checkpoint"))[-1]
+
+
+def _append_record(node: Path) -> None:
+    """A sound batch with a record that nobody knows."""
+    log = node / METADATA_LOG / LOG
+    data = log.read_bytes()
+    end = position = 0
+    while position < len(data):
+        end = int.from_bytes(data[position : position + 8], "big")
+        end += int.from_bytes(data[position + 23 : position + 27], "big") + 1
+        position += 12 + int.from_bytes(data[position + 8 : position + 12], "big")
+    log.write_bytes(data + build_batch([(None, b"\x01\x63\0")], base_offset=end, leader_epoch=1, timestamp_ms=1))
+
+
+def _meta(node: Path, **fields: Any) -> None:
+    path = node / "b" / "meta.properties"
+    path.write_bytes(parse_meta_properties(path.read_bytes(), "")._replace(**fields).format())
+
+
+def _copy_identity(node: Path) -> None:
+    shutil.copy(node / "a" / "meta.properties", node / "b" / "meta.properties")
+
+
+def _topic(node: Path) -> Path:
+    return sorted((node / "b").glob("?-?"))[0]
+
+
+DAMAGE: list[tuple[Callable[[Path], Any], str]] = [
+    (lambda node: (_topic(node) / "partition.metadata").write_bytes(format_partition_metadata(ID)), "names topic id"),
+    (lambda node: _topic(node).rename(node / "b" / "unheard-of-0"), "is of no partition in the metadata log"),
+    (lambda node: _topic(node).rename(node / "b" / "t-7"), "is of no partition in the metadata log"),
+    (lambda node: shutil.copytree(_topic(node), node / "a" / _topic(node).name), " too"),
+    (_append_record, "type 99 is unknown"),
+    (lambda node: _flip(_newest_snapshot(node), 100), "is damaged"),
+    (lambda node: _newest_snapshot(node).write_bytes(_newest_snapshot(node).read_bytes()[:-90]), "checkpoint"),
+    (lambda node: _meta(node, cluster_id="AAAAAAAAAAAAAAAAAAAAAA"), "belongs to cluster AAAAAAAAAAAAAAAAAAAAAA"),
+    (lambda node: _meta(node, node_id=7), "belongs to node 7"),
+    (_copy_identity, "one is a copy of the other"),
+    (lambda node: (node / "b" / "meta.properties").write_bytes(b"\0\0"), "meta.properties"),
+    (lambda node: (node / METADATA_LOG / "quorum-state").write_bytes(b"\0{"), "quorum-state"),
+    (
+        lambda node: (node / METADATA_LOG / "quorum-state").write_bytes(format_election(Election(3, 4, -1), 1)),
+        "names voters [3]",
+    ),
+]
+
+
+@pytest.mark.parametrize(("damage", "problem"), DAMAGE)
+def test_what_the_metadata_log_and_the_directories_say_of_each_other_is_compared(
+    damage: Callable[[Path], Any], problem: str, node: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damage(node)
+    assert _check(node) == 1
+    assert problem in capsys.readouterr().out
+
+
+def test_indexes_are_made_anew_at_the_topics_own_interval(tmp_path: Path) -> None:
+    """They used to get an entry every 4,096 bytes, whatever the topic said."""
+    message, _ = api.messages(CREATE_TOPICS)
+    config = message.CreatableTopicConfig(name="index.interval.bytes", value="200")
+    topic = message.CreatableTopic(name="t", num_partitions=1, replication_factor=1, configs=[config])
+    with run(data_dir=str(tmp_path)) as broker, RawPeer(broker.bootstrap) as peer:
+        assert peer.ask(CREATE_TOPICS, topics=[topic], timeout_ms=10_000).topics[0].error_code == 0
+        for _ in range(60):
+            assert peer.produce("t", batch_of(b"v" * 50)).error_code == 0
+    index = tmp_path / "t-0" / f"{0:020}.index"
+    before = index.read_bytes()
+    assert len(before) > 80
+    index.write_bytes(b"\7" * len(before))
+    assert run_command(["check", str(tmp_path), "--repair"]) == 0
+    assert index.read_bytes() == before
+
+
+def test_after_a_clean_stop_a_damaged_batch_stays_and_does_not_keep_other_logs_from_repair(node: Path) -> None:
+    """The log used to be cut there, with the sound batches behind it, which no start would have done."""
+    first, second = sorted(node.glob("*/?-?"))[:2]
+    _flip(first / LOG, 100)
+    (second / f"{0:020}.index").write_bytes(b"\7" * 8)
+    damaged = (first / LOG).read_bytes()
+    assert _check(node, "--repair") == 1
+    assert (first / LOG).read_bytes() == damaged
+    assert (second / f"{0:020}.index").read_bytes() == b""
+
+
+def test_a_directory_in_use_has_no_false_alarms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with run(topics={"t": 2, "u": 2}, config=_config(tmp_path)) as broker, RawPeer(broker.bootstrap) as peer:
+        for _ in range(5):
+            assert peer.produce("t", batch_of(b"v" * 100)).error_code == 0
+        assert _check(tmp_path) == 0
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert printed.err.count("a broker is using it") == 2
+        assert _check(tmp_path, "--repair") == 1
+        assert "locked" in capsys.readouterr().err
