@@ -23,6 +23,7 @@ from kbroker.log.partition_metadata import METADATA_FILE
 from kbroker.log.producer_state import CorruptSnapshot, Producer, ProducerState
 from kbroker.log.recovery import EPOCHS_FILE, LOG_SUFFIX, SNAPSHOT_SUFFIX, batches, holds_old_message, snapshot_offsets
 from kbroker.log.segment import file_name
+from kbroker.log.settings import INT64_MAX
 from kbroker.names import METADATA_TOPIC, TopicPartition
 from kbroker.quorum.election import ElectionUnreadable, parse_election
 from kbroker.record.batch import BatchHeader, checksum_matches
@@ -113,7 +114,7 @@ def _look_twice(disk: Disk, path: str, recovery_point: int, is_clean: bool) -> G
             check = PartitionCheck(disk, path, is_clean=is_clean)
             yield from [found for found in check.run(recovery_point) if found in first]
     except FileNotFoundError:
-        pass  # a segment, or the topic, is gone
+        return INT64_MAX  # a segment, or the topic, is gone: nobody knows where it ends
     return check.end
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -15,7 +16,7 @@ from kbroker.names import TopicPartition
 from kbroker.real.entropy import RealEntropy
 from kbroker.record.batch import build_batch
 from kbroker.record.compression import Codec
-from kbroker.testing.simulated_disk import Loss, SimulatedDisk
+from kbroker.testing.simulated_disk import Loss, SimulatedDisk, SimulatedFile
 from kbroker.testing.virtual_clock import VirtualClock
 
 SETTINGS = LogSettings(segment_bytes=2000, index_interval_bytes=100)
@@ -42,8 +43,8 @@ def _filled(disk: Any, *, clean: bool) -> None:
         assert directory.close(clean=True)
 
 
-def _findings(disk: Any) -> list[Finding]:
-    return [found for found in verify_directory(disk, "/data") if isinstance(found, Finding)]
+def _findings(disk: Any, *, is_in_use: bool = False) -> list[Finding]:
+    return [found for found in verify_directory(disk, "/data", is_in_use=is_in_use) if isinstance(found, Finding)]
 
 
 @pytest.fixture
@@ -157,3 +158,71 @@ def test_a_checkpoint_beyond_the_log_or_of_no_log_is_found(disk: SimulatedDisk) 
 def test_what_was_set_aside_is_found(disk: SimulatedDisk) -> None:
     disk.rename("/data/u-0", "/data/u-0.0123-stray")
     assert any(finding.path == "/data/u-0.0123-stray" for finding in _findings(disk))
+
+
+class GrowingDisk:
+    """The simulated disk, on which `grow` runs whenever a segment's file is opened."""
+
+    def __init__(self, disk: SimulatedDisk, grow: Callable[[], None]) -> None:
+        self._disk = disk
+        self._grow = grow
+        self._is_growing = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._disk, name)
+
+    def open(self, path: str, *, create: bool = False) -> Any:
+        if path.endswith(".log") and not self._is_growing:
+            self._is_growing = True
+            self._grow()
+            self._is_growing = False
+        return self._disk.open(path, create=create)
+
+
+def test_a_log_in_use_that_grows_rolls_and_loses_segments_is_sound_and_its_damage_is_found() -> None:
+    disk = SimulatedDisk()
+    clock = VirtualClock()
+    directory = LogDirectory.open(disk, "/data", clock, RealEntropy(), node_id=1)
+    settings = LogSettings(segment_bytes=2000, index_interval_bytes=100, retention_bytes=8000, file_delete_delay_ms=0)
+    logs = [directory.open_log(TopicPartition(name, 0), name.encode() * 16, settings) for name in ("t", "u")]
+    random = Random(1)
+
+    def grow() -> None:
+        for log in logs:
+            for _ in range(random.randrange(9)):
+                log.append_as_leader(build_batch([(b"k", random.randbytes(60))], timestamp_ms=clock.wall_ms()), 0)
+        log.apply_retention()
+        directory.checkpoint()
+        clock.advance(7)
+
+    for _ in range(10):
+        grow()
+    growing = GrowingDisk(disk, grow)
+    for _ in range(20):
+        assert _findings(growing, is_in_use=True) == []
+    file = f"{T0}/{[name for name in disk.list(T0) if name.endswith('.log')][-1]}"
+    _flip(disk, file, 100)
+    found = _findings(growing, is_in_use=True)
+    assert [finding.path for finding in found] == [file]
+
+
+def test_a_segment_is_read_a_window_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it is; the largest reads are those of one window."""
+    disk = SimulatedDisk()
+    directory = LogDirectory.open(disk, "/data", VirtualClock(), RealEntropy(), node_id=1)
+    log = directory.open_log(TopicPartition("t", 0), b"t" * 16, LogSettings())
+    batch = bytes(build_batch([(None, bytes(60_000))], timestamp_ms=1))
+    for _ in range(200):
+        log.append_as_leader(bytearray(batch), 0)
+    assert directory.close(clean=True)
+    read: list[int] = []
+    read_at = SimulatedFile.read_at
+
+    def watched(file: SimulatedFile, position: int, length: int) -> bytes:
+        read.append(length)
+        return read_at(file, position, length)
+
+    monkeypatch.setattr(SimulatedFile, "read_at", watched)
+    assert _findings(disk) == []
+    assert sum(read) >= 200 * 60_000
+    assert max(read) <= 1 << 20
