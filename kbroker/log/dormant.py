@@ -94,12 +94,16 @@ class DormantLog(PartitionLog):
     def wake(self) -> None:
         """Load what a clean stop left. What goes wrong fails the log; a damaged batch that alone."""
         asleep, promised_end, stand_in = self._asleep, self.log_end, self._stand_in
+        if self.is_closed:
+            # Its directory is gone, and by now another topic's may have its name.
+            self._refuse_closed(promised_end)
+            return
         self.mended = []  # what was found up to now has been told
         object.__setattr__(self, "__class__", PartitionLog)
         try:
             self._load(asleep.recovery_point, asleep.log_start, clean=True)
             if self.log_end < promised_end:
-                raise DamagedBatch(self.directory, f"the log ends at offset {self.log_end} instead of {promised_end}")
+                self.on_truncation(self.log_end)
         except (DiskFailure, FileNotFoundError) as error:
             stand_in(promised_end)
             if isinstance(error, DamagedBatch):
@@ -112,6 +116,12 @@ class DormantLog(PartitionLog):
         self.on_woken(self)
         for epoch, start in asleep.epochs:
             self.assign_epoch(epoch, start)
+
+    def _refuse_closed(self, end: int) -> None:
+        self._stand_in(end)
+        object.__setattr__(self, "__class__", PartitionLog)
+        if self.failure is None:
+            self.failure = DiskFailure(self.directory, "the log is closed")
 
     def _stand_in(self, end: int) -> None:
         """Something to look at for whoever comes before the failure is known; nothing of it touches the disk."""

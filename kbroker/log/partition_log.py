@@ -13,6 +13,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, TypeVar
 
 from kbroker.log import recovery, removal, syncing
@@ -177,30 +178,34 @@ class PartitionLog(Progress):
         return log
 
     def _load(self, recovery_point: int, log_start: int, *, clean: bool) -> None:
-        now_ms = self._clock.wall_ms()
         self.last_flush_ms = self._clock.monotonic_ms()
         self.epochs = recovery.load_epochs(self._disk, self.directory, self.mended)
         epochs_on_disk = self.epochs.entries()
-        segments = recovery.load_segments(
+        load = partial(
+            recovery.load_segments,
             self._disk,
             self._files,
             self.directory,
-            clean=clean,
             recovery_point=recovery_point,
             interval_bytes=self.settings.index_interval_bytes,
             epochs=self.epochs,
-            created_ms=now_ms,
+            created_ms=self._clock.wall_ms(),
             mended=self.mended,
         )
+        segments = load(clean=clean)
+        lacks = recovery.lost_end(self._disk, self.directory, segments, recovery_point, log_start) if clean else None
+        if lacks is not None:
+            clean = False
+            self.mended.insert(0, lacks)
+            segments = load(clean=False)
         if not segments or recovery.remove_if_before(self._disk, self.directory, segments, log_start):
-            segments = [Segment(self._files, self.directory, log_start, now_ms)]
+            segments = [Segment(self._files, self.directory, log_start, self._clock.wall_ms())]
             segments[0].handle.file(create=True)
             self.is_dirty = True
         self._segments = segments
         self._bases = [segment.base_offset for segment in segments]
         self._active = segments[-1]
-        end = self._active.next_offset
-        self.log_end = self.written_end = end
+        self.log_end = self.written_end = end = self._active.next_offset
         self.flushed_end = end if clean else min(recovery_point, end)
         self.log_start = min(max(log_start, self._bases[0]), end)
         # One that begins at the end is of a leader that wrote nothing: after a clean stop it will hardly be another.

@@ -353,6 +353,26 @@ def snapshot_offsets(disk: Disk, directory: str) -> list[int]:
     return sorted(int(name[:20]) for name in names if name.endswith(SNAPSHOT_SUFFIX) and name[:20].isdigit())
 
 
+def lost_end(
+    disk: Disk, directory: str, segments: Sequence[Segment], recovery_point: int, log_start: int
+) -> Mended | None:
+    """Does the log end before what a clean stop wrote down? Then others have been at the files since.
+
+    What is there is served, as Kafka does, but read as after a crash. Gives the segments' files back in that case.
+    """
+    end = segments[-1].next_offset if segments else log_start
+    stopped_at = max(recovery_point, *snapshot_offsets(disk, directory), 0)
+    if end >= stopped_at:
+        return None
+    remedy = f"served up to offset {end}, read as after a crash"
+    if not segments:
+        return Mended("every segment", f"up to offset {stopped_at} is missing", remedy)
+    for segment in segments:
+        segment.retire()
+    file = segments[-1].handle.path.rpartition("/")[2]
+    return Mended(file, f"ends at offset {end}, not at {stopped_at} as when it was stopped", remedy)
+
+
 def _rebuild_transaction_indexes(disk: Disk, directory: str, segments: Sequence[Segment]) -> None:
     """Of segments that were read anew: which of their markers ended a transaction that began before?"""
     state = None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 from kbroker.config import BrokerConfig
 from kbroker.controller.configs import log_settings, min_insync_replicas
@@ -154,13 +155,13 @@ class Hosting:
         directory = self._directories.directory_of(opened)
         if directory.directory_id != wanted:
             self._placed.append(Placed(topic.topic_id, index, directory.directory_id))
-        opened.on_woken = say_what_was_found
         say_what_was_found(opened)
         partition = Partition(topic.name, topic.topic_id, index, self._node_id, opened)
         # Written down by an earlier start; the log may have been cut since.
         checkpointed = directory.high_watermark(name)
         partition.high_watermark = min(max(checkpointed, opened.log_start), opened.log_end)
         opened.on_progress = partition.progressed
+        opened.on_woken = partial(_woken, partition)
         return partition
 
     def _let_go(self, topic: TopicImage) -> None:
@@ -181,19 +182,26 @@ class Hosting:
                     partition.follow_metadata(assigned, min_isr)
 
 
+def _woken(partition: Partition, woken: PartitionLog) -> None:
+    """A log was looked at for the first time; it may be shorter than it was when it was stopped."""
+    say_what_was_found(woken)
+    partition.high_watermark = min(partition.high_watermark, woken.log_end)
+
+
 def say_what_was_found(opened: PartitionLog) -> None:
     """One line each when a log was cut, when files beside its batches had to be made anew, when it cannot be read.
 
     After a clean stop a log is looked at when it is first used.
     """
+    extra: dict[str, object] = {"partition": str(opened.topic_partition)}
+    if isinstance(opened.failure, DamagedBatch):
+        log.error("a partition cannot be opened", extra=extra | {"reason": str(opened.failure)})
+        return
     _say_what_was_cut(opened)
     if opened.mended:
         first, *others = opened.mended
-        extra = {"partition": str(opened.topic_partition), "reason": str(first)}
+        extra["reason"] = str(first)
         log.warning("a log was mended", extra=extra | ({"others": len(others)} if others else {}))
-    if isinstance(opened.failure, DamagedBatch):
-        extra = {"partition": str(opened.topic_partition), "reason": str(opened.failure)}
-        log.error("a partition cannot be opened", extra=extra)
 
 
 def _say_what_was_cut(opened: PartitionLog) -> None:

@@ -154,8 +154,8 @@ def _last_log(disk: SimulatedDisk) -> str:
     return max(f"/data/t-0/{name}" for name in disk.list("/data/t-0") if name.endswith(".log"))
 
 
-@pytest.mark.parametrize("size", [0, 100])
-def test_a_log_that_lost_what_was_promised_fails_alone(disk: SimulatedDisk, size: int) -> None:
+@pytest.mark.parametrize("size", [100])
+def test_a_growing_segment_cut_within_a_batch_fails_its_log_alone(disk: SimulatedDisk, size: int) -> None:
     directory = _open(disk)
     log = directory.open_log(WHERE, ID, SETTINGS)
     disk.open(_last_log(disk)).truncate(size)
@@ -165,3 +165,78 @@ def test_a_log_that_lost_what_was_promised_fails_alone(disk: SimulatedDisk, size
     assert isinstance(_append(log), Refused)
     assert directory.failure is None
     assert not directory.close(clean=True), "the next start looks closely"
+
+
+@pytest.mark.parametrize("size", [100, 20])
+def test_a_damaged_sealed_segment_fails_its_log_alone(disk: SimulatedDisk, size: int) -> None:
+    """It used to pass for a disk that refuses: the whole directory went offline."""
+    for name in disk.list("/data/t-0"):
+        if name.endswith(".index"):
+            disk.remove(f"/data/t-0/{name}")
+    directory = _open(disk)
+    log = directory.open_log(WHERE, ID, SETTINGS)
+    other = directory.open_log(TopicPartition("u", 0), bytes(16), SETTINGS)
+    disk.open(f"{FILE}.log").truncate(size)
+    told: list[PartitionLog] = []
+    log.on_woken = told.append
+    refused = log.read(2, 1000, 10)
+    assert isinstance(refused, Refused)
+    assert refused.error == ErrorCode.KAFKA_STORAGE_ERROR
+    assert "the batch at byte 0 is damaged" in refused.reason
+    assert f"{FILE}.log" in refused.reason
+    assert told == [log]
+    assert directory.failure is None
+    assert isinstance(_append(other), Appended)
+
+
+def _lose_the_last_segment(disk: SimulatedDisk) -> None:
+    disk.remove(_last_log(disk))
+
+
+def _empty_the_last_segment(disk: SimulatedDisk) -> None:
+    disk.open(_last_log(disk)).truncate(0)
+
+
+@pytest.mark.parametrize("lose", [_lose_the_last_segment, _empty_the_last_segment])
+def test_a_log_that_lost_its_end_is_served_up_to_there_and_says_so(disk: SimulatedDisk, lose: Any) -> None:
+    """It used to refuse everything, and the log had no word of it."""
+    end = int(_last_log(disk)[-24:-4])
+    directory = _open(disk)
+    lose(disk)
+    log = directory.open_log(WHERE, ID, SETTINGS)
+    told: list[str] = []
+    log.on_woken = lambda woken: told.extend(map(str, woken.mended))
+    assert isinstance(log.read(2, 1000, 10), LogRead)
+    assert log.log_end == log.written_end == end
+    assert f"ends at offset {end}, not at 10" in told[0]
+    appended = _append(log)
+    assert isinstance(appended, Appended)
+    assert appended.base_offset == end
+    assert directory.recovery_points[WHERE] <= end, "what comes there now is not what was synced"
+    assert directory.close(clean=True)
+    assert _asleep(disk).log_end == end + 1
+
+
+def test_a_deleted_log_that_slept_does_not_wake_to_its_successors_files(disk: SimulatedDisk) -> None:
+    """It used to load what the new topic of its name had there."""
+    directory = _open(disk)
+    log = directory.open_log(WHERE, ID, SETTINGS)
+    directory.delete_log(log)
+    successor = directory.open_log(WHERE, bytes(15) + b"s", SETTINGS)
+    _append(successor)
+    before = disk.steps
+    refused = log.read(5, 1000, 10)
+    assert isinstance(refused, Refused)
+    assert refused.error == ErrorCode.KAFKA_STORAGE_ERROR
+    assert disk.steps == before
+    assert directory.failure is None
+    assert isinstance(_append(successor), Appended)
+
+
+def test_a_snapshot_beyond_the_end_is_said_with_both_offsets(disk: SimulatedDisk) -> None:
+    disk.replace("/data/t-0/00000000000000000012.snapshot", disk.read("/data/t-0/00000000000000000010.snapshot"))
+    log = _open(disk).open_log(WHERE, ID, SETTINGS)
+    assert (log.log_end, log.failure) == (10, None)
+    assert "ends at offset 10, not at 12" in str(log.mended[0])
+    assert "00000000000000000012.snapshot" not in disk.list("/data/t-0")
+    assert isinstance(_append(log), Appended)

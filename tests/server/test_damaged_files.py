@@ -234,3 +234,42 @@ def test_a_metadata_log_without_its_identity_is_refused_and_left_as_it_is(data: 
         with pytest.raises(ForeignDirectory, match=r"no meta.properties"), run(data_dir=str(data), config=CONFIG):
             pass
         assert not (data / "meta.properties").exists()
+
+
+def _lose_the_end(data: Path) -> None:
+    (data / LOG / max(path.name for path in (data / LOG).glob("*.log"))).unlink()
+
+
+def _empty_the_end(data: Path) -> None:
+    _one(data, f"{LOG}/*.log").write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [_lose_the_end, _empty_the_end])
+def test_a_log_that_lost_its_end_is_served_up_to_there_with_one_line(
+    damage: Damage, data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every request was refused with KAFKA_STORAGE_ERROR."""
+    end = int(_one(data, f"{LOG}/*.log").stem)
+    damage(data)
+    caplog.clear()
+    with run(data_dir=str(data), config=CONFIG) as broker, RawPeer(broker.bootstrap) as peer:
+        assert peer.fetch(TOPIC, end - 1).error_code == 0
+        assert peer.fetch(TOPIC, end).high_watermark == end
+        assert peer.produce(TOPIC, batch_of(b"new")).base_offset == end
+    (line,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert f"ends at offset {end}, not at {len(VALUES)}" in line.__dict__["reason"]
+
+
+def test_a_cut_sealed_segment_costs_its_partition_alone(data: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It passed for a disk that refuses, and the broker stopped."""
+    file = data / LOG / f"{FIRST}.log"
+    file.write_bytes(file.read_bytes()[:1000])
+    caplog.clear()
+    with run(data_dir=str(data), config=CONFIG) as broker, RawPeer(broker.bootstrap) as peer:
+        assert peer.fetch(TOPIC, 0).error_code == ErrorCode.KAFKA_STORAGE_ERROR
+        assert peer.produce("later", batch_of(b"new")).error_code == 0
+        assert broker.is_running
+    (line,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert line.levelno == logging.ERROR
+    assert f"{FIRST}.log" in line.__dict__["reason"]
+    assert "byte 0" in line.__dict__["reason"]
