@@ -13,6 +13,7 @@ from kbroker.cli.main import EXIT_FAILED, CommandFailed
 from kbroker.log.directory import LOCK_FILE, LogDirectory
 from kbroker.log.meta_properties import ForeignDirectory
 from kbroker.log.open_files import OpenFiles
+from kbroker.log.partition_log import PartitionLog
 from kbroker.log.recovery import EPOCHS_FILE, SNAPSHOT_SUFFIX
 from kbroker.log.segment import DamagedBatch
 from kbroker.log.settings import LogSettings
@@ -147,8 +148,19 @@ def _repair(disk: RealDisk, path: str, image: MetadataImage) -> None:
         with suppress(DamagedBatch):
             opened = directory.open_log(where, NO_UUID, _settings(image, where.topic))
             assert opened.segments, "woken, and so loaded"
+            _say_what_was_done(opened)
     disk.drain()
     directory.close(clean=True)
+
+
+def _say_what_was_done(opened: PartitionLog) -> None:
+    """On stderr: the findings are for what is still there."""
+    for mended in opened.mended:
+        click.echo(f"repaired: {opened.directory}/{mended}", err=True)
+    cut_bytes, cut_segments = opened.cut
+    if cut_bytes or cut_segments:
+        what = f"{cut_bytes} bytes and {cut_segments} segments cut"
+        click.echo(f"repaired: {opened.directory}: {what} behind offset {opened.log_end}", err=True)
 
 
 def _settings(image: MetadataImage, topic: str) -> LogSettings:

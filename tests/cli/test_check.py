@@ -66,7 +66,15 @@ def test_repair_makes_anew_what_the_batches_tell(path: Path, name: str) -> None:
     assert file.exists()
 
 
-def test_repair_cuts_a_torn_tail_and_no_more(path: Path) -> None:
+def test_repair_says_what_is_gone_for_good(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A log whose last segment had been deleted was made sound without a word, and the records' offsets given again."""
+    *_, last = sorted((path / "t-0").glob("*.log"))
+    last.unlink()
+    assert run(["check", str(path), "--repair"]) == 0
+    assert "not at 40 as when it was stopped" in capsys.readouterr().err
+
+
+def test_repair_cuts_a_torn_tail_and_says_so_and_no_more(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (path / ".kafka_cleanshutdown").unlink()
     (path / "recovery-point-offset-checkpoint").unlink()
     *_, last = sorted((path / "t-0").glob("*.log"))
@@ -74,7 +82,9 @@ def test_repair_cuts_a_torn_tail_and_no_more(path: Path) -> None:
     with last.open("r+b") as file:
         file.truncate(sizes[last] - 1)
     assert run(["check", str(path)]) == 1
+    capsys.readouterr()
     assert run(["check", str(path), "--repair"]) == 0
+    assert f"repaired: {path / 't-0'}: " in capsys.readouterr().err
     assert sizes[last] - 200 < last.stat().st_size < sizes[last]
     assert all(file.stat().st_size == size for file, size in sizes.items() if file != last)
 
