@@ -167,7 +167,10 @@ def test_the_last_directory_that_fails_ends_the_broker_after_its_last_answers(
     broker.start()
     with RawPeer(broker.bootstrap) as peer, RawPeer(broker.bootstrap) as reader:
         assert peer.produce("broken", batch_of(b"kept"), acks=acks).error_code == 0
+        reader.ask(METADATA, topics=None)
         reader.send(fetch_request("other", 0, max_wait_ms=60_000))
+        for _ in range(3):  # by then the broker has read it: what it never read it doesn't owe
+            peer.ask(METADATA, topics=None)
         failing.piece = f"/broken-0/{0:020}.log"
         assert peer.produce("broken", batch_of(b"lost"), acks=acks).error_code == STORAGE_ERROR
         assert answer_of(1, reader.read_frame()).responses[0].partitions[0].error_code == STORAGE_ERROR
