@@ -16,7 +16,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from kbroker.log.checkpoints import CorruptCheckpoint, parse_epochs, parse_offsets, parse_partition_metadata
-from kbroker.log.directory import CLEAN_FILE, DELETE_SUFFIX, STRAY_SUFFIX
+from kbroker.log.directory import CLEAN_FILE, STRAY_SUFFIX
 from kbroker.log.directory_checkpoints import ALL_FILES, RECOVERY_POINTS_FILE
 from kbroker.log.meta_properties import FILE_NAME, ForeignDirectory, parse_meta_properties
 from kbroker.log.partition_metadata import METADATA_FILE
@@ -90,8 +90,8 @@ def verify_directory(disk: Disk, path: str, *, is_in_use: bool = False) -> Found
             elif offset > ends[where] and (is_clean or name == RECOVERY_POINTS_FILE):
                 yield Finding(f"{path}/{name}", f"{where} at {offset}, but the log ends at {ends[where]}")
     for name in disk.list(path):
-        if name.endswith(STRAY_SUFFIX) or (name.endswith(DELETE_SUFFIX) and not is_in_use):
-            yield Finding(f"{path}/{name}", "set aside: belongs to no topic, or waits to be removed")
+        if name.endswith(STRAY_SUFFIX):
+            yield Finding(f"{path}/{name}", "set aside: belongs to no topic")
 
 
 def _look(disk: Disk, path: str, recovery_point: int, is_clean: bool) -> Generator[Finding | int, None, int]:

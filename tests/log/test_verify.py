@@ -158,6 +158,8 @@ def test_a_checkpoint_beyond_the_log_or_of_no_log_is_found(disk: SimulatedDisk) 
 def test_what_was_set_aside_is_found(disk: SimulatedDisk) -> None:
     disk.rename("/data/u-0", "/data/u-0.0123-stray")
     assert any(finding.path == "/data/u-0.0123-stray" for finding in _findings(disk))
+    disk.rename("/data/u-0.0123-stray", "/data/u-0.0123-delete")
+    assert not any("0123" in finding.path for finding in _findings(disk)), "a deleted topic's files wait by design"
 
 
 class GrowingDisk:
