@@ -3,7 +3,8 @@
 After a clean stop sizes and indexes are trusted; an index that is missing is made again. After anything else, the
 segments that reach beyond the recovery point are read batch by batch: the log ends before the first batch whose header
 or checksum is wrong, what follows is dropped, and indexes, leader epochs and producer state are rebuilt from what was
-read. What lies before the recovery point is never cut: damage there fails the log.
+read. Segments that end before the recovery point are never cut: damage there fails the log. The one that holds the
+recovery point is cut at its first bad batch, wherever that is, as Kafka cuts it.
 Source: Kafka's LogLoader, LogSegment.recover, ProducerStateManager.
 """
 
