@@ -112,7 +112,7 @@ def _check_formatted(config: BrokerConfig) -> None:
             quorum = "" if config["controller.quorum.voters"] else "--standalone "
             file = config.origin("process.roles").place or "server.properties"
             hint = f'kbroker storage format {quorum}--cluster-id "$(kbroker storage random-uuid)" --config {file}'
-            raise CommandFailed(f"No `meta.properties` found in {directory}: format it with {hint}", EXIT_STARTUP)
+            raise CommandFailed(f"{directory} has no meta.properties: format it with {hint}", EXIT_STARTUP)
 
 
 def _prepare(ready_file: str) -> None:

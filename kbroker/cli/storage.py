@@ -121,9 +121,8 @@ def _voter(config: BrokerConfig, standalone: bool, none_yet: bool, controllers: 
     if config["controller.quorum.voters"]:
         if standalone or controllers is not None:
             raise FormatRefused(
-                "You cannot specify controller.quorum.voters and format the node with --initial-controllers or"
-                " --standalone. If you want to use dynamic quorum, please remove controller.quorum.voters and specify"
-                " controller.quorum.bootstrap.servers instead."
+                "controller.quorum.voters names the voters, so --standalone and --initial-controllers can't:"
+                " leave out the one or the other"
             )
         return None
     if none_yet:
@@ -134,10 +133,7 @@ def _voter(config: BrokerConfig, standalone: bool, none_yet: bool, controllers: 
     if controllers is not None:
         return _initial_controller(controllers, config)
     if not standalone:
-        raise FormatRefused(
-            "Because controller.quorum.voters is not set on this controller, you must specify one of the following:"
-            f" {DYNAMIC_FLAGS}."
-        )
+        raise FormatRefused(f"who votes? Without controller.quorum.voters one of {DYNAMIC_FLAGS} is needed")
     found = tuple(VoterEndpoint(e.name, e.host, e.port) for e in controllers_of(config))
     return found or (NOWHERE,), None
 
@@ -148,7 +144,7 @@ def _initial_controller(text: str, config: BrokerConfig) -> Voting:
         raise FormatRefused("several initial controllers are not served: this broker is a quorum of its own.")
     node, at, rest = text.partition("@")
     if not at:
-        raise FormatRefused("No @ found in dynamic voter string.")
+        raise FormatRefused(f"{text!r} is not ID@HOST:PORT:DIRECTORY: there is no @")
     address, _, directory = rest.rpartition(":")
     try:
         node_id, (host, port), directory_id = int(node), split_address(address), uuid_bytes(directory)

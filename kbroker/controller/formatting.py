@@ -54,9 +54,9 @@ def parse_feature(text: str) -> tuple[str, int]:
     """Name and level of `NAME=LEVEL`. Raises FormatRefused."""
     name, equals, level = text.partition("=")
     if not equals:
-        raise FormatRefused(f"Can't parse feature=level string {text}: equals sign not found.")
+        raise FormatRefused(f"--feature {text}: NAME=LEVEL is needed")
     if re.fullmatch(r"[+-]?\d{1,5}", level.strip()) is None:
-        raise FormatRefused(f"Can't parse feature=level string {text}: unable to parse {level.strip()} as a short.")
+        raise FormatRefused(f"--feature {text}: {level.strip()} is no level")
     return name.strip(), int(level)
 
 
@@ -71,26 +71,26 @@ def feature_levels(wanted: Iterable[tuple[str, int]], release: str | None, *, is
     for name, level in asked.items():
         if name not in FEATURES:
             known = ", ".join(sorted([*FEATURES, KRAFT_VERSION]))
-            raise FormatRefused(f"Unsupported feature: {name}. Supported features are: {known}")
+            raise FormatRefused(f"there is no feature {name}; there are {known}")
         if not 0 <= level <= FEATURES[name][0]:
-            raise FormatRefused(f"No feature:{name} with feature level {level}")
+            raise FormatRefused(f"{name} has no level {level}")
     for name, (_, default, since) in FEATURES.items():
         levels[name] = asked.get(name, default if levels[METADATA_VERSION] >= since else 0)
     for name, needed in _NEEDED_RELEASES.items():
         if levels[name] and levels[METADATA_VERSION] < needed:
             because = f"because it depends on metadata.version level {needed}"
-            raise FormatRefused(f"{name} could not be set to {levels[name]} {because}")
+            raise FormatRefused(f"{name} cannot have level {levels[name]} {because}")
     return levels
 
 
 def _release_level(asked: int | None, release: str | None) -> int:
     if asked is not None and release is not None:
-        raise FormatRefused("Use --release-version instead of --feature metadata.version=X to avoid ambiguity.")
+        raise FormatRefused("metadata.version comes from --release-version or from --feature, not from both")
     level = asked if asked is not None else METADATA_VERSION_LATEST if release is None else _level_of(release)
     latest = _FIRST_LEVEL + len(RELEASES) - 1
     if not _FIRST_LEVEL <= level <= latest:
-        span = f"Valid feature levels are from {_FIRST_LEVEL} to {latest}."
-        raise FormatRefused(f"No MetadataVersion with feature level {level}. {span}")
+        span = f"{_FIRST_LEVEL} to {latest}"
+        raise FormatRefused(f"metadata.version has no level {level}, only {span}")
     if level < METADATA_VERSION_LOWEST:
         oldest = release_name(METADATA_VERSION_LOWEST)
         raise FormatRefused(f"metadata.version {release_name(level)} is too old to be served here: {oldest} or later.")
@@ -102,7 +102,7 @@ def _level_of(release: str) -> int:
     found = [level for level, name in enumerate(RELEASES, _FIRST_LEVEL) if release in (name, name.partition("-")[0])]
     if not found:
         known = ", ".join(RELEASES)
-        raise FormatRefused(f"Unknown metadata.version '{release}'. Supported metadata.version are: {known}")
+        raise FormatRefused(f"there is no release {release}; there are {known}")
     return found[-1]
 
 
@@ -110,17 +110,14 @@ def _kraft_level(asked: int | None, *, is_dynamic: bool) -> int:
     if asked is None:
         return int(is_dynamic)
     if asked not in (0, 1):
-        raise FormatRefused(f"No feature:{KRAFT_VERSION} with feature level {asked}")
+        raise FormatRefused(f"{KRAFT_VERSION} has no level {asked}")
     if asked == 0 and is_dynamic:
         raise FormatRefused(
-            f"Cannot set kraft.version to 0 if controller.quorum.voters is empty and one of the flags {DYNAMIC_FLAGS}"
-            " is used. For dynamic controllers support, try removing the --feature flag for kraft.version."
+            f"kraft.version 0 has no place for the voters that {DYNAMIC_FLAGS} write into the log: leave it out"
         )
     if asked == 1 and not is_dynamic:
         raise FormatRefused(
-            "Cannot set kraft.version to 1 unless controller.quorum.voters is empty and one of the flags"
-            f" {DYNAMIC_FLAGS} is used. For dynamic controllers support, try using one of {DYNAMIC_FLAGS} and removing"
-            " controller.quorum.voters."
+            f"kraft.version 1 keeps the voters in the log: give one of {DYNAMIC_FLAGS}, and no controller.quorum.voters"
         )
     return asked
 

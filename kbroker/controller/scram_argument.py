@@ -26,24 +26,24 @@ def scram_record(argument: str, random_salt: bytes) -> Any:
     """The UserScramCredentialRecord; `random_salt` is used where the argument gives none. Raises FormatRefused."""
     mechanism, equals, rest = argument.strip().partition("=")
     if not equals:
-        raise FormatRefused(f"Failed to find equals sign in SCRAM argument '{argument.strip()}'")
+        raise FormatRefused(f"--add-scram {argument.strip()}: MECHANISM=[...] is needed")
     if mechanism not in _MECHANISMS:
-        raise FormatRefused(f"The add-scram mechanism {mechanism} is not supported.")
+        raise FormatRefused(f"--add-scram: there is no mechanism {mechanism}")
     if not rest.startswith("["):
-        raise FormatRefused("Expected configuration string to start with [")
+        raise FormatRefused("--add-scram: a [ must follow the equals sign")
     if not rest.endswith("]"):
-        raise FormatRefused("Expected configuration string to end with ]")
+        raise FormatRefused("--add-scram: the last character must be ]")
     number, algorithm = _MECHANISMS[mechanism]
     given = dict(_component(part) for part in rest[1:-1].split(","))
     name = given.pop("name", None)
     if name is None:
-        raise FormatRefused("You must supply 'name' to add-scram")
+        raise FormatRefused("--add-scram: whose credential is it? name is missing")
     salt = _decoded("salt", given["salt"]) if "salt" in given else random_salt
     iterations = _iterations(given.pop("iterations", str(ITERATIONS_MIN)), mechanism)
     salted = _salted_password(given, algorithm, salt, iterations)
     given.pop("salt", None)
     if given:
-        raise FormatRefused(f"Unknown SCRAM configurations: {', '.join(sorted(given))}")
+        raise FormatRefused(f"--add-scram: nothing is called {', '.join(sorted(given))}")
     client_key = hmac.digest(salted, b"Client Key", algorithm)
     return UserScramCredentialRecord(
         name=name,
@@ -58,7 +58,7 @@ def scram_record(argument: str, random_salt: bytes) -> Any:
 def _component(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
-        raise FormatRefused(f"No equals sign found in SCRAM component: {text}")
+        raise FormatRefused(f"--add-scram: {text} is not KEY=VALUE")
     is_quoted = len(value) >= 2 and value[0] == value[-1] == '"'
     return name, value[1:-1] if is_quoted else value
 
@@ -67,17 +67,17 @@ def _decoded(name: str, text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except binascii.Error:
-        raise FormatRefused(f"Failed to decode given {name}: {text}") from None
+        raise FormatRefused(f"--add-scram: {name} {text} is not base64") from None
 
 
 def _iterations(text: str, mechanism: str) -> int:
     if not text.isdecimal():
-        raise FormatRefused(f"Failed to parse iterations count: {text}")
+        raise FormatRefused(f"--add-scram: iterations {text} is no number")
     iterations, named = int(text), mechanism.replace("-", "_")
     if iterations < ITERATIONS_MIN:
-        raise FormatRefused(f"The 'iterations' value must be >= {ITERATIONS_MIN} for add-scram using {named}")
+        raise FormatRefused(f"--add-scram: {named} takes {ITERATIONS_MIN} iterations or more")
     if iterations > ITERATIONS_MAX:
-        raise FormatRefused(f"The 'iterations' value must be <= {ITERATIONS_MAX} for add-scram using {named}")
+        raise FormatRefused(f"--add-scram: {named} takes {ITERATIONS_MAX} iterations or fewer")
     return iterations
 
 
@@ -87,7 +87,7 @@ def _salted_password(given: dict[str, str], algorithm: str, salt: bytes, iterati
     if password is not None:
         return hashlib.pbkdf2_hmac(algorithm, password.encode(), salt, iterations)
     if salted is None:
-        raise FormatRefused("You must supply one of 'password' or 'saltedpassword' to add-scram")
+        raise FormatRefused("--add-scram: password or saltedpassword is missing")
     if "salt" not in given:
-        raise FormatRefused("You must supply 'salt' with 'saltedpassword' to add-scram")
+        raise FormatRefused("--add-scram: saltedpassword was made with a salt: it is missing")
     return _decoded("saltedPassword", salted)

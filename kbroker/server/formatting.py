@@ -22,7 +22,7 @@ from kbroker.metadata.records import decode_record, encode_record
 from kbroker.quorum.control import QuorumRecords, Voter, VoterEndpoint
 from kbroker.world import Clock, Disk, Entropy
 
-NOTHING_LEFT: Final = "All of the log directories are already formatted."
+NOTHING_LEFT: Final = "Nothing to format: every log directory belongs to the cluster already."
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,7 @@ def format_directories(
             continue
         _check_identity(meta, directory, plan)
         if not ignore_formatted:
-            hint = "Use --ignore-formatted to ignore this directory and format the others."
-            raise FormatRefused(f"Log directory {directory} is already formatted. {hint}")
+            raise FormatRefused(f"{directory} is formatted: --ignore-formatted passes over it")
     if not unformatted:
         yield NOTHING_LEFT
     for directory in sorted(unformatted, key=lambda each: each != plan.metadata_directory):
@@ -78,14 +77,9 @@ def format_directories(
 def _check_identity(meta: MetaProperties, directory: str, plan: Plan) -> None:
     place = f"{directory}/{FILE_NAME}"
     if meta.cluster_id != plan.cluster_id:
-        raise ForeignDirectory(
-            f"Invalid cluster.id in: {place}. Expected {plan.cluster_id}, but read {meta.cluster_id}"
-        )
+        raise ForeignDirectory(f"{place} is of cluster {meta.cluster_id}, not {plan.cluster_id}")
     if meta.node_id != plan.node_id:
-        raise ForeignDirectory(
-            f"Stored node id {meta.node_id} doesn't match previous node id {plan.node_id} in {place}."
-            " If you moved your data, make sure your configured node id matches."
-        )
+        raise ForeignDirectory(f"{place} is of node {meta.node_id}, and node.id is {plan.node_id}")
 
 
 def _description(plan: Plan, directory: str) -> str:

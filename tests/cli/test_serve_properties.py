@@ -118,7 +118,7 @@ def test_an_unformatted_directory_is_refused_with_the_command_that_formats_it(tm
     assert run_command(["serve", str(file)]) == 3
     last = capfd.readouterr().err.splitlines()[-1]
     assert last == (
-        f"kbroker: No `meta.properties` found in {tmp_path / 'data'}: format it with kbroker storage format {flag}"
+        f"kbroker: {tmp_path / 'data'} has no meta.properties: format it with kbroker storage format {flag}"
         f'--cluster-id "$(kbroker storage random-uuid)" --config {file}'
     )
     assert not (tmp_path / "data").exists()
@@ -130,7 +130,7 @@ def test_each_of_several_directories_must_be_formatted(tmp_path: Path, capfd: py
     formatted(tmp_path, "--standalone", log_dirs=two)
     (tmp_path / "more" / "meta.properties").unlink()
     assert run_command(["serve", str(tmp_path / "server.properties")]) == 3
-    assert f"No `meta.properties` found in {tmp_path / 'more'}:" in capfd.readouterr().err
+    assert f"{tmp_path / 'more'} has no meta.properties:" in capfd.readouterr().err
 
 
 def test_a_formatted_directory_begins_with_what_was_asked_for(tmp_path: Path) -> None:

@@ -45,22 +45,27 @@ def test_single_levels_win_over_the_release_and_the_last_of_two_wins() -> None:
 @pytest.mark.parametrize(
     ("wanted", "release", "dynamic", "said"),
     [
-        ("bogus.version=1", None, True, "Unsupported feature: bogus.version. Supported features are: eligible"),
-        ("transaction.version=9", None, True, "No feature:transaction.version with feature level 9"),
-        ("transaction.version=-1", None, True, "No feature:transaction.version with feature level -1"),
-        ("metadata.version=3", None, True, "No MetadataVersion with feature level 3. Valid feature levels are from 7"),
-        ("metadata.version=31", None, True, "No MetadataVersion with feature level 31"),
+        ("bogus.version=1", None, True, "there is no feature bogus.version; there are eligible"),
+        ("transaction.version=9", None, True, "transaction.version has no level 9"),
+        ("transaction.version=-1", None, True, "transaction.version has no level -1"),
+        ("metadata.version=3", None, True, "metadata.version has no level 3, only 7 to 30"),
+        ("metadata.version=31", None, True, "metadata.version has no level 31, only 7 to 30"),
         ("metadata.version=16", None, True, "metadata.version 3.7-IV1 is too old to be served here: 3.7-IV2 or later"),
-        ("metadata.version=30", "4.0-IV0", True, "Use --release-version instead of --feature metadata.version=X"),
-        ("group.version=1", "9.9-IV0", True, "Unknown metadata.version '9.9-IV0'. Supported metadata.version are: 3"),
-        ("kraft.version=0", None, True, "Cannot set kraft.version to 0 if controller.quorum.voters is empty and one"),
-        ("kraft.version=1", None, False, "Cannot set kraft.version to 1 unless controller.quorum.voters is empty and"),
-        ("kraft.version=2", None, True, "No feature:kraft.version with feature level 2"),
+        (
+            "metadata.version=30",
+            "4.0-IV0",
+            True,
+            "metadata.version comes from --release-version or from --feature, not",
+        ),
+        ("group.version=1", "9.9-IV0", True, "there is no release 9.9-IV0; there are 3"),
+        ("kraft.version=0", None, True, "kraft.version 0 has no place for the voters that --standalone"),
+        ("kraft.version=1", None, False, "kraft.version 1 keeps the voters in the log: give one of --standalone"),
+        ("kraft.version=2", None, True, "kraft.version has no level 2"),
         (
             "eligible.leader.replicas.version=1",
             "3.9",
             True,
-            "eligible.leader.replicas.version could not be set to 1 because it depends on metadata.version level 23",
+            "eligible.leader.replicas.version cannot have level 1 because it depends on metadata.version level 23",
         ),
     ],
 )
@@ -72,12 +77,12 @@ def test_levels_that_cannot_be_are_refused(wanted: str, release: str | None, dyn
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("transaction.version", "equals sign not found."), ("group.version=x", "unable to parse x as a short.")],
+    [("transaction.version", "NAME=LEVEL is needed"), ("group.version=x", "x is no level")],
 )
 def test_a_feature_is_written_with_a_number(text: str, said: str) -> None:
     with pytest.raises(FormatRefused) as refused:
         parse_feature(text)
-    assert str(refused.value) == f"Can't parse feature=level string {text}: {said}"
+    assert str(refused.value) == f"--feature {text}: {said}"
 
 
 def test_an_empty_log_begins_with_metadata_version_then_the_others_by_name() -> None:
@@ -117,24 +122,27 @@ def test_a_salted_password_gives_the_same_credential_as_the_password() -> None:
 @pytest.mark.parametrize(
     ("argument", "said"),
     [
-        ("junk", "Failed to find equals sign in SCRAM argument 'junk'"),
-        ("SCRAM-SHA-257=[name=a]", "The add-scram mechanism SCRAM-SHA-257 is not supported."),
-        ("SCRAM-SHA-256=name=a]", "Expected configuration string to start with ["),
-        ("SCRAM-SHA-256=[name=a", "Expected configuration string to end with ]"),
-        ("SCRAM-SHA-256=[password=p]", "You must supply 'name' to add-scram"),
-        ("SCRAM-SHA-256=[name]", "No equals sign found in SCRAM component: name"),
-        ("SCRAM-SHA-256=[name=a]", "You must supply one of 'password' or 'saltedpassword' to add-scram"),
-        ("SCRAM-SHA-256=[name=a,saltedpassword=eA==]", "You must supply 'salt' with 'saltedpassword' to add-scram"),
-        ("SCRAM-SHA-256=[name=a,password=p,salt=*]", "Failed to decode given salt: *"),
-        ("SCRAM-SHA-256=[name=a,password=p,x=1]", "Unknown SCRAM configurations: x"),
-        ("SCRAM-SHA-256=[name=a,password=p,iterations=x]", "Failed to parse iterations count: x"),
+        ("junk", "--add-scram junk: MECHANISM=[...] is needed"),
+        ("SCRAM-SHA-257=[name=a]", "--add-scram: there is no mechanism SCRAM-SHA-257"),
+        ("SCRAM-SHA-256=name=a]", "--add-scram: a [ must follow the equals sign"),
+        ("SCRAM-SHA-256=[name=a", "--add-scram: the last character must be ]"),
+        ("SCRAM-SHA-256=[password=p]", "--add-scram: whose credential is it? name is missing"),
+        ("SCRAM-SHA-256=[name]", "--add-scram: name is not KEY=VALUE"),
+        ("SCRAM-SHA-256=[name=a]", "--add-scram: password or saltedpassword is missing"),
+        (
+            "SCRAM-SHA-256=[name=a,saltedpassword=eA==]",
+            "--add-scram: saltedpassword was made with a salt: it is missing",
+        ),
+        ("SCRAM-SHA-256=[name=a,password=p,salt=*]", "--add-scram: salt * is not base64"),
+        ("SCRAM-SHA-256=[name=a,password=p,x=1]", "--add-scram: nothing is called x"),
+        ("SCRAM-SHA-256=[name=a,password=p,iterations=x]", "--add-scram: iterations x is no number"),
         (
             "SCRAM-SHA-256=[name=a,password=p,iterations=10]",
-            "The 'iterations' value must be >= 4096 for add-scram using SCRAM_SHA_256",
+            "--add-scram: SCRAM_SHA_256 takes 4096 iterations or more",
         ),
         (
             "SCRAM-SHA-256=[name=a,password=p,iterations=99999]",
-            "The 'iterations' value must be <= 16384 for add-scram using SCRAM_SHA_256",
+            "--add-scram: SCRAM_SHA_256 takes 16384 iterations or fewer",
         ),
     ],
 )
