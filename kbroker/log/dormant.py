@@ -20,6 +20,7 @@ from kbroker.log.partition_metadata import METADATA_FILE, claim_directory
 from kbroker.log.producer_state import ProducerState
 from kbroker.log.recovery import EPOCHS_FILE
 from kbroker.log.segment import DamagedBatch, Segment, file_name
+from kbroker.log.segment_list import SegmentList
 from kbroker.log.settings import LogSettings
 from kbroker.names import TopicPartition
 from kbroker.world import Clock, Disk, DiskFailure
@@ -81,7 +82,6 @@ class DormantLog(PartitionLog):
         log._asleep = Asleep(recovery_point, log_start, bases[0], len(bases), [])
         # Whoever asks who is writing sees nobody: a clean stop leaves nothing unreplicated.
         log.producers = ProducerState()
-        del log._segments, log._bases
         return log
 
     def __getattr__(self, name: str) -> Any:
@@ -125,8 +125,7 @@ class DormantLog(PartitionLog):
 
     def _stand_in(self, end: int) -> None:
         """Something to look at for whoever comes before the failure is known; nothing of it touches the disk."""
-        self._active = Segment(self._files, self.directory, end, self._clock.wall_ms())
-        self._segments, self._bases = [self._active], [end]
+        self._segments = SegmentList([Segment(self._files, self.directory, end, self._clock.wall_ms())])
         self.epochs, self.producers = LeaderEpochs(), ProducerState()
         self.log_end = self.written_end = self.flushed_end = end
 

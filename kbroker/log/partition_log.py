@@ -10,16 +10,15 @@ Source: Kafka's UnifiedLog and LocalLog.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Final, TypeVar
 
 from kbroker.log import recovery, removal, syncing
 from kbroker.log.compaction.cleaning import Cleaned
 from kbroker.log.compaction.progress import CleaningProgress
 from kbroker.log.compaction.swap import finish_swap
+from kbroker.log.loading import load_log
 from kbroker.log.mended import Mended
 from kbroker.log.open_files import OpenFiles
 from kbroker.log.outcome import Appended, LogRead, Origin, Progress, Refused, Stage, Ticket
@@ -28,6 +27,7 @@ from kbroker.log.preparation import Preparation, needs_preparation
 from kbroker.log.producer_state import StoredBatch, Unfit
 from kbroker.log.reading import read_batches
 from kbroker.log.segment import DamagedBatch, Segment
+from kbroker.log.segment_list import SegmentList
 from kbroker.log.settings import LogSettings
 from kbroker.log.stamping import stamped
 from kbroker.log.time_search import TimeSearch, largest_timestamp
@@ -75,10 +75,8 @@ class PartitionLog(Progress):
     """See the module. All calls come from the thread that owns the state."""
 
     __slots__ = (
-        "_active",
         "_appended_epoch",
         "_asleep",
-        "_bases",
         "_clock",
         "_disk",
         "_files",
@@ -136,8 +134,7 @@ class PartitionLog(Progress):
         self._disk = disk
         self._clock = clock
         self._files = files
-        self._segments: list[Segment] = []
-        self._bases: list[int] = []
+        self._segments: SegmentList
         # Of the newest batch since the log was opened or cut.
         self._appended_epoch = -1
         # Base offsets of segments whose files a worker is going to rename.
@@ -179,45 +176,24 @@ class PartitionLog(Progress):
 
     def _load(self, recovery_point: int, log_start: int, *, clean: bool) -> None:
         self.last_flush_ms = self._clock.monotonic_ms()
-        self.epochs = recovery.load_epochs(self._disk, self.directory, self.mended)
-        epochs_on_disk = self.epochs.entries()
-        load = partial(
-            recovery.load_segments,
+        loaded = load_log(
             self._disk,
             self._files,
             self.directory,
+            self._clock,
+            self.settings.index_interval_bytes,
+            self.mended,
             recovery_point=recovery_point,
-            interval_bytes=self.settings.index_interval_bytes,
-            epochs=self.epochs,
-            created_ms=self._clock.wall_ms(),
-            mended=self.mended,
+            log_start=log_start,
+            clean=clean,
         )
-        segments = load(clean=clean)
-        lacks = recovery.lost_end(self._disk, self.directory, segments, recovery_point, log_start) if clean else None
-        if lacks is not None:
-            clean = False
-            self.mended.insert(0, lacks)
-            segments = load(clean=False)
-        if not segments or recovery.remove_if_before(self._disk, self.directory, segments, log_start):
-            segments = [Segment(self._files, self.directory, log_start, self._clock.wall_ms())]
-            segments[0].handle.file(create=True)
-            self.is_dirty = True
-        self._segments = segments
-        self._bases = [segment.base_offset for segment in segments]
-        self._active = segments[-1]
-        self.log_end = self.written_end = end = self._active.next_offset
-        self.flushed_end = end if clean else min(recovery_point, end)
-        self.log_start = min(max(log_start, self._bases[0]), end)
-        # One that begins at the end is of a leader that wrote nothing: after a clean stop it will hardly be another.
-        self.epochs.truncate_end(end + 1 if clean else end)
-        recovery.complete_epochs(self.epochs, segments, self.log_start, self.flushed_end, self.mended)
-        self.producers = recovery.load_producers(
-            self._disk, self.directory, segments, end, clean=clean, mended=self.mended
-        )
+        self._segments, self.epochs, self.producers = loaded.segments, loaded.epochs, loaded.producers
+        self.log_start, self.flushed_end = loaded.log_start, loaded.flushed_end
+        self.log_end = self.written_end = loaded.segments.active.next_offset
         # A short way out for the many logs without an aborted transaction.
-        self._has_aborted = any(len(segment.transactions) for segment in segments)
-        self.is_dirty = self.is_dirty or not clean or bool(self.mended)
-        self._syncing.loaded(segments, epochs_on_disk)
+        self._has_aborted = any(len(segment.transactions) for segment in loaded.segments.all)
+        self.is_dirty = self.is_dirty or loaded.is_dirty
+        self._syncing.loaded(loaded.segments.all, loaded.epochs_on_disk)
 
     # ---- what it is
 
@@ -234,17 +210,17 @@ class PartitionLog(Progress):
     @property
     def size_bytes(self) -> int:
         """All segments, without indexes."""
-        return sum(segment.size for segment in self._segments)
+        return self._segments.size_bytes
 
     @property
     def has_moved_start(self) -> bool:
         """Does the log start behind the beginning of its first segment (DeleteRecords)?"""
-        return self.log_start > self._bases[0]
+        return self.log_start > self._segments.first_base
 
     @property
     def segments(self) -> tuple[Segment, ...]:
         """From the oldest to the one that grows."""
-        return tuple(self._segments)
+        return tuple(self._segments.all)
 
     @property
     def segments_count(self) -> int:
@@ -254,7 +230,7 @@ class PartitionLog(Progress):
     @property
     def cut(self) -> tuple[int, int]:
         """What opening took away behind the last sound batch: bytes of its segment, and whole segments after it."""
-        last = self._segments[-1]
+        last = self._segments.active
         return last.cut_bytes, last.cut_segments
 
     def last_stable_end(self, high_watermark: int) -> int:
@@ -266,7 +242,7 @@ class PartitionLog(Progress):
         """The aborted transactions that touch offsets [start, end). Raises DiskFailure, FileNotFoundError."""
         if not self._has_aborted or start >= end:
             return []
-        return aborted_between(self._segments_from(start), start, end)
+        return aborted_between(self._segments.since(start), start, end)
 
     def aborted_in(self, read: LogRead, start: int) -> list[AbortedTransaction] | Refused:
         """The aborted transactions that touch what was read, from offset `start` on."""
@@ -278,7 +254,7 @@ class PartitionLog(Progress):
             return self.broken(error)
 
     def _end_of(self, read: LogRead) -> int:
-        segment = self._segments[bisect_right(self._bases, read.segment_base) - 1]
+        segment = self._segments.holding(read.segment_base)
         return segment.end_before(read.position + len(read.records))
 
     # ---- append
@@ -381,7 +357,7 @@ class PartitionLog(Progress):
         """Write a stamped batch behind the end, and account for it."""
         last = header.base_offset + header.last_offset_delta
         size = header.batch_length + PREFIX_BYTES
-        segment = self._active
+        segment = self._segments.active
         settings = self.settings
         end = last + 1
         try:
@@ -438,7 +414,7 @@ class PartitionLog(Progress):
         elif self.failure is None:
             segment.written = position
             self.written_end = end
-            is_sealed = segment is not self._active and segment.written == segment.size
+            is_sealed = segment is not self._segments.active and segment.written == segment.size
             if is_sealed or self._promised_end > self.flushed_end:
                 self._syncing.start()
             self.on_progress()
@@ -508,27 +484,22 @@ class PartitionLog(Progress):
         if offset >= end:
             return LogRead(NOTHING, offset, 0, 0)
         try:
-            return read_batches(self._segments_from(offset), offset, max_bytes, end, at_least_one=at_least_one)
+            return read_batches(self._segments.since(offset), offset, max_bytes, end, at_least_one=at_least_one)
         except (DiskFailure, FileNotFoundError) as error:
             return self.broken(error)
-
-    def _segments_from(self, offset: int) -> Sequence[Segment]:
-        if offset >= self._active.base_offset:
-            return (self._active,)
-        return self._segments[max(0, bisect_right(self._bases, offset) - 1) :]
 
     def offset_for_timestamp(self, timestamp: int) -> tuple[int, int, int] | Refused | None:
         """(offset, timestamp, leader epoch) of the first record at `timestamp` (ms) or later, or None."""
         if self.failure is not None:
             return self._storage_error()
         try:
-            return self._times.first_at_or_after(timestamp, self._segments, self.log_start)
+            return self._times.first_at_or_after(timestamp, self._segments.all, self.log_start)
         except (DiskFailure, FileNotFoundError) as error:
             return self.broken(error)
 
     def max_timestamp(self) -> tuple[int, int, int] | Refused | None:
         """(offset, timestamp, leader epoch) of the first record with the largest timestamp; None in an empty log."""
-        newest = largest_timestamp(self._segments)
+        newest = largest_timestamp(self._segments.all)
         return self.offset_for_timestamp(newest) if newest >= 0 else None
 
     def end_offset_for_epoch(self, epoch: int) -> tuple[int, int]:
@@ -562,7 +533,7 @@ class PartitionLog(Progress):
 
         May raise DiskFailure.
         """
-        active = self._active
+        active = self._segments.active
         base_offset = max(base_offset, self.log_end)
         if not active.size and active.base_offset == base_offset:
             return active
@@ -570,8 +541,6 @@ class PartitionLog(Progress):
         fresh = Segment(self._files, self.directory, base_offset, self._clock.wall_ms())
         fresh.handle.file(create=True)
         self._segments.append(fresh)
-        self._bases.append(fresh.base_offset)
-        self._active = fresh
         self._syncing.segment_sealed(active, base_offset, self.producers.snapshot())
         return fresh
 
@@ -579,7 +548,7 @@ class PartitionLog(Progress):
         """Move the log start up to `offset`, dropping segments that end before it; the new log start."""
         if offset > self.log_start:
             self._move_start(min(offset, self.log_end))
-            self._drop_front(bisect_right(self._bases, self.log_start) - 1)
+            self._drop_front(self._segments.ending_before(self.log_start))
         return self.log_start
 
     def _move_start(self, offset: int) -> None:
@@ -597,7 +566,7 @@ class PartitionLog(Progress):
         if self.failure is not None or self.cleaning.is_under_way:
             return 0
         count = removal.expired_segments(
-            self._segments,
+            self._segments.all,
             self.settings,
             now_ms=self._clock.wall_ms(),
             log_start=self.log_start,
@@ -615,17 +584,15 @@ class PartitionLog(Progress):
         """Take `count` segments off the front, but never the active one, nor under the cleaner; how many."""
         if self.cleaning.is_under_way:
             return 0
-        count = min(count, len(self._segments) - 1)
-        doomed = self._segments[:count]
-        del self._segments[:count], self._bases[:count]
+        doomed = self._segments.take_front(count)
         if doomed:
             self.is_dirty = True
             self._syncing.forget(doomed)
-            self._move_start(max(self.log_start, self._bases[0]))
+            self._move_start(max(self.log_start, self._segments.first_base))
             leaving = {segment.base_offset for segment in doomed}
             self._leaving |= leaving
             removal.remove_in_worker(self._disk, self._clock, self, doomed, lambda result: self._left(leaving, result))
-        return count
+        return len(doomed)
 
     def _left(self, bases: set[int], result: DiskFailure | None) -> None:
         self._leaving -= bases
@@ -637,9 +604,6 @@ class PartitionLog(Progress):
 
         Slices of the old ones stay readable until they are released. Offsets and the log start stay as they are.
         """
-        first = self._segments.index(doomed[0])
-        last = first + len(doomed)
-        assert self._segments[first:last] == list(doomed), "neighbours, and still in the log"
         ends = [*(cleaned.base_offset for cleaned in fresh[1:]), doomed[-1].next_offset]
         kept = {cleaned.base_offset for cleaned in fresh}
         self.is_dirty = True
@@ -649,11 +613,11 @@ class PartitionLog(Progress):
             removal.remove_later(self._disk, self._clock, self, doomed, kept)
             for cleaned in fresh:
                 finish_swap(self._disk, self.directory, cleaned.base_offset)
-            self._segments[first:last] = [
+            adopted = [
                 removal.adopt_cleaned(self._files, self.directory, cleaned, end, doomed[-1].created_ms)
                 for cleaned, end in zip(fresh, ends, strict=True)
             ]
-            self._bases = [segment.base_offset for segment in self._segments]
+            self._segments.replace(doomed, adopted)
         except (DiskFailure, FileNotFoundError) as error:
             self.broken(error)
 
@@ -665,19 +629,18 @@ class PartitionLog(Progress):
         assert not self._pending, "truncation waits for queued writes"
         if offset >= self.log_end or self.failure is not None:
             return
-        if offset < self._bases[0]:
+        if offset < self._segments.first_base:
             self.truncate_fully_and_start_at(offset)
             return
         try:
             self.on_truncation(offset)
             self.cleaning.cut(self._disk, self.directory, offset)
             # The first segment stays where all of it goes: its name tells where the log begins.
-            keep = max(1, bisect_right(self._bases, offset - 1))
-            self._syncing.forget(self._segments[keep - 1 :])
-            removal.remove_now(self._disk, self.directory, self._segments[keep:])
-            del self._segments[keep:], self._bases[keep:]
-            self._active = self._segments[-1]
-            removal.truncate_segment(self._disk, self._active, offset, self.settings.index_interval_bytes)
+            doomed = self._segments.take_back(offset)
+            grows = self._segments.active
+            self._syncing.forget([grows, *doomed])
+            removal.remove_now(self._disk, self.directory, doomed)
+            removal.truncate_segment(self._disk, grows, offset, self.settings.index_interval_bytes)
             self._truncated(offset)
         except DiskFailure as failure:
             self._fail(failure)
@@ -688,14 +651,14 @@ class PartitionLog(Progress):
         if offset in self._leaving:
             self._disk.drain()  # or its files, made anew, would be renamed in their place
         try:
-            self.on_truncation(min(offset, self._bases[0]))
+            self.on_truncation(min(offset, self._segments.first_base))
             self.cleaning.cut(self._disk, self.directory, offset)
-            self._syncing.forget(self._segments)
-            removal.remove_now(self._disk, self.directory, self._segments)
+            self._syncing.forget(self._segments.all)
+            removal.remove_now(self._disk, self.directory, self._segments.all)
             fresh = Segment(self._files, self.directory, offset, self._clock.wall_ms())
             fresh.handle.file(create=True)
             self._disk.sync_directory(self.directory)
-            self._segments, self._bases, self._active = [fresh], [offset], fresh
+            self._segments.reset([fresh])
             self.log_start = offset
             self.epochs.clear()
             self._truncated(offset)
@@ -709,12 +672,12 @@ class PartitionLog(Progress):
         self.flushed_end = min(self.flushed_end, offset)
         self._promised_end = min(self._promised_end, offset)
         self.log_start = min(self.log_start, offset)
-        self._active.next_offset = offset
+        self._segments.active.next_offset = offset
         self.epochs.truncate_end(offset)
         self._appended_epoch = -1
         self._syncing.truncated(offset)
         self._syncing.save_epochs()
-        self.producers = recovery.load_producers(self._disk, self.directory, self._segments, offset)
+        self.producers = recovery.load_producers(self._disk, self.directory, self._segments.all, offset)
 
     def expire_producers(self) -> int:
         """Forget producers silent for `producer.id.expiration.ms`; how many."""
@@ -756,7 +719,7 @@ class PartitionLog(Progress):
             except (DiskFailure, FileNotFoundError) as error:
                 self.broken(error)
                 is_clean = False
-        for segment in self._segments:
+        for segment in self._segments.all:
             segment.retire()
         return is_clean
 

@@ -253,7 +253,7 @@ def test_what_was_gathered_to_look_keeps_no_lease(broker):
     append(broker, b"a")
     append(broker, b"a", partition=1)
     assert asked.is_pending
-    assert [broker.partitions.find("t", index).log._active.handle.pins for index in (0, 1)] == [0, 0]
+    assert [broker.partitions.find("t", index).log.segments[-1].handle.pins for index in (0, 1)] == [0, 0]
 
 
 def test_a_waiting_reader_hears_of_the_end_of_its_topic(broker):

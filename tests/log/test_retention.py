@@ -93,8 +93,7 @@ def test_an_empty_segment_among_others_does_not_keep_those_behind_it(shop: Works
     in_segments(shop, 2, retention_ms=1000)
     gap = Segment(shop.log._files, DIRECTORY, 0, shop.clock.wall_ms())
     gap.next_offset = shop.log.segments[0].base_offset
-    shop.log._segments.insert(0, gap)
-    shop.log._bases.insert(0, 0)
+    shop.log._segments.reset([gap, *shop.log.segments])
     shop.clock.advance(1001)
     assert shop.log.apply_retention() == 3
 
