@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 from kbroker.handlers.answer import Answer
@@ -51,8 +53,12 @@ def handles(request: Any, response: Any, *, serves: str) -> Callable[[Handle], H
     return mark
 
 
-def load_handlers() -> dict[int, Handler]:
-    """Every handler of this package by API key; imports the kNN modules, in the order of their keys."""
+@cache
+def load_handlers() -> Mapping[int, Handler]:
+    """Every handler of this package by API key; imports the kNN modules, in the order of their keys.
+
+    Listing them is a third of what a further broker in a process would take to come up, so it is done once.
+    """
     package = importlib.import_module("kbroker.handlers")
     names = sorted(module.name for module in pkgutil.iter_modules(package.__path__) if module.name[:2] in _KEYED)
     handlers: dict[int, Handler] = {}
@@ -65,7 +71,7 @@ def load_handlers() -> dict[int, Handler]:
                     f"two handlers for {handler.key}"
                 )
                 handlers[handler.key] = handler
-    return handlers
+    return MappingProxyType(handlers)
 
 
 _KEYED = frozenset(f"k{digit}" for digit in range(10))

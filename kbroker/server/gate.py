@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -95,7 +95,7 @@ class Gate:
 
     __slots__ = ("_by_key", "_node", "api_ranges", "counts", "recent")
 
-    def __init__(self, node: Node, handlers: dict[int, Handler]) -> None:
+    def __init__(self, node: Node, handlers: Mapping[int, Handler]) -> None:
         self._node = node
         self._by_key = [handlers.get(key) for key in range(max(handlers) + 1)]
         self.api_ranges = [(h.key, h.lowest, h.highest) for _, h in sorted(handlers.items())]

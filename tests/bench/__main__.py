@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from compat.reference.jars import ReferenceUnavailableError, missing_tool
-from tests.bench import beside, brokers, long_log, report
+from tests.bench import beside, brokers, in_process, long_log, report
 from tests.bench.lines import LINES, Line
 from tests.bench.measure import run_lines
 
@@ -25,6 +25,8 @@ CODEC = "codec"
 BESIDE = "never-in-the-way"
 #: A log of many segments, in this process; see `long_log.py`.
 LONG = "long-log"
+#: Brokers in this process; see `in_process.py`.
+IN_PROCESS = "in-process"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,6 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if not chosen.only or CODEC in chosen.only:
             found[CODEC] = _measure_codec()
+        if not chosen.only or IN_PROCESS in chosen.only:
+            found[IN_PROCESS] = in_process.run(is_quick=chosen.quick)
+            print(in_process.as_text(found[IN_PROCESS]), flush=True)
         if not chosen.only or BESIDE in chosen.only:
             found[BESIDE] = beside.run(chosen.variant or [], is_quick=chosen.quick, say=_say)
         if not chosen.only or LONG in chosen.only:
@@ -81,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only",
         action="append",
-        choices=[CODEC, BESIDE, LONG, *(line.name for line in LINES)],
+        choices=[CODEC, BESIDE, LONG, IN_PROCESS, *(line.name for line in LINES)],
         help="may be given again",
     )
     parser.add_argument(
