@@ -30,7 +30,7 @@ from kbroker.log.segment import DamagedBatch, Segment
 from kbroker.log.segment_list import SegmentList
 from kbroker.log.settings import LogSettings
 from kbroker.log.stamping import stamped
-from kbroker.log.time_search import TimeSearch, largest_timestamp
+from kbroker.log.time_search import TimeSearch
 from kbroker.log.transactions import aborted_between
 from kbroker.log.txn_index import AbortedTransaction
 from kbroker.log.validation import check_client_batch, read_client_header
@@ -499,8 +499,12 @@ class PartitionLog(Progress):
 
     def max_timestamp(self) -> tuple[int, int, int] | Refused | None:
         """(offset, timestamp, leader epoch) of the first record with the largest timestamp; None in an empty log."""
-        newest = largest_timestamp(self._segments.all)
-        return self.offset_for_timestamp(newest) if newest >= 0 else None
+        if self.failure is not None:
+            return self._storage_error()
+        try:
+            return self._times.of_largest(self._segments.all)
+        except (DiskFailure, FileNotFoundError) as error:
+            return self.broken(error)
 
     def end_offset_for_epoch(self, epoch: int) -> tuple[int, int]:
         """The largest known leader epoch up to `epoch`, and the offset where it ends; (-1, -1) unknown (KIP-101)."""

@@ -14,7 +14,7 @@ from operator import attrgetter
 from typing import Final, NamedTuple
 
 from kbroker.log.segment import Segment
-from kbroker.record.batch import NO_TIMESTAMP, BatchHeader
+from kbroker.record.batch import BatchHeader
 from kbroker.record.compression import CorruptRecords
 from kbroker.record.skim import skim_records
 from kbroker.world import ColdRead, Disk, DiskFailure
@@ -111,6 +111,24 @@ class TimeSearch:
                     return (*found, header.partition_leader_epoch)
         return None
 
+    def of_largest(self, segments: Sequence[Segment]) -> tuple[int, int, int] | None:
+        """(offset, timestamp, leader epoch) of the first record with the largest timestamp; None in an empty log.
+
+        In whatever the segments hold, be it before the log's start; of records without times the first. Kafka likewise.
+        Raises as first_at_or_after.
+        """
+        segment = max(segments, key=_LARGEST_TIMESTAMP)
+        found = segment.find(segment.last_offset_of_max)
+        for position, header in segment.headers(found.position) if found is not None else ():
+            if header.max_timestamp < segment.max_timestamp:
+                continue
+            if header.is_log_append_time:
+                return header.base_offset, header.max_timestamp, header.partition_leader_epoch
+            named = self._ask(Sought(segment, position, header, header.max_timestamp, segment.base_offset))
+            # A header may claim a time that none of its records has.
+            return None if named is None else (*named, header.partition_leader_epoch)
+        return None
+
     def _first_reaching(self, timestamp: int, segments: Sequence[Segment]) -> int:
         """The number of the first segment whose largest time is at least `timestamp`; else of the last one."""
         sealed = segments[:-1]
@@ -147,8 +165,3 @@ class TimeSearch:
             done(None)
 
         self._disk.in_worker(work, over)
-
-
-def largest_timestamp(segments: Sequence[Segment]) -> int:
-    """Of all segments, -1 without any."""
-    return max(map(_LARGEST_TIMESTAMP, segments), default=NO_TIMESTAMP)

@@ -76,6 +76,23 @@ def test_an_empty_log_has_no_largest_timestamp(broker):
     assert (found.error_code, found.offset, found.timestamp) == (0, -1, -1)
 
 
+@pytest.mark.parametrize("deleted_before", [0, 1, 5, 6])
+def test_the_largest_timestamp_counts_wherever_the_log_starts(broker, deleted_before):
+    """As on Apache Kafka, while the file is there. It was not found once its record was deleted, though others were."""
+    broker.partitions.find("t", 0).delete_records_before(deleted_before)
+    (found,) = ask(broker, LARGEST)
+    assert (found.error_code, found.offset, found.timestamp) == (0, 4, 400)
+
+
+def test_of_records_without_times_the_first_is_named(broker):
+    """As on Apache Kafka; nothing was found."""
+    log = broker.partitions.find("t", 1)
+    for _ in range(2):
+        log.append_as_leader(memoryview(batch((None, b"v", (), -1))), 1)
+    (found,) = ask(broker, LARGEST, partition=1)
+    assert (found.error_code, found.offset, found.timestamp) == (0, 0, -1)
+
+
 @pytest.mark.parametrize(("timestamp", "since"), [(LARGEST, 7), (-4, 8), (-5, 9), (-6, 11)])
 def test_a_special_timestamp_is_unknown_before_its_version(broker, timestamp, since):
     (before,) = ask(broker, timestamp, version=since - 1)

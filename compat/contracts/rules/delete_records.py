@@ -6,11 +6,11 @@ from typing import Any
 
 from compat.contracts.bench import Bench, now_ms
 from compat.contracts.engine import cases, contract, expect
+from compat.contracts.keys import DELETE_RECORDS
 from compat.contracts.rules.fetch import fetch, filled, offsets, only, wanted
 from compat.contracts.rules.list_offsets import ask_offset, timed
 from compat.contracts.rules.produce import end_of, produce, producer
 
-DELETE_RECORDS = 21
 DELETING = "KIP-107; Kafka: Partition.deleteRecordsOnLeader"
 ANSWERING = "KIP-107; Kafka: KafkaApis.handleDeleteRecordsRequest, ReplicaManager.deleteRecords"
 UP_TO_HIGH_WATERMARK = -1
@@ -138,6 +138,19 @@ def listed(b: Bench) -> None:
             expect(f"time +{delay} at version {version}", found, (0, 2, base + 20, epoch))
     expect("earliest local", ask_offset(b, topic, -4), (0, 2, -1, 0))
     expect("the largest time", ask_offset(b, topic, -3), (0, 3, base + 30, 0))
+
+
+@contract("DELETERECORDS-021 -3 still names a deleted record while it lies in the file, in a batch or alone", DELETING)
+def largest_time(b: Bench) -> None:
+    topic, base = timed(b, 20, 70, 30, 20)
+    for start in range(5):
+        delete_before(b, topic, start)
+        expect(f"the largest time, from {start} on", ask_offset(b, topic, -3), (0, 1, base + 70, 0))
+    topic = b.topic()
+    produce(b, topic, b.records([(None, b"a", (), base), (None, b"b", (), base + 50), (None, b"c", (), base + 30)]))
+    for start in range(4):
+        delete_before(b, topic, start)
+        expect(f"the largest time of a batch, from {start} on", ask_offset(b, topic, -3), (0, 1, base + 50, 0))
 
 
 @contract("DELETERECORDS-012 a topic that is compacted alone keeps its records: POLICY_VIOLATION", DELETING)

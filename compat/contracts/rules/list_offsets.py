@@ -103,6 +103,14 @@ def max_timestamp_inside(b: Bench) -> None:
     expect("the offset", ask_offset(b, topic, -3), (0, 1, base + 50, 0))
 
 
+@contract("OFFSETS-009 of records without times -3 names the first", "KIP-734; seen on Apache Kafka 4.3.1")
+def without_times(b: Bench) -> None:
+    topic = b.topic()
+    for _ in range(2):
+        expect("error", produce(b, topic, b.batch(b"x", timestamp_ms=-1)).error_code, 0)
+    expect("the offset", ask_offset(b, topic, -3), (0, 0, -1, 0))
+
+
 @contract("OFFSETS-008 without tiered storage -4 is the earliest, -5 and -6 are not found", MARKS)
 def tiered(b: Bench) -> None:
     topic, _ = timed(b, 0, 1)
