@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import islice
 from typing import Final
 
 from kbroker.world import Disk, File
@@ -35,8 +36,9 @@ class OpenFiles:
         """Open the file of `handle` and close what is over the limit."""
         file = self._disk.open(handle.path, create=create)
         self._used[handle] = None
-        if len(self._used) > self._limit:
-            self._close_unused()
+        excess = len(self._used) - self._limit
+        if excess > 0:
+            self._close_unused(excess)
         return file
 
     def touch(self, handle: FileHandle) -> None:
@@ -47,11 +49,12 @@ class OpenFiles:
         """Its owner closed it."""
         self._used.pop(handle, None)
 
-    def _close_unused(self) -> None:
+    def _close_unused(self, count: int) -> None:
+        """Those that were pinned when their turn came are left over from before: they go now too."""
         newest = next(reversed(self._used))
-        unused = next((handle for handle in self._used if not handle.pins and handle is not newest), None)
-        if unused is not None:
-            unused.close()
+        unused = (handle for handle in self._used if not handle.pins and handle is not newest)
+        for handle in list(islice(unused, count)):
+            handle.close()
 
 
 class FileHandle:
@@ -74,6 +77,11 @@ class FileHandle:
             return file
         file = self._file = self._files.opened(self, create=create)
         return file
+
+    @property
+    def is_open(self) -> bool:
+        """Does it hold a descriptor?"""
+        return self._file is not None
 
     @property
     def may_wait(self) -> bool:
