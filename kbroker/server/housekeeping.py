@@ -72,7 +72,13 @@ class Housekeeping:
             timer.cancel()
 
     def _in_turns(self, name: str, partitions: Iterable[Partition], chore: Callable[[Partition], object]) -> None:
-        """Do it for some partitions now, and for the others soon: in between, requests are served."""
+        """Do it for some partitions now, and for the others soon: in between, requests are served.
+
+        A round that comes while the one before is under way is left out, or the last partitions might never be
+        reached.
+        """
+        if name in self._timers:
+            return
         left = deque(partitions)
 
         def turn() -> None:
@@ -82,9 +88,9 @@ class Housekeeping:
                     chore(partition)
             if left:
                 self._timers[name] = self._clock.call_at(self._clock.monotonic_ms() + TURN_MS, turn)
+            else:
+                self._timers.pop(name, None)
 
-        if name in self._timers:
-            self._timers[name].cancel()
         turn()
 
     def _repeat(self, name: str, interval_ms: int, chore: Callable[[], object]) -> None:

@@ -82,3 +82,16 @@ def test_many_partitions_are_looked_at_in_turns(chore: str) -> None:
     chores.stop()
     clock.advance(10)
     assert sum(hosts.looks) == 4 * PARTITIONS_PER_TURN - 1
+
+
+def test_a_round_that_takes_longer_than_its_interval_reaches_every_partition() -> None:
+    """Each round began with the first partition: with a short log.retention.check.interval.ms the last were never
+    looked at."""
+    clock, hosts = VirtualClock(), Hosts(5 * PARTITIONS_PER_TURN)
+    config = BrokerConfig.of({"log.retention.check.interval.ms": 2})
+    directories = LogDirectories.open(MemoryDisk(), ["/data"], clock, RealEntropy(), node_id=config.node_id)
+    chores: Any = Housekeeping(config, clock, directories, hosts)  # type: ignore[arg-type]
+    clock.advance(100)
+    chores.stop()
+    assert min(hosts.looks) > 1
+    assert max(hosts.looks) - min(hosts.looks) <= 1
