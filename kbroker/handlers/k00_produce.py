@@ -23,6 +23,7 @@ from kbroker.handlers.hosted import find_by_id, find_by_name
 from kbroker.handlers.registry import handles
 from kbroker.log.outcome import Appended, Refused, Ticket
 from kbroker.log.up_conversion import convert_up, is_message_set, is_small
+from kbroker.log.validation import read_client_header
 from kbroker.names import INTERNAL_TOPICS
 from kbroker.replica.partition import Partition
 from kbroker.replica.preparing import Conversion, Deferred
@@ -153,7 +154,11 @@ def _append_one(ctx: RequestContext, request: Any, topic: Any, wanted: Any) -> O
     if ctx.api_version < RECORD_BATCHES_SINCE and is_message_set(records):
         outcome.take(_append_message_set(partition, records, request.acks))
     else:
-        outcome.take(partition.append_from_client(records, request.acks))
+        result = partition.append_from_client(records, request.acks)
+        outcome.take(result)
+        if isinstance(result, Refused) and isinstance(read_client_header(records), Refused):
+            # Kafka sees what is no record batch at all in the request, before it looks for a log.
+            outcome.answer.log_start_offset = -1
     return outcome
 
 
@@ -221,10 +226,7 @@ def _conclude(outcome: Outcome, acks: int) -> None:
         return
     if partition.log.failure is not None:
         answer.error_code = ErrorCode.KAFKA_STORAGE_ERROR
-    elif partition.is_gone:
-        answer.error_code = ErrorCode.NOT_LEADER_OR_FOLLOWER
+        answer.base_offset = answer.log_append_time_ms = answer.log_start_offset = -1
     else:
-        answer.error_code = ErrorCode.REQUEST_TIMED_OUT
-    answer.base_offset = -1
-    answer.log_append_time_ms = -1
-    answer.log_start_offset = -1
+        # Where the records lie is told all the same, as by Kafka's DelayedProduce.
+        answer.error_code = ErrorCode.NOT_LEADER_OR_FOLLOWER if partition.is_gone else ErrorCode.REQUEST_TIMED_OUT

@@ -136,7 +136,17 @@ def test_acks_all_waits_for_every_replica_in_sync_until_the_time_is_up(replicate
     assert asked.is_pending
     replicated.clock.advance(1)
     answer = asked.answer().responses[0].partition_responses[0]
-    assert (answer.error_code, answer.base_offset) == (ErrorCode.REQUEST_TIMED_OUT, -1)
+    assert answer.error_code == ErrorCode.REQUEST_TIMED_OUT
+
+
+def test_a_time_out_tells_where_the_records_lie(replicated):
+    """As Apache Kafka does, where nothing was told: they are in the log, and may yet be replicated."""
+    produce(replicated, batch(b"a", b"b"), acks=1)
+    replicated.partitions.find("t", 0).log.delete_before(1)
+    asked = replicated.start(request(replicated, batch(b"c"), timeout_ms=200), NEWEST)
+    replicated.clock.advance(200)
+    answer = asked.answer().responses[0].partition_responses[0]
+    assert (answer.error_code, answer.base_offset, answer.log_start_offset) == (ErrorCode.REQUEST_TIMED_OUT, 2, 1)
 
 
 def test_acks_all_is_answered_when_the_isr_shrinks_to_those_who_have_it(replicated):
@@ -174,6 +184,20 @@ def test_a_refused_producer_is_told_where_the_log_starts(broker, sequence, epoch
     produce(broker, batch(b"a", producer_id=7, producer_epoch=0, base_sequence=0))
     refused = produce(broker, batch(b"b", producer_id=7, producer_epoch=epoch, base_sequence=sequence))
     assert (refused.error_code != 0, refused.log_start_offset) == (True, told)
+
+
+def _magic_1(records):
+    records[16] = 1
+    return records
+
+
+@pytest.mark.parametrize(
+    "records", [b"", b"ten bytes!", batch(b"a")[:-1], batch(b"a") * 2, _magic_1(batch(b"a"))], ids=range(5)
+)
+def test_what_is_not_one_record_batch_is_refused_without_a_log_start(broker, records):
+    """As by Apache Kafka, which sees that in the request; the log's was told."""
+    answer = produce(broker, records)
+    assert (answer.error_code, answer.log_start_offset) == (ErrorCode.INVALID_RECORD, -1)
 
 
 def test_every_partition_of_a_request_stands_alone(broker):

@@ -21,7 +21,7 @@ def produce(
     b: Bench, topic: str, records: Any, version: int = 9, partition: int = 0, acks: int = -1, **more: Any
 ) -> Any:
     """Produce to one partition; the partition's answer."""
-    data = {
+    data: dict[str, Any] = {
         "name": topic,
         "partition_data": [{"index": partition, "records": None if records is None else bytes(records)}],
     }
@@ -171,20 +171,20 @@ def _flip_last(batch: bytearray) -> bytes:
     ("PRODUCE-024 magic 0 is INVALID_RECORD", _patched(16, ">b", 0), 87),
     ("PRODUCE-025 magic 1 is INVALID_RECORD", _patched(16, ">b", 1), 87),
     ("PRODUCE-026 two batches are INVALID_RECORD", lambda batch: bytes(batch) * 2, 87),
-    ("PRODUCE-027 a base offset other than 0 is INVALID_RECORD", _patched(0, ">q", 5), 87),
-    ("PRODUCE-028 a last offset delta that is too large is INVALID_RECORD", _patched(23, ">i", 7), 87),
-    ("PRODUCE-029 a last offset delta that is too small is INVALID_RECORD", _patched(23, ">i", 0), 87),
-    ("PRODUCE-030 a negative last offset delta is INVALID_RECORD", _patched(23, ">i", -1), 87),
-    ("PRODUCE-031 a record count that is too large is INVALID_RECORD", _patched(57, ">i", 9), 87),
-    ("PRODUCE-032 a record count of zero is INVALID_RECORD", _patched(57, ">i", 0), 87),
-    ("PRODUCE-033 the control bit is INVALID_RECORD", _patched(21, ">h", 0x20), 87),
+    ("PRODUCE-027 a base offset other than 0 is INVALID_RECORD", _patched(0, ">q", 5), 87, 0),
+    ("PRODUCE-028 a last offset delta that is too large is INVALID_RECORD", _patched(23, ">i", 7), 87, 0),
+    ("PRODUCE-029 a last offset delta that is too small is INVALID_RECORD", _patched(23, ">i", 0), 87, 0),
+    ("PRODUCE-030 a negative last offset delta is INVALID_RECORD", _patched(23, ">i", -1), 87, 0),
+    ("PRODUCE-031 a record count that is too large is INVALID_RECORD", _patched(57, ">i", 9), 87, 0),
+    ("PRODUCE-032 a record count of zero is INVALID_RECORD", _patched(57, ">i", 0), 87, 0),
+    ("PRODUCE-033 the control bit is INVALID_RECORD", _patched(21, ">h", 0x20), 87, 0),
     ("PRODUCE-034 the transactional bit without an id is refused with 53", _patched(21, ">h", 0x10), 53),
-    ("PRODUCE-036 a producer id without a sequence is INVALID_RECORD", _patched(43, ">q", 7), 87),
+    ("PRODUCE-036 a producer id without a sequence is INVALID_RECORD", _patched(43, ">q", 7), 87, 0),
     ("PRODUCE-037 no bytes at all are INVALID_RECORD", lambda batch: b"", 87),
     ("PRODUCE-039 a batch that is cut is INVALID_RECORD", lambda batch: bytes(batch[:-3]), 87),
     ("PRODUCE-040 a few bytes are INVALID_RECORD", lambda batch: bytes(batch[:10]), 87),
 )
-def bad_batch(b: Bench, spoil: Callable[[bytearray], bytes], error: int) -> None:
+def bad_batch(b: Bench, spoil: Callable[[bytearray], bytes], error: int, log_start: int = -1) -> None:
     topic = b.topic()
     for version in (3, 8, 9):
         found = produce(b, topic, spoil(b.batch(b"one", b"two", b"three")), version)
@@ -192,17 +192,18 @@ def bad_batch(b: Bench, spoil: Callable[[bytearray], bytes], error: int) -> None
         expect(
             f"(base offset, append time) at version {version}", (found.base_offset, found.log_append_time_ms), (-1, -1)
         )
+        expect(f"log start at version {version}", found.log_start_offset, log_start if version >= 5 else -1)
     expect("the end", end_of(b, topic), 0)
     expect("the topic still takes records", produce(b, topic, b.batch(b"x")).base_offset, 0)
 
 
 @cases(
     VALIDATION,
-    ("PRODUCE-041 an unknown codec is UNSUPPORTED_COMPRESSION_TYPE", _patched(21, ">h", 6), 76),
+    ("PRODUCE-041 an unknown codec is UNSUPPORTED_COMPRESSION_TYPE", _patched(21, ">h", 6), 76, 0),
     deliberate="Apache Kafka answers UNKNOWN_SERVER_ERROR, as if it were at fault",
 )
-def unknown_codec(b: Bench, spoil: Callable[[bytearray], bytes], error: int) -> None:
-    bad_batch(b, spoil, error)
+def unknown_codec(b: Bench, spoil: Callable[[bytearray], bytes], error: int, log_start: int) -> None:
+    bad_batch(b, spoil, error, log_start)
 
 
 @contract(
