@@ -78,7 +78,7 @@ class Bench:
 
     def lives(self) -> bool:
         """Does the broker serve a new connection?"""
-        return self.ask(API_VERSIONS, 0, self.line()).error_code == 0
+        return bool(self.ask(API_VERSIONS, 0, self.line()).error_code == 0)
 
     def advertised(self) -> dict[int, tuple[int, int]]:
         """API key -> lowest and highest version, without leaving a trace in the transcript."""
@@ -121,13 +121,14 @@ class Bench:
         group = self.name("g")
 
         def is_found() -> bool:
-            return self._quietly(FIND_COORDINATOR, 4, coordinator_keys=[group]).coordinators[0].error_code == 0
+            answer = self._quietly(FIND_COORDINATOR, 4, coordinator_keys=[group])
+            return bool(answer.coordinators[0].error_code == 0)
 
         wait_until(is_found, f"the coordinator of {group} is found")
         commits = {"group_id": group, "topics": None}
 
         def is_loaded() -> bool:
-            return self._quietly(9, 8, groups=[commits]).groups[0].error_code == 0
+            return bool(self._quietly(9, 8, groups=[commits]).groups[0].error_code == 0)
 
         wait_until(is_loaded, f"the coordinator of {group} has loaded")
         return group

@@ -72,11 +72,15 @@ def cases(
         found = check.__dict__.setdefault("contracts", [])
         for id_and_statement, *arguments in rows:
             mark_one = contract(id_and_statement, source, deliberate=deliberate)
-            bound = mark_one(lambda bench, given=tuple(arguments): check(bench, *given))
+            bound = mark_one(_given(check, tuple(arguments)))
             found += bound.__dict__["contracts"]
         return check
 
     return mark
+
+
+def _given(check: Callable[..., None], arguments: tuple[Any, ...]) -> Check:
+    return lambda bench: check(bench, *arguments)
 
 
 def expect(what: str, actual: Any, wanted: Any) -> None:

@@ -88,7 +88,7 @@ class Body(NamedTuple):
 
     rule: str
     records: bytes
-    count: int
+    record_count: int
     plain: int
     """Stored as it came, uncompressed."""
     packed: int

@@ -10,16 +10,18 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from kbroker.record.batch import iterate_batches, read_header
+from kbroker.record.legacy import MAGIC_END, Entry, iterate_entries, iterate_messages
 from protocol_specs.grammar import Array, Message, Struct
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _RUN = re.compile(r"-[0-9a-f]{8}\b|-[0-9a-f]{8}_")
 #: A number above this, near to now, is a wall clock time in milliseconds.
 _NEAR_NOW_MS = 2 * 24 * 3600 * 1000
-_MARKED = frozenset({"session_id", "topic_id", "cluster_id", "node_id", "broker_id", "leader_id"})
+_MARKED = frozenset({"session_id", "topic_id", "cluster_id", "node_id", "broker_id", "leader_id", "log_dir"})
 _MARKED_LISTS = frozenset({"replica_nodes", "isr_nodes"})
 #: Wordings too: where one must be null, or must not be, a contract says so.
 _LEFT_OUT = frozenset(
@@ -27,8 +29,12 @@ _LEFT_OUT = frozenset(
 )
 #: What a broker serves is its own affair.
 _OWN_AFFAIRS = frozenset({"api_keys", "supported_features", "finalized_features_epoch", "finalized_features"})
+#: Moves by itself: told, but no difference between brokers.
+_WEATHER = frozenset({"usable_bytes"})
 _ORDERS = ("partition_index", "index", "topic", "name", "resource_name")
 _LINE_CHARACTERS_MAX = 200
+#: Below it stand message sets.
+BATCH_MAGIC = 2
 _KNOWN_MARKS: tuple[Any, ...] = (None, 0, -1, b"", "", bytes(16))
 
 
@@ -72,7 +78,7 @@ class Transcriber:
             for order in _ORDERS:
                 # A set in all but name: brokers hash it, clients look things up in it.
                 if name != "synonyms" and value and isinstance(getattr(value[0], order, None), str | int):
-                    value = sorted(value, key=lambda element, by=order: _rank(getattr(element, by)))
+                    value = sorted(value, key=partial(_rank_by, order))
             return [self._field(name, kind.element, version, element) for element in value]
         if isinstance(kind, Struct):
             return self._struct(kind, version, value)
@@ -87,7 +93,7 @@ class Transcriber:
         if isinstance(value, memoryview):
             value = bytes(value)
         if name == "records":
-            return [_shape(batch) for batch in iterate_batches(value)]
+            return _shapes(value)
         if name == "producer_id" and value != -1:
             return self._mark(name, value)
         if (name in _MARKED and value not in _KNOWN_MARKS) or name in _MARKED_LISTS:
@@ -104,6 +110,20 @@ class Transcriber:
         if value not in self._marks:
             self._marks[value] = f"{name}#{len(self._marks)}"
         return self._marks[value]
+
+
+def _shapes(records: bytes) -> list[dict[str, Any]]:
+    """Record batches, or the entries of a message set, without what depends on the clock."""
+    if len(records) >= MAGIC_END and records[MAGIC_END - 1] < BATCH_MAGIC:
+        return [_entry_shape(entry) for entry in iterate_entries(records)]
+    return [_shape(batch) for batch in iterate_batches(records)]
+
+
+def _entry_shape(entry: Entry) -> dict[str, Any]:
+    inner = sum(1 for _ in iterate_messages(entry))
+    shape = {"offset": entry.offset, "magic": entry.magic, "attributes": entry.attributes, "messages": inner}
+    # Whoever converts down packs anew: how small a wrapper gets is its compressor's affair.
+    return shape if entry.codec else {**shape, "size": len(entry.data)}
 
 
 def _shape(batch: memoryview) -> dict[str, int]:
@@ -124,7 +144,7 @@ def _shape(batch: memoryview) -> dict[str, int]:
 
 def differences(ours: list[Exchange], theirs: list[Exchange]) -> list[str]:
     """One line for each field in which two transcripts of the same contract differ."""
-    found = []
+    found: list[str] = []
     for number, (one, other) in enumerate(zip(ours, theirs, strict=False), 1):
         where = f"{number}. {one.api} v{one.version}"
         if (one.api, one.version) != (other.api, other.version):
@@ -139,7 +159,7 @@ def _unlike(path: str, one: Any, other: Any) -> Iterator[str]:
     if isinstance(one, list) and isinstance(other, list) and len(one) != len(other):
         one, other = _by_name(one), _by_name(other)
     if isinstance(one, dict) and isinstance(other, dict):
-        for name in {**one, **other}:
+        for name in [name for name in {**one, **other} if name not in _WEATHER]:
             yield from _unlike(f"{path}.{name}".lstrip("."), one.get(name), other.get(name))
     elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
         for index, (left, right) in enumerate(zip(one, other, strict=True)):
@@ -155,6 +175,10 @@ def _by_name(elements: list[Any]) -> Any:
             named = {element[order]: element for element in elements}
             return named if len(named) == len(elements) else elements
     return elements
+
+
+def _rank_by(order: str, element: Any) -> tuple[bool, str | int]:
+    return _rank(getattr(element, order))
 
 
 def _rank(name: str | int | None) -> tuple[bool, str | int]:

@@ -221,8 +221,8 @@ def set_security(bootstrap: str) -> None:
     for made in admin.create_acls(acls).values():
         made.result(TIMEOUT_S)
     quota = ["--alter", "--add-config", "producer_byte_rate=123456", "--entity-type", "users", "--entity-name", "alice"]
-    done = tool("kafka.admin.ConfigCommand", "--bootstrap-server", bootstrap, *quota)
-    assert done.returncode == 0, done.stderr
+    told = tool("kafka.admin.ConfigCommand", "--bootstrap-server", bootstrap, *quota)
+    assert told.returncode == 0, told.stderr
 
 
 def quotas(bootstrap: str) -> str:

@@ -143,7 +143,7 @@ def empty_id(b: Bench) -> None:
 def static_commit(b: Bench) -> None:
     group, joined = stable(b, group_instance_id="i-1")
     topic = b.topic()
-    fields = {"generation_id_or_member_epoch": 1, "group_instance_id": "i-1"}
+    fields: dict[str, Any] = {"generation_id_or_member_epoch": 1, "group_instance_id": "i-1"}
     expect("the right one", commit(b, group, topic, member_id=joined.member_id, **fields), 0)
     expect("another id", commit(b, group, topic, member_id="somebody", **fields), 82)
     expect(

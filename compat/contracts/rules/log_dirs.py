@@ -7,11 +7,12 @@ from typing import Any
 
 from compat.contracts.bench import Bench, wait_until
 from compat.contracts.engine import contract, expect
-from compat.contracts.keys import DELETE_TOPICS
+from compat.contracts.keys import DELETE_TOPICS, DESCRIBE_LOG_DIRS
+from compat.contracts.rules.delete_records import delete_before
 from compat.contracts.rules.fetch import filled
 from compat.contracts.rules.produce import produce
+from kbroker.record.compression import Codec
 
-DESCRIBE_LOG_DIRS = 35
 DESCRIBING = "KIP-113; Kafka: ReplicaManager.describeLogDirs"
 ASKING = "KIP-113; Kafka: KafkaApis.handleDescribeLogDirsRequest"
 VERSIONS = range(1, 6)
@@ -166,3 +167,20 @@ def deleted(b: Bench) -> None:
     b.ask(DELETE_TOPICS, 6, timeout_ms=10_000, topics=[{"name": topic}])
     wait_until(lambda: not described(b, [asked(topic, 0)]), f"{topic} is gone from its directory")
     expect("is it among all", (topic, 0) in described(b, None), False)
+
+
+@contract("LOGDIRS-014 DeleteRecords frees no bytes of the segment that is written to", "KIP-107, KIP-113")
+def records_deleted(b: Bench) -> None:
+    topic = filled(b, 2, 3)
+    before = size_of(b, topic)
+    expect("(error, low watermark)", delete_before(b, topic, 4), (0, 4))
+    expect("bytes with some deleted", size_of(b, topic), before)
+
+
+@contract("LOGDIRS-015 a batch counts with the bytes that compression left of it", "KIP-113; Kafka: UnifiedLog.size")
+def compressed(b: Bench) -> None:
+    for codec in (Codec.GZIP, Codec.SNAPPY, Codec.LZ4, Codec.ZSTD):
+        topic, batch = b.topic(), b.batch(b"x" * 10_000, codec=codec)
+        produce(b, topic, batch)
+        expect(f"bytes of {codec.name}", size_of(b, topic), len(batch))
+        expect(f"are {len(batch)} bytes of {codec.name} fewer than were written", len(batch) < 10_000, True)

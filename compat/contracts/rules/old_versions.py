@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from compat.contracts.bench import Bench, messages_of, now_ms
+from compat.contracts.bench import Bench, now_ms
 from compat.contracts.engine import cases, contract, expect
 from compat.contracts.keys import FETCH, LIST_OFFSETS, METADATA, OFFSET_COMMIT, PRODUCE
 from compat.contracts.rules.committed import fetched
+from compat.contracts.rules.delete_records import delete_before
 from compat.contracts.rules.fetch import fetch, filled, offsets, only, wanted
 from compat.contracts.rules.list_offsets import timed
 from compat.contracts.rules.produce import end_of, produce
@@ -44,12 +45,10 @@ def message_set(
 def fetch_set(
     b: Bench, version: int, topic: str, offset: int = 0, *, max_bytes: int = 1 << 20, partition: int = 0
 ) -> Any:
-    """The partition that Fetch 0 to 3 gives. Transcripts know record batches alone, so this leaves none."""
-    line = b.line()
+    """The partition that Fetch 0 to 3 gives."""
     fields: dict[str, Any] = {"max_bytes": max_bytes} if version >= 3 else {}
     topics = [wanted(topic, offset, partition, max_bytes)]
-    number = b.send(FETCH, version, line, max_wait_ms=0, min_bytes=0, topics=topics, **fields)
-    return only(line.receive(messages_of(FETCH)[1], version, number))
+    return only(b.ask(FETCH, version, max_wait_ms=0, min_bytes=0, topics=topics, **fields))
 
 
 def read_all(b: Bench, version: int, topic: str) -> list[Seen]:
@@ -228,6 +227,23 @@ def round_trip(b: Bench) -> None:
         expect(f"at version {version}", read_all(b, version, topic), wanted_messages)
     for version in (4, 12, 16):
         expect(f"offsets at version {version}", offsets(only(fetch(b, version, wanted(topic)))), list(range(6)))
+
+
+@contract(
+    "DELETERECORDS-022 to Fetch 0 to 3 and ListOffsets 0 the log starts where DeleteRecords left it",
+    "KIP-107, KIP-283",
+    deliberate=CLOSED,
+)
+def deleted_before(b: Bench) -> None:
+    topic = filled(b, 3, 3)
+    expect("(error, low watermark)", delete_before(b, topic, 4), (0, 4))
+    for version in range(4):
+        expect(f"error below the start at version {version}", fetch_set(b, version, topic, 3).error_code, 1)
+        entries = list(iterate_entries(bytes(fetch_set(b, version, topic, 4).records)))
+        found = [message.offset for entry in entries for message in iterate_messages(entry)]
+        expect(f"offsets from the start at version {version}", found[-2:], [4, 5])
+    for timestamp, starts in ((-1, [6, 4]), (-2, [4])):
+        expect(f"starts of {timestamp}", _segment_starts(b, topic, timestamp), (0, starts))
 
 
 def _segment_starts(b: Bench, topic: str, timestamp: int, count: int = 10, partition: int = 0) -> tuple[int, list[int]]:

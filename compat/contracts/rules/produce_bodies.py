@@ -57,12 +57,12 @@ def check_body(b: Bench, body: Body) -> None:
         ("compressed", kept, Codec.ZSTD, body.packed),
         ("packed anew", repacked, Codec.ZSTD, body.repacked),
     ):
-        batch = raw_batch(body.records, body.count, codec, timestamp_ms=now_ms())
+        batch = raw_batch(body.records, body.record_count, codec, timestamp_ms=now_ms())
         before = end_of(b, topic)
         found = produce(b, topic, batch)
         wanted = ours(code, body.rule)
         expect(f"error when {what}", found.error_code, wanted)
-        expect(f"records appended when {what}", end_of(b, topic) - before, 0 if wanted else body.count)
+        expect(f"records appended when {what}", end_of(b, topic) - before, 0 if wanted else body.record_count)
 
 
 cases(RECORDS, *_rows(False))(check_body)

@@ -10,9 +10,11 @@ from compat.contracts.engine import Broken, cases, contract, expect
 from compat.contracts.keys import (
     API_VERSIONS,
     CREATE_TOPICS,
+    DELETE_RECORDS,
     DELETE_TOPICS,
     DESCRIBE_CLUSTER,
     DESCRIBE_CONFIGS,
+    DESCRIBE_LOG_DIRS,
     FETCH,
     FIND_COORDINATOR,
     HEARTBEAT,
@@ -27,8 +29,6 @@ from compat.contracts.keys import (
     SYNC_GROUP,
 )
 from compat.contracts.line import ConnectionClosed
-from compat.contracts.rules.delete_records import DELETE_RECORDS
-from compat.contracts.rules.log_dirs import DESCRIBE_LOG_DIRS
 from protocol_specs import api
 
 ADVERTISED = "Kafka: ApiVersionManager, KafkaApis; KIP-35"
