@@ -10,12 +10,12 @@ from contextlib import suppress
 import click
 
 from kbroker.cli.main import EXIT_FAILED, CommandFailed
+from kbroker.log.damage import DamagedBatch
 from kbroker.log.directory import LOCK_FILE, LogDirectory
 from kbroker.log.meta_properties import ForeignDirectory
 from kbroker.log.open_files import OpenFiles
 from kbroker.log.partition_log import PartitionLog
 from kbroker.log.recovery import EPOCHS_FILE, SNAPSHOT_SUFFIX
-from kbroker.log.segment import DamagedBatch
 from kbroker.log.settings import LogSettings
 from kbroker.log.verify import Finding, total_bytes, verify_directory
 from kbroker.metadata.image import MetadataImage

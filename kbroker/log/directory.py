@@ -20,6 +20,7 @@ from types import MappingProxyType
 from typing import Final
 
 from kbroker.log.clean_marker import format_marker, parse_marker
+from kbroker.log.damage import DamagedBatch
 from kbroker.log.directory_checkpoints import (
     CLEANED_ENDS_FILE,
     HIGH_WATERMARKS_FILE,
@@ -33,7 +34,6 @@ from kbroker.log.meta_properties import FILE_NAME, ForeignDirectory, MetaPropert
 from kbroker.log.open_files import OPEN_FILES_MAX, OpenFiles
 from kbroker.log.partition_log import InconsistentTopicId, PartitionLog
 from kbroker.log.recovery import LOG_SUFFIX, check_undamaged
-from kbroker.log.segment import DamagedBatch
 from kbroker.log.settings import LogSettings
 from kbroker.log.stopping import write_out_together
 from kbroker.names import METADATA_TOPIC, METADATA_TOPIC_ID, TopicPartition, uuid_text

@@ -13,13 +13,14 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, Final, NamedTuple
 
+from kbroker.log.damage import DamagedBatch
 from kbroker.log.leader_epochs import LeaderEpochs
 from kbroker.log.open_files import OpenFiles
 from kbroker.log.partition_log import PartitionLog
 from kbroker.log.partition_metadata import METADATA_FILE, claim_directory
 from kbroker.log.producer_state import ProducerState
 from kbroker.log.recovery import EPOCHS_FILE
-from kbroker.log.segment import DamagedBatch, Segment, file_name
+from kbroker.log.segment import Segment, file_name
 from kbroker.log.segment_list import SegmentList
 from kbroker.log.settings import LogSettings
 from kbroker.names import TopicPartition

@@ -18,6 +18,7 @@ from kbroker.log import recovery, removal, syncing
 from kbroker.log.compaction.cleaning import Cleaned
 from kbroker.log.compaction.progress import CleaningProgress
 from kbroker.log.compaction.swap import finish_swap
+from kbroker.log.damage import DamagedBatch
 from kbroker.log.loading import load_log
 from kbroker.log.mended import Mended
 from kbroker.log.open_files import OpenFiles
@@ -26,7 +27,7 @@ from kbroker.log.partition_metadata import InconsistentTopicId, claim_directory
 from kbroker.log.preparation import Preparation, needs_preparation
 from kbroker.log.producer_state import StoredBatch, Unfit
 from kbroker.log.reading import read_batches
-from kbroker.log.segment import DamagedBatch, Segment
+from kbroker.log.segment import Segment
 from kbroker.log.segment_list import SegmentList
 from kbroker.log.settings import LogSettings
 from kbroker.log.stamping import stamped

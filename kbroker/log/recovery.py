@@ -16,11 +16,12 @@ from typing import Final
 
 from kbroker.log.checkpoints import CorruptCheckpoint, parse_epochs
 from kbroker.log.compaction.swap import CLEANED_SUFFIX, SWAP_SUFFIX, complete_swaps
+from kbroker.log.damage import DamagedBatch
 from kbroker.log.leader_epochs import LeaderEpochs
 from kbroker.log.mended import Mended
 from kbroker.log.open_files import OpenFiles
 from kbroker.log.producer_state import CorruptSnapshot, ProducerState
-from kbroker.log.segment import INT32_MAX, DamagedBatch, Segment, file_name
+from kbroker.log.segment import INT32_MAX, Segment, file_name
 from kbroker.log.settings import INT64_MAX
 from kbroker.log.transactions import aborted_in, replay
 from kbroker.record.batch import (

@@ -13,12 +13,12 @@ from typing import Final, NamedTuple
 
 from crc32c import crc32c
 
+from kbroker.log.damage import DamagedBatch
 from kbroker.log.index import OFFSET_ENTRY_BYTES, TIME_ENTRY_BYTES, offset_index, time_index
 from kbroker.log.open_files import FileHandle, OpenFiles
 from kbroker.log.settings import LogSettings
 from kbroker.log.txn_index import TransactionIndex
 from kbroker.record.batch import HEADER_BYTES, MAGIC, NO_TIMESTAMP, BatchHeader, read_header
-from kbroker.world import DiskFailure
 
 INT32_MAX: Final = 0x7FFFFFFF
 TAIL_BATCHES_MAX: Final = 1024
@@ -27,13 +27,6 @@ _WINDOW_BYTES = 16 << 10
 """Read at once while walking headers: some index intervals of small batches."""
 _FIRST_WINDOW_BYTES = 5 << 10
 """Most walks end within the index interval in which they begin."""
-
-
-class DamagedBatch(DiskFailure):
-    """The medium changed what it held: a batch's header is none that an append could have written.
-
-    Reading meets it where the disk answers well, so nothing but that read fails (Kafka: CorruptRecordException).
-    """
 
 
 class Found(NamedTuple):

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from kbroker.log.damage import DamagedBatch
 from kbroker.log.producer_state import ProducerState
-from kbroker.log.segment import DamagedBatch, Segment
+from kbroker.log.segment import Segment
 from kbroker.log.txn_index import AbortedTransaction
 from kbroker.record.batch import BatchHeader
 from kbroker.record.compression import CorruptRecords

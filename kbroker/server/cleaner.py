@@ -20,9 +20,9 @@ from kbroker.config import BrokerConfig
 from kbroker.log.compaction.cleanable import Cleanable
 from kbroker.log.compaction.filtering import Steps
 from kbroker.log.compaction.rounds import Means, Round, Works, clean, cleanable_part, may_go_on
+from kbroker.log.damage import DamagedBatch
 from kbroker.log.directories import LogDirectories
 from kbroker.log.partition_log import PartitionLog
-from kbroker.log.segment import DamagedBatch
 from kbroker.record.compression import CorruptRecords
 from kbroker.replica.partition import Partition
 from kbroker.world import Clock, Disk, DiskFailure, Timer

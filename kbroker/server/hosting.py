@@ -15,10 +15,10 @@ from functools import partial
 from kbroker.config import BrokerConfig
 from kbroker.controller.configs import log_settings, min_insync_replicas
 from kbroker.controller.directories import ASSIGNMENTS_MAX, Placed, directory_of, is_online
+from kbroker.log.damage import DamagedBatch
 from kbroker.log.directories import LogDirectories
 from kbroker.log.directory import LogDirectory
 from kbroker.log.partition_log import PartitionLog
-from kbroker.log.segment import DamagedBatch
 from kbroker.log.settings import LogSettings
 from kbroker.metadata.delta import MetadataDelta
 from kbroker.metadata.image import MetadataImage, ResourceType, TopicImage, Topics
