@@ -127,6 +127,13 @@ class File(Protocol):
         """The descriptor for sendfile; only asked where view() gave None."""
 
 
+class Line(Protocol):
+    """Queued writes that are made one after the other."""
+
+    under_way: int
+    """How many of them are not over."""
+
+
 class Disk(Protocol):
     """A tree of files. Paths are strings with '/', relative to nothing or absolute, as the caller got them."""
 
@@ -185,14 +192,13 @@ class Disk(Protocol):
         buffers: Sequence[Buffer],
         done: Callable[[DiskFailure | None], None],
         *,
-        in_line: bool = False,
-    ) -> bool:
-        """Write like File.write_at: at once when small or the disk is quick, else by the writer thread.
+        behind: Line | None = None,
+    ) -> Line | None:
+        """Write like File.write_at: at once while the disk is quick, else by a writer thread.
 
-        True: it is written and `done` will not be called (a failure was raised). False: queued; `buffers` must stay
-        unchanged until `done(failure)` is called on the state's thread; queued writes of one disk finish in order.
-        `in_line`: not before what is queued already. Whoever has a write queued and may not be overtaken says so; the
-        small writes of others need not wait for it.
+        None: it is written and `done` will not be called (a failure was raised). A Line: queued; `buffers` must stay
+        unchanged until `done(failure)` is called on the state's thread; the writes of one line finish in order. Whoever
+        has a write queued and may not overtake it says where: `behind` is what its write got.
         """
 
     @property

@@ -46,7 +46,7 @@ from kbroker.record.batch import (
 )
 from kbroker.record.compression import CorruptRecords
 from kbroker.record.markers import Marker, read_marker
-from kbroker.world import Buffer, Clock, Disk, DiskFailure
+from kbroker.world import Buffer, Clock, Disk, DiskFailure, Line
 from protocol_specs.errors import ErrorCode
 
 __all__ = ["Appended", "InconsistentTopicId", "LogRead", "Origin", "PartitionLog", "Refused", "Stage", "Ticket"]
@@ -83,6 +83,7 @@ class PartitionLog(Progress):
         "_files",
         "_has_aborted",
         "_leaving",
+        "_line",
         "_on_written",
         "_pending",
         "_promised_end",
@@ -141,6 +142,7 @@ class PartitionLog(Progress):
         # Base offsets of segments whose files a worker is going to rename.
         self._leaving: set[int] = set()
         self._pending: deque[tuple[int, Segment, int]] = deque()
+        self._line: Line | None = None
         self._on_written = self._written
         # Up to where somebody waits for a flush.
         self._promised_end = 0
@@ -397,9 +399,11 @@ class PartitionLog(Progress):
 
     def _write(self, segment: Segment, position: int, buffers: list[Buffer], end: int, size: int) -> bool:
         handle = segment.handle
-        is_behind_others = bool(self._pending)
-        if self._disk.write(handle.file(create=True), position, buffers, self._on_written, in_line=is_behind_others):
+        behind = self._line if self._pending else None
+        line = self._disk.write(handle.file(create=True), position, buffers, self._on_written, behind=behind)
+        if line is None:
             return True
+        self._line = line
         handle.pins += 1
         self._pending.append((end, segment, position + size))
         return False

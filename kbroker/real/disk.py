@@ -1,10 +1,10 @@
-"""The operating system's files, with one writer thread and a small pool of workers, all started when first needed.
+"""The operating system's files, with two writer threads and a small pool of workers, all started when first needed.
 
 Writes go out in the calling thread while the page cache takes them quickly: some KB cost 3 us, 1 MB a quarter of a
-millisecond. When a large one was slow (the kernel makes writers wait once too much is dirty: 20 ms and more), large
-ones and what may not overtake them go to the writer thread, in order, until none was slow for a while. What blocks for
-long (fsync, recovery, removal) runs on a worker, cold reads on readers of their own. Completions travel to the thread
-that owns the state through `post`.
+millisecond. When one was slow (the kernel makes whoever writes wait once too much is dirty: 20 ms, and half a second
+even for a hundred bytes), all go to the writer threads, in order, until none was slow for a while: small ones have a
+thread of their own, or they would wait for the large ones of others. What blocks for long (fsync, recovery, removal)
+runs on a worker, cold reads on readers of their own. Completions travel to the thread that owns the state by `post`.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
 from kbroker.real.lanes import Lane
-from kbroker.world import Buffer, ColdRead, DirectoryLocked, DiskFailure
+from kbroker.real.writer import Write, Writer, Written
+from kbroker.world import Buffer, ColdRead, DirectoryLocked, DiskFailure, Line
 
 T = TypeVar("T")
 Post = Callable[[Callable[[], None]], None]
 
-INLINE_BYTES_MAX: Final = 128 << 10
-"""Writes up to this size are made at once when nothing is queued; larger ones only while the disk is quick."""
+SMALL_BYTES_MAX: Final = 128 << 10
+"""Writes up to this size do not wait behind larger ones, where a thread makes them."""
 
 SLOW_WRITE_S: Final = 0.004
-"""A large write that waited and took longer held everybody else up. The page cache takes 1 MB in 0.25 ms; a write that
-must wait for the medium takes 20 and more. The hand-over to a thread doubles the CPU of a 1 MB append, so it is no
-default."""
+"""A write that waited and took longer held everybody else up. The page cache takes 1 MB in 0.25 ms; a write that must
+wait for the medium takes 20 and more. The hand-over to a thread doubles the CPU of an append, so it is no default."""
 
 _THREAD: Final = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
 
 WARY_S: Final = 1.0
-"""For so long after a slow write, be it the writer thread's own, the large ones go to the writer thread."""
+"""For so long after a slow write, be it a writer thread's own, all writes go to these threads."""
 
 WARY_S_MAX: Final = 256.0
 """Each write that is slow again although none was for that long doubles the time, so that a disk that stalls again and
@@ -50,11 +50,14 @@ WORKERS_MAX: Final = 4
 """Threads for blocking work; started one by one while work waits."""
 
 QUEUED_BYTES_MAX: Final = 64 << 20
-"""With more than this waiting for the writer thread the disk is behind: a connection then waits for its own last
+"""With more than this waiting for the writer threads the disk is behind: a connection then waits for its own last
 request, so that what is held grows no further than by one request of each."""
 
 READERS_MAX: Final = 2
 """Threads for cold reads, of their own: a reader doesn't wait for the syncs of others."""
+
+COMPLETIONS_PER_TURN: Final = 32
+"""What is over is told to so many before others have a turn: some tens of microseconds each."""
 
 BUFFERS_MAX: Final = 512
 """Buffers for one pwritev; Linux takes 1024."""
@@ -272,23 +275,25 @@ class RealDisk:
         self,
         post: Post | None = None,
         *,
-        inline_bytes_max: int = INLINE_BYTES_MAX,
+        small_bytes_max: int = SMALL_BYTES_MAX,
         slow_write_s: float = SLOW_WRITE_S,
         workers_max: int = WORKERS_MAX,
     ) -> None:
         self.post = post
-        self.inline_bytes_max = inline_bytes_max
+        self._small_bytes_max = small_bytes_max
         self._slow_write_s = slow_write_s
-        # A disk is quick until it shows otherwise; with a threshold of 0 it is never trusted with a large write.
+        # A disk is quick until it shows otherwise; with a threshold of 0 it is never trusted.
         self._wary_until = 0.0 if slow_write_s > 0 else float("inf")
         self._wary_s = WARY_S
         self._slow_at = float("-inf")
-        self._writer = Lane("disk-writer", 1)
+        self._writer = Writer("disk-writer", self._write_slowly, self._hand_over_written)
+        self._small_writer = Writer("disk-small-writer", self._write_slowly, self._hand_over_written)
         self._workers = Lane("disk-worker", workers_max)
         self._readers = Lane("disk-reader", READERS_MAX)
         self._background = Lane("disk-background", 1)
         self._bytes_queued = 0
         self._completions: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._is_posted = False
         self._temporary_names = itertools.count()
         self._is_closed = False
 
@@ -451,21 +456,30 @@ class RealDisk:
         buffers: Sequence[Buffer],
         done: Callable[[DiskFailure | None], None],
         *,
-        in_line: bool = False,
-    ) -> bool:
+        behind: Line | None = None,
+    ) -> Writer | None:
         """See world.Disk."""
+        if behind is None and self._is_quick(time.monotonic()):
+            if self._write_slowly(file, position, buffers):
+                self._be_wary()
+            return None
         size = len(buffers[0]) if len(buffers) == 1 else sum(map(len, buffers))
-        if not (in_line and self._writer.under_way):
-            if size <= self.inline_bytes_max:
-                file.write_at(position, buffers)
-                return True
-            if time.monotonic() >= self._wary_until:
-                if self._write_slowly(file, position, buffers):
-                    self._be_wary()
-                return True
+        if isinstance(behind, Writer):
+            writer = behind
+        else:
+            writer = self._small_writer if size <= self._small_bytes_max else self._writer
+        if self._is_closed:
+            raise AssertionError("the disk is closed")
         self._bytes_queued += size
-        self._put(self._writer, partial(self._write_queued, file, position, buffers, size, done))
-        return False
+        writer.put(Write(file, position, buffers, size, done))
+        return writer
+
+    def _is_quick(self, now: float) -> bool:
+        """Was no write slow lately, nor is any at this moment?"""
+        if now < self._wary_until:
+            return False
+        slow_s = self._slow_write_s
+        return not (self._writer.is_stuck(now, slow_s) or self._small_writer.is_stuck(now, slow_s))
 
     def _write_slowly(self, file: Any, position: int, buffers: Sequence[Buffer]) -> bool:
         """Write; did it take long because it had to wait?"""
@@ -484,29 +498,19 @@ class RealDisk:
         self._wary_until = self._slow_at + self._wary_s
         self._wary_s = min(2 * self._wary_s, WARY_S_MAX)
 
-    def _write_queued(
-        self,
-        file: Any,
-        position: int,
-        buffers: Sequence[Buffer],
-        size: int,
-        done: Callable[[DiskFailure | None], None],
-    ) -> None:
-        """In the writer thread."""
-        failure = None
-        is_slow = False
-        try:
-            is_slow = self._write_slowly(file, position, buffers)
-        except DiskFailure as error:
-            failure = error
+    def _hand_over_written(self, written: Written) -> None:
+        """In a writer's thread."""
 
         def finish() -> None:
-            self._writer.under_way -= 1
-            self._bytes_queued -= size
-            if is_slow:
+            assert written.is_over, "a writer failed: its traceback was printed"
+            if written.is_slow:
                 self._wary_until = max(self._wary_until, self._slow_at + self._wary_s)
-            done(failure)
+            for write in written.writes:
+                writer.under_way -= 1
+                self._bytes_queued -= write.size
+                write.done(written.failure)
 
+        writer = written.writer
         self._hand_over(finish)
 
     def in_worker(self, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:
@@ -523,7 +527,11 @@ class RealDisk:
 
     @property
     def _lanes(self) -> tuple[Lane, ...]:
-        return self._writer, self._workers, self._readers, self._background
+        return self._workers, self._readers, self._background
+
+    @property
+    def _writers(self) -> tuple[Writer, ...]:
+        return self._writer, self._small_writer
 
     def _put(self, lane: Lane, action: Callable[[], None]) -> None:
         if self._is_closed:
@@ -548,28 +556,36 @@ class RealDisk:
             self._hand_over(finish)
 
     def _hand_over(self, action: Callable[[], None]) -> None:
+        """From any thread: one wake-up of the state's serves all that is over by then."""
         if self.post is None:
             raise AssertionError("RealDisk needs `post` before it queues anything")
         self._completions.put(action)
-        self.post(self._complete_one)
+        # Whoever sees True was seen: _complete() clears it before it looks.
+        if not self._is_posted:
+            self._is_posted = True
+            self.post(self._complete)
 
-    def _complete_one(self) -> None:
+    def _complete(self) -> None:
+        assert self.post is not None
+        self._is_posted = False
         try:
-            action = self._completions.get_nowait()
+            for _ in range(COMPLETIONS_PER_TURN):
+                self._completions.get_nowait()()
         except Empty:
-            return  # drain() was faster
-        action()
+            return  # drain() may have been faster
+        self._is_posted = True
+        self.post(self._complete)
 
     def drain(self) -> None:
         """Wait in this thread, the state's, until everything queued is done, and run the completions here."""
-        while any(lane.under_way for lane in self._lanes):
+        while any(each.under_way for each in (*self._writers, *self._lanes)):
             self._completions.get()()
 
     def close(self) -> None:
         """Let the threads finish what is queued, and join them; completions are still posted. Harmless twice."""
         self._is_closed = True
-        for lane in self._lanes:
-            lane.close()
+        for each in (*self._writers, *self._lanes):
+            each.close()
 
 
 def _ignore(result: object) -> None:

@@ -11,7 +11,7 @@ import mmap
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
-from kbroker.world import Buffer, DirectoryLocked, DiskFailure, File
+from kbroker.world import Buffer, DirectoryLocked, DiskFailure, File, Line
 
 T = TypeVar("T")
 
@@ -295,11 +295,10 @@ class MemoryDisk:
         buffers: Sequence[Buffer],
         done: Callable[[DiskFailure | None], None],
         *,
-        in_line: bool = False,
-    ) -> bool:
+        behind: Line | None = None,
+    ) -> None:
         """See world.Disk."""
         file.write_at(position, buffers)
-        return True
 
     def in_worker(self, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:
         """See world.Disk: done before this returns."""

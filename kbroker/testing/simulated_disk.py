@@ -19,7 +19,7 @@ from enum import Enum
 from typing import Final, TypeVar
 
 from kbroker.real.memory_disk import MemoryFile
-from kbroker.world import Buffer, ColdRead, DirectoryLocked, DiskFailure, File
+from kbroker.world import Buffer, ColdRead, DirectoryLocked, DiskFailure, File, Line
 
 T = TypeVar("T")
 Below = Callable[[int], int]
@@ -199,6 +199,13 @@ def _nobody_told(path: str) -> None:
     """Nobody follows the steps."""
 
 
+class SimulatedLine:
+    """world.Line: all queued writes are in one."""
+
+    def __init__(self) -> None:
+        self.under_way = 0
+
+
 class SimulatedDisk:
     """world.Disk with memory for what is durable.
 
@@ -218,7 +225,7 @@ class SimulatedDisk:
         self.queues_work = queues_work
         self.page_bytes = page_bytes
         self._queue: deque[Callable[[], None]] = deque()
-        self._writes_queued = 0
+        self._line = SimulatedLine()
         self._root = _Folder()
         self._locks: set[str] = set()
         self._temporary_names = 0
@@ -457,16 +464,16 @@ class SimulatedDisk:
         buffers: Sequence[Buffer],
         done: Callable[[DiskFailure | None], None],
         *,
-        in_line: bool = False,
-    ) -> bool:
+        behind: Line | None = None,
+    ) -> Line | None:
         """See world.Disk."""
-        if not (self.queues_writes or (in_line and self._writes_queued)):
+        if not self.queues_writes and behind is None:
             file.write_at(position, buffers)
-            return True
-        self._writes_queued += 1
+            return None
+        self._line.under_way += 1
 
         def run() -> None:
-            self._writes_queued -= 1
+            self._line.under_way -= 1
             failure = None
             try:
                 file.write_at(position, buffers)
@@ -475,7 +482,7 @@ class SimulatedDisk:
             done(failure)
 
         self._queue.append(run)
-        return False
+        return self._line
 
     def in_worker(self, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:
         """See world.Disk."""

@@ -201,7 +201,7 @@ def test_sync_and_volume_sizes_can_be_asked_for(bench: Bench) -> None:
 def test_a_small_write_is_done_at_once(bench: Bench) -> None:
     file = bench.file("a")
     done: list[DiskFailure | None] = []
-    assert bench.disk.write(file, 0, [b"x"], done.append)
+    assert bench.disk.write(file, 0, [b"x"], done.append) is None
     assert file.read_at(0, 9) == b"x"
     assert done == []
 
@@ -223,33 +223,142 @@ def test_work_comes_back_with_its_result_or_its_failure(bench: Bench, lane: str)
 # ---- the real disk alone
 
 
-def test_a_large_write_and_what_comes_behind_it_finish_in_order(tmp_path: Path) -> None:
-    posted: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-    disk = RealDisk(posted.put, inline_bytes_max=10, slow_write_s=0)
-    file = disk.open(str(tmp_path / "a"), create=True)
-    order: list[int] = []
-    for number in range(5):
-        data = b"%d" % number * (100 if number == 0 else 1)
-        done = partial(lambda number, failure: order.append(number), number)
-        assert not disk.write(file, 100 * number, [data], done, in_line=number > 0)
-    disk.drain()
-    assert order == [0, 1, 2, 3, 4]
-    assert file.read_at(0, 101) == b"0" * 100 + b"1"
-    assert disk.write(file, 0, [b"x"], lambda failure: None, in_line=True)
+Posted = queue.SimpleQueue[Callable[[], None]]
+SMALL, LARGE = b"x", b"y" * 20
+
+
+class Gate:
+    """Holds the writer threads up: each write to a file waits until it is let through, and is noted."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.may_go_on = threading.Event()
+        self.written: list[tuple[str, str, int, int]] = []
+        quick = disk_module.RealFile.write_at
+
+        def write_at(file: Any, position: int, buffers: Any) -> None:
+            thread = threading.current_thread().name
+            if thread != "MainThread":
+                assert self.may_go_on.wait(5)
+            self.written.append((thread, Path(file.path).name, position, sum(map(len, buffers))))
+            quick(file, position, buffers)
+
+        monkeypatch.setattr(disk_module.RealFile, "write_at", write_at)
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
+    return Gate(monkeypatch)
+
+
+@pytest.fixture
+def slow(tmp_path: Path) -> Iterator[RealDisk]:
+    """A disk that is never trusted; more than ten bytes are many."""
+    disk = RealDisk(Posted().put, small_bytes_max=10, slow_write_s=0)
+    yield disk
     disk.close()
 
 
-def test_a_failed_write_says_so_wherever_it_is_done(tmp_path: Path) -> None:
-    posted: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-    disk = RealDisk(posted.put, inline_bytes_max=10, slow_write_s=0)
-    file = disk.open(str(tmp_path / "a"), create=True)
-    file.close()
+def test_the_writes_of_one_line_finish_in_order(slow: RealDisk, tmp_path: Path) -> None:
+    file = slow.open(str(tmp_path / "a"), create=True)
+    order: list[int] = []
+    line = None
+    for number in range(5):
+        data = b"%d" % number * (100 if number == 0 else 1)
+        done = partial(lambda number, failure: order.append(number), number)
+        line = slow.write(file, 100 * number, [data], done, behind=line)
+        assert line is not None
+    slow.drain()
+    assert order == [0, 1, 2, 3, 4]
+    assert file.read_at(0, 101) == b"0" * 100 + b"1"
+
+
+def test_a_failed_write_says_so_wherever_it_is_done(slow: RealDisk, tmp_path: Path) -> None:
+    quick = RealDisk()
+    closed = quick.open(str(tmp_path / "a"), create=True)
+    closed.close()
     with pytest.raises(DiskFailure, match="a: Bad file descriptor"):
-        disk.write(file, 0, [b"x"], lambda failure: None)
+        quick.write(closed, 0, [b"x"], lambda failure: None)
     failures: list[DiskFailure | None] = []
-    assert not disk.write(file, 0, [b"x" * 11], failures.append)
-    disk.drain()
-    assert isinstance(failures[0], DiskFailure)
+    for data in (SMALL, LARGE):
+        assert slow.write(closed, 0, [data], failures.append) is not None
+    slow.drain()
+    assert [str(failure) for failure in failures] == [f"{tmp_path / 'a'}: Bad file descriptor"] * 2
+
+
+def test_small_writes_go_to_a_thread_too_while_the_disk_is_slow(gate: Gate, slow: RealDisk, tmp_path: Path) -> None:
+    """170 bytes stalled for up to 689 ms on the loop, while the large writes had gone to the thread already."""
+    file = slow.open(str(tmp_path / "a"), create=True)
+    assert slow.write(file, 0, [SMALL], lambda failure: None) is not None
+    assert gate.written == []
+    gate.may_go_on.set()
+    slow.drain()
+    assert gate.written == [("kbroker-disk-small-writer", "a", 0, 1)]
+
+
+def test_a_small_write_does_not_wait_for_the_large_ones_of_others(
+    slow: RealDisk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every append used to queue behind 1 MB writes to other logs: 30 ms on a disk of 100 MB/s."""
+    mine, others = (slow.open(str(tmp_path / name), create=True) for name in ("mine", "others"))
+    is_written = threading.Event()
+    quick = disk_module.RealFile.write_at
+
+    def write_at(file: Any, position: int, buffers: Any) -> None:
+        assert file is mine or is_written.wait(5)
+        quick(file, position, buffers)
+        is_written.set()
+
+    monkeypatch.setattr(disk_module.RealFile, "write_at", write_at)
+    order: list[str] = []
+    slow.write(others, 0, [LARGE], lambda failure: order.append("others"))
+    slow.write(mine, 0, [SMALL], lambda failure: order.append("mine"))
+    slow.drain()
+    assert order == ["mine", "others"]
+
+
+def test_neighbours_that_wait_are_written_in_one_call(gate: Gate, slow: RealDisk, tmp_path: Path) -> None:
+    """A thread that is told of each small write by itself needs the interpreter after each."""
+    first, other = (slow.open(str(tmp_path / name), create=True) for name in ("first", "other"))
+    done: list[str] = []
+    for file, position in ((other, 0), (first, 0), (first, 1), (first, 2), (first, 9), (other, 1), (first, 10)):
+        name = f"{Path(file.path).name} {position}"
+        slow.write(file, position, [SMALL], lambda failure, name=name: done.append(name))  # type: ignore[misc]
+    gate.may_go_on.set()
+    slow.drain()
+    assert [entry[1:] for entry in gate.written[1:]] == [
+        ("first", 0, 3),
+        ("first", 9, 1),
+        ("other", 1, 1),
+        ("first", 10, 1),
+    ]
+    assert done == ["other 0", "first 0", "first 1", "first 2", "first 9", "other 1", "first 10"]
+
+
+def test_one_wake_up_tells_of_all_that_is_over(gate: Gate, tmp_path: Path) -> None:
+    posted = Posted()
+    disk = RealDisk(posted.put, slow_write_s=0)
+    files = [disk.open(str(tmp_path / str(number)), create=True) for number in range(5)]
+    done: list[DiskFailure | None] = []
+    for file in files:
+        disk.write(file, 0, [SMALL], done.append)
+    gate.may_go_on.set()
+    disk.close()  # joins its thread, so that all are over
+    posted.get_nowait()()
+    assert len(done) == 5
+    assert posted.empty()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_queued_write_that_fails_for_no_reason_of_the_disks_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writer's thread ended in silence: nobody was told, and a clean stop waited for ever."""
+    disk = RealDisk(Posted().put, slow_write_s=0)
+    file = disk.open(str(tmp_path / "a"), create=True)
+    monkeypatch.setattr(disk_module.RealFile, "write_at", lambda *given: 1 // 0)
+    disk.write(file, 0, [SMALL], lambda failure: None)
+    with pytest.raises(AssertionError, match="a writer failed"):
+        disk.drain()
     disk.close()
 
 
@@ -339,31 +448,32 @@ class Stopwatch:
 
 @pytest.fixture
 def wary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., bool]]:
-    """write(after_s, takes_s, waits) of 20 bytes, which are many, on a real disk: was it made at once?"""
-    posted: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-    disk = RealDisk(posted.put, inline_bytes_max=10)
+    """write(after_s, takes_s, waits) on a real disk: was it made at once?"""
+    disk = RealDisk(Posted().put, small_bytes_max=10)
     file = disk.open(str(tmp_path / "f"), create=True)
     watch = Stopwatch(monkeypatch)
 
-    def write(after_s: float, takes_s: float = 0.001, *, waits: bool = True) -> bool:
+    def write(after_s: float, takes_s: float = 0.001, *, waits: bool = True, data: bytes = LARGE) -> bool:
         watch.now += after_s
         watch.next_write = takes_s, waits
-        is_done = disk.write(file, 0, [b"x" * 20], lambda failure: None)
+        line = disk.write(file, 0, [data], lambda failure: None)
         disk.drain()
-        return is_done
+        return line is None
 
     yield write
     file.close()
     disk.close()
 
 
-def test_a_large_write_is_made_at_once_until_one_was_slow(wary: Callable[..., bool]) -> None:
+@pytest.mark.parametrize("stalled", [SMALL, LARGE])
+@pytest.mark.parametrize("data", [SMALL, LARGE])
+def test_a_write_is_made_at_once_until_one_was_slow(wary: Callable[..., bool], stalled: bytes, data: bytes) -> None:
     """The page cache is quick until the kernel makes writers wait; then others must not wait with it."""
-    assert wary(0)
-    assert wary(0, 0.2, waits=False)  # another process had the processor
-    assert wary(0, 0.2)
-    assert not wary(0.5)
-    assert wary(0.6)
+    assert wary(0, data=data)
+    assert wary(0, 0.2, waits=False, data=stalled)  # another process had the processor
+    assert wary(0, 0.2, data=stalled)
+    assert not wary(0.5, data=data)
+    assert wary(0.6, data=data)
 
 
 def test_a_disk_that_stays_slow_is_not_tried_again_by_the_loop(wary: Callable[..., bool]) -> None:
@@ -384,21 +494,36 @@ def test_a_disk_that_stalls_again_is_trusted_ever_later(wary: Callable[..., bool
     assert wary(1.1)
 
 
-def test_a_small_write_does_not_wait_for_the_large_ones_of_others(tmp_path: Path) -> None:
-    """Every append used to queue behind 1 MB writes to other logs: 30 ms on a disk of 100 MB/s."""
-    posted: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-    disk = RealDisk(posted.put, inline_bytes_max=10, slow_write_s=0)
-    mine, others = (disk.open(str(tmp_path / name), create=True) for name in ("mine", "others"))
-    assert not disk.write(others, 0, [b"x" * 100], lambda failure: None)
-    assert disk.write(mine, 0, [b"x"], lambda failure: None)
+def test_a_disk_is_not_quick_while_a_write_stalls_in_a_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stall is known when it is over; the loop would have tried the disk in the middle of one that lasts."""
+    now = [1000.0]
+    monkeypatch.setattr(disk_module.time, "monotonic", lambda: now[0])
+    disk = RealDisk(Posted().put)
+    file = disk.open(str(tmp_path / "a"), create=True)
+    begun, may_go_on, loop = threading.Event(), threading.Event(), threading.get_ident()
+    quick = disk_module.RealFile.write_at
+
+    def write_at(file: Any, position: int, buffers: Any) -> None:
+        if threading.get_ident() != loop:
+            begun.set()
+            assert may_go_on.wait(5)
+        quick(file, position, buffers)
+
+    monkeypatch.setattr(disk_module.RealFile, "write_at", write_at)
+    disk._wary_until = now[0] + 1
+    assert disk.write(file, 0, [SMALL], lambda failure: None) is not None
+    assert begun.wait(5)
+    now[0] += 2
+    assert disk.write(file, 1, [SMALL], lambda failure: None) is not None
+    may_go_on.set()
     disk.drain()
+    assert disk.write(file, 2, [SMALL], lambda failure: None) is None
     disk.close()
 
 
 def test_a_disk_is_behind_while_much_waits_to_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk_module, "QUEUED_BYTES_MAX", 150)
-    posted: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-    disk = RealDisk(posted.put, inline_bytes_max=10, slow_write_s=0)
+    disk = RealDisk(Posted().put, slow_write_s=0)
     file = disk.open(str(tmp_path / "a"), create=True)
     seen = [disk.is_behind]
     for position in (0, 100):

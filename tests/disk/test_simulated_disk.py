@@ -58,8 +58,9 @@ def test_queued_writes_wait_and_finish_in_order() -> None:
     disk = SimulatedDisk(queues_writes=True)
     file = disk.open("a", create=True)
     done: list[DiskFailure | None] = []
-    assert not disk.write(file, 0, [b"x"], done.append)
-    assert not disk.write(file, 1, [b"y"], done.append)
+    line = disk.write(file, 0, [b"x"], done.append)
+    assert line is not None
+    assert disk.write(file, 1, [b"y"], done.append, behind=line) is line
     assert file.size() == 0
     assert disk.run_queued(1) == 1
     assert (file.size(), done) == (1, [None])

@@ -11,6 +11,7 @@ from log_workshop import DIRECTORY, TOPIC_ID
 
 from kbroker.log.outcome import Refused
 from kbroker.log.partition_log import InconsistentTopicId, PartitionLog
+from kbroker.log.place import LogPlace
 from kbroker.log.settings import LogSettings
 from kbroker.names import TopicPartition
 from kbroker.real.disk import RealDisk
@@ -182,7 +183,7 @@ def test_left_over_files_are_removed(shop: Workshop) -> None:
 def test_a_directory_of_another_topic_is_not_opened(shop: Workshop) -> None:
     shop.log.close(clean=True)
     with pytest.raises(InconsistentTopicId):
-        PartitionLog.open(shop.disk, DIRECTORY, TopicPartition("t", 0), b"x" * 16, LogSettings(), shop.clock)
+        PartitionLog.open(LogPlace(shop.disk, DIRECTORY, TopicPartition("t", 0), b"x" * 16, LogSettings(), shop.clock))
 
 
 def test_damaged_snapshots_and_epochs_are_rebuilt_from_the_log(shop: Workshop) -> None:
@@ -302,12 +303,19 @@ def test_a_failed_sync_fails_the_log(make: Callable[[Any], Workshop]) -> None:
 
 def test_a_log_on_the_real_disk_is_killed_and_comes_back(make: Callable[[Any], Workshop], tmp_path: Path) -> None:
     posted: list[Callable[[], None]] = []
-    disk = RealDisk(posted.append, inline_bytes_max=300, slow_write_s=0)
+    disk = RealDisk(posted.append, small_bytes_max=300, slow_write_s=0)
     shop = make(disk)
 
     def opened() -> PartitionLog:
         shop.log = PartitionLog.open(
-            disk, str(tmp_path / "t-0"), TopicPartition("t", 0), TOPIC_ID, LogSettings(segment_bytes=2000), shop.clock
+            LogPlace(
+                disk,
+                str(tmp_path / "t-0"),
+                TopicPartition("t", 0),
+                TOPIC_ID,
+                LogSettings(segment_bytes=2000),
+                shop.clock,
+            )
         )
         return shop.log
 

@@ -80,7 +80,7 @@ def queueing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every write goes through the disk's writer thread."""
 
     def make_world(post: Any, *, in_memory: bool) -> World:
-        return World(RealClock(), RealDisk(post, inline_bytes_max=-1, slow_write_s=0), RealEntropy(), network)
+        return World(RealClock(), RealDisk(post, slow_write_s=0), RealEntropy(), network)
 
     monkeypatch.setattr(kbroker.broker, "make_world", make_world)
 

@@ -1,0 +1,138 @@
+"""A thread that writes what might make the loop wait: in order, and what adjoins in one call.
+
+Each write through a thread costs its way there and back, and the thread must wait for the interpreter after each. So
+it takes all that has come and writes neighbours in one file together: the busier the disk, the fewer its calls.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from typing import Any, Final, NamedTuple
+
+from kbroker.world import Buffer, DiskFailure
+
+TOGETHER_MAX: Final = 256
+"""Writes that become one call; a pwritev takes 1,024 buffers, of which a batch has one or two."""
+
+TOGETHER_BYTES_MAX: Final = 1 << 20
+"""What a call with several writes may hold: half a millisecond of the page cache."""
+
+
+class Write(NamedTuple):
+    """One write and who is told of its end: `done(failure)`, on the state's thread."""
+
+    file: Any
+    position: int
+    buffers: Sequence[Buffer]
+    size: int
+    done: Callable[[DiskFailure | None], None]
+
+    @property
+    def end(self) -> int:
+        """Behind its last byte in the file."""
+        return self.position + self.size
+
+
+class Written(NamedTuple):
+    """What became of writes that were one call. Not `is_over`: the thread met what is nobody's failure but ours."""
+
+    writer: Writer
+    writes: Sequence[Write]
+    failure: DiskFailure | None = None
+    is_slow: bool = False
+    is_over: bool = False
+
+
+class Writer:
+    """One thread, started with the first write. `put`, `under_way` and `close` are the state's thread's."""
+
+    __slots__ = ("_begun", "_hand_over", "_name", "_queue", "_thread", "_write", "under_way")
+
+    def __init__(
+        self,
+        name: str,
+        write: Callable[[Any, int, Sequence[Buffer]], bool],
+        hand_over: Callable[[Written], None],
+    ) -> None:
+        """`write` writes, and says whether it was made to wait; both are called in the thread."""
+        self._name = name
+        self._write = write
+        self._hand_over = hand_over
+        self._queue: SimpleQueue[Write | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._begun = 0.0
+        self.under_way = 0
+        """Writes whose end the caller has not counted off yet."""
+
+    def put(self, write: Write) -> None:
+        """Have it written behind all that was put here before."""
+        self.under_way += 1
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name=f"kbroker-{self._name}", daemon=True)
+            self._thread.start()
+        self._queue.put(write)
+
+    def is_stuck(self, now: float, patience_s: float) -> bool:
+        """Has the write that is under way at `now` (monotonic, in seconds) taken longer than that already?"""
+        return 0.0 < self._begun < now - patience_s
+
+    def close(self) -> None:
+        """Write what is queued, and join the thread. Harmless twice."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._queue.put(None)
+            thread.join()
+
+    def _run(self) -> None:
+        left: deque[Write | None] = deque()
+        while True:
+            left.append(self._queue.get())
+            self._take_all(left)
+            while left:
+                if left[0] is None:
+                    return
+                self._write_together(_neighbours(left))
+
+    def _take_all(self, left: deque[Write | None]) -> None:
+        try:
+            while True:
+                left.append(self._queue.get_nowait())
+        except Empty:
+            return
+
+    def _write_together(self, writes: Sequence[Write]) -> None:
+        first = writes[0]
+        buffers = first.buffers if len(writes) == 1 else [buffer for write in writes for buffer in write.buffers]
+        written = Written(self, writes)
+        self._begun = time.monotonic()
+        try:
+            is_slow = self._write(first.file, first.position, buffers)
+            written = Written(self, writes, None, is_slow, is_over=True)
+        except DiskFailure as failure:
+            written = Written(self, writes, failure, is_over=True)
+        except OSError as error:  # its file could not be made: the directory is gone
+            written = Written(self, writes, DiskFailure(first.file.path, error.strerror or str(error)), is_over=True)
+        finally:
+            self._begun = 0.0
+            self._hand_over(written)
+
+
+def _neighbours(left: deque[Write | None]) -> list[Write]:
+    """Take the first write away, with those behind it that go on in the same file where it ends."""
+    first = left.popleft()
+    assert first is not None
+    taken, size = [first], first.size
+    while left and len(taken) < TOGETHER_MAX:
+        follower = left[0]
+        if follower is None or follower.file is not first.file or follower.position != taken[-1].end:
+            break
+        size += follower.size
+        if size > TOGETHER_BYTES_MAX:
+            break
+        taken.append(follower)
+        left.popleft()
+    return taken
