@@ -15,3 +15,10 @@ class DamagedBatch(DiskFailure):
     def __init__(self, path: str, reason: str, position: int = -1) -> None:
         super().__init__(path, reason)
         self.position = position
+
+
+class DamagedIndex(DiskFailure):
+    """An index was changed under the broker that had found it sound. The next start makes it anew from the batches.
+
+    Nothing but that read fails, and whoever asks again may be lucky (Kafka: TransactionIndex, a plain KafkaException).
+    """

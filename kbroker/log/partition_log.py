@@ -18,7 +18,7 @@ from kbroker.log import recovery, removal, syncing
 from kbroker.log.compaction.cleaning import Cleaned
 from kbroker.log.compaction.progress import CleaningProgress
 from kbroker.log.compaction.swap import finish_swap
-from kbroker.log.damage import DamagedBatch
+from kbroker.log.damage import DamagedBatch, DamagedIndex
 from kbroker.log.loading import load_log
 from kbroker.log.mended import Mended
 from kbroker.log.open_files import OpenFiles
@@ -758,10 +758,12 @@ class PartitionLog(Progress):
     def broken(self, error: DiskFailure | FileNotFoundError) -> Refused:
         """Fail: the disk refused, or somebody took a file away: either way the log is not what it was.
 
-        A damaged batch fails nothing but what met it: the other batches are as readable as before.
+        What is damaged fails nothing but what met it: the other batches are as readable as before.
         """
         if isinstance(error, DamagedBatch):
             return Refused(ErrorCode.CORRUPT_MESSAGE, str(error))
+        if isinstance(error, DamagedIndex):
+            return Refused(ErrorCode.UNKNOWN_SERVER_ERROR, str(error))
         if isinstance(error, FileNotFoundError):
             error = DiskFailure(error.filename or self.directory, "No such file or directory")
         self._fail(error)

@@ -15,8 +15,9 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
+from kbroker.log.damage import DamagedIndex
 from kbroker.log.open_files import FileHandle
-from kbroker.world import Disk, DiskFailure
+from kbroker.world import Disk
 
 ENTRY_BYTES: Final = 34
 _VERSION = 0
@@ -59,7 +60,10 @@ class TransactionIndex:
         self._last_offset = entry.last_offset
 
     def adopt(self, base_offset: int) -> bool:
-        """Trust the file as it is, if there is one; False when it can't belong to the segment at `base_offset`."""
+        """Trust the file as it is, if there is one; False when it can't belong to the segment at `base_offset`.
+
+        Every entry is looked at, as in Kafka's TransactionIndex.sanityCheck.
+        """
         try:
             size = self.handle.file().size()
         except FileNotFoundError:
@@ -68,10 +72,14 @@ class TransactionIndex:
         if size % ENTRY_BYTES:
             return False
         self._count = size // ENTRY_BYTES
-        if self._count:
-            version, last = self._read(self._count - 1)
-            self._last_offset = last.last_offset
-            return version == _VERSION and last.last_offset >= base_offset and last.first_offset <= last.last_offset
+        self._last_offset = base_offset - 1
+        try:
+            for entry in self._from(0):
+                if entry.last_offset <= self._last_offset or entry.first_offset > entry.last_offset:
+                    return False
+                self._last_offset = entry.last_offset
+        except DamagedIndex:
+            return False
         return True
 
     def reset(self) -> None:
@@ -102,7 +110,7 @@ class TransactionIndex:
             return
         self.handle.file().truncate(keep * ENTRY_BYTES)
         self._count = keep
-        self._last_offset = self._read(keep - 1)[1].last_offset if keep else -1
+        self._last_offset = self._read(keep - 1).last_offset if keep else -1
 
     def overlapping(self, start: int, end: int) -> tuple[list[AbortedTransaction], bool]:
         """The entries that touch offsets [start, end), and whether no later segment can have more of them."""
@@ -119,12 +127,11 @@ class TransactionIndex:
         return list(self._from(0))
 
     def _from(self, index: int) -> Iterator[AbortedTransaction]:
-        """The entries from number `index` on. Raises DiskFailure for one of a version that nobody knows."""
+        """The entries from number `index` on. Raises DamagedIndex for one of a version that nobody knows."""
         while index < self._count:
-            length = min(_PAGE_ENTRIES, self._count - index) * ENTRY_BYTES
-            for version, *fields in _ENTRY.iter_unpack(self.handle.read(index * ENTRY_BYTES, length)):
+            for version, *fields in _ENTRY.iter_unpack(self._page(index, min(_PAGE_ENTRIES, self._count - index))):
                 if version != _VERSION:
-                    raise DiskFailure(self.handle.path, f"an entry of version {version}")
+                    raise DamagedIndex(self.handle.path, f"an entry of version {version}")
                 yield AbortedTransaction(*fields)
             index += _PAGE_ENTRIES
 
@@ -135,12 +142,18 @@ class TransactionIndex:
         low, high = 0, self._count
         while low < high:
             middle = (low + high) // 2
-            if self._read(middle)[1].last_offset < offset:
+            if self._read(middle).last_offset < offset:
                 low = middle + 1
             else:
                 high = middle
         return low
 
-    def _read(self, index: int) -> tuple[int, AbortedTransaction]:
-        version, *fields = _ENTRY.unpack(self.handle.read(index * ENTRY_BYTES, ENTRY_BYTES))
-        return version, AbortedTransaction(*fields)
+    def _read(self, index: int) -> AbortedTransaction:
+        _, *fields = _ENTRY.unpack(self._page(index, 1))
+        return AbortedTransaction(*fields)
+
+    def _page(self, index: int, count: int) -> bytes:
+        data = self.handle.read(index * ENTRY_BYTES, count * ENTRY_BYTES)
+        if len(data) < count * ENTRY_BYTES:
+            raise DamagedIndex(self.handle.path, f"it has lost entries: {self._count} were in it")
+        return data

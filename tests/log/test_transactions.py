@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from log_workshop import DIRECTORY, Workshop
 
+from kbroker.log.damage import DamagedIndex
 from kbroker.log.open_files import FileHandle, OpenFiles
 from kbroker.log.outcome import Appended, Origin, Refused
 from kbroker.log.partition_log import PartitionLog
@@ -423,14 +424,45 @@ def test_a_start_that_stops_anywhere_while_it_rebuilds_leaves_an_index_to_the_ne
     assert stops > 3
 
 
-def test_an_entry_of_an_unknown_version_in_use_fails_the_log(shop: Workshop, producers: Producers) -> None:
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_an_entry_that_cannot_be_read_any_more_fails_who_meets_it_alone(
+    shop: Workshop, producers: Producers, is_cut: bool
+) -> None:
+    """As in Kafka, whose consumers ask again. One of an unknown version used to take the log directory offline."""
     producers.write(1)
     producers.abort(1)
-    shop.disk.open(INDEX).write_at(0, [b"\0\1"])
-    with pytest.raises(DiskFailure):
+    failed: list[DiskFailure] = []
+    shop.log.on_failure = failed.append
+    file = shop.disk.open(INDEX)
+    file.truncate(33) if is_cut else file.write_at(0, [b"\0\1"])
+    with pytest.raises(DamagedIndex):
         shop.log.aborted_transactions(0, 1)
-    assert isinstance(shop.log.aborted_in(shop.read(0), 0), Refused)
-    assert shop.log.failure is not None
+    refused = shop.log.aborted_in(shop.read(0), 0)
+    assert isinstance(refused, Refused)
+    assert refused.error == ErrorCode.UNKNOWN_SERVER_ERROR
+    assert (shop.log.failure, failed) == (None, [])
+    producers.write(2)
+    producers.abort(2)
+    assert len(shop.log.aborted_transactions(2, 4)) == 1
+
+
+@pytest.mark.parametrize("damage", [b"\0\1", b"\1\0"])
+def test_a_damaged_entry_before_the_last_is_found_at_the_start(
+    shop: Workshop, producers: Producers, damage: bytes
+) -> None:
+    """Only the last one was looked at, and the readers of the others met it."""
+    scenario(shop, producers)
+    producers.write(1)
+    producers.abort(1)
+    producers.write(1)
+    producers.abort(1)
+    index = shop.log.segments[-1].transactions.handle.path
+    whole = rebuilt(shop)
+    assert shop.log.close(clean=True)
+    shop.disk.open(index).write_at(0, [damage])
+    shop.open(clean=True)
+    assert rebuilt(shop) == whole
+    assert [each.file for each in shop.log.mended] == [index.rpartition("/")[2]]
 
 
 def test_truncation_takes_back_markers_and_their_entries(shop: Workshop, producers: Producers) -> None:
