@@ -1,6 +1,6 @@
 """Snapshots of the metadata log: written while the broker serves, old ones and the log behind them let go.
 
-    committed --many bytes, or long enough--> <end>-<epoch>.checkpoint.part, written and synced in a worker
+    committed --many bytes, or long enough--> <end>-<epoch>.checkpoint.part, written and synced in the background
               --rename, sync of the directory--> <end>-<epoch>.checkpoint
     too many bytes, or too old --> .checkpoint.deleted, log start moved up to the next snapshot --later--> gone
 
@@ -180,7 +180,8 @@ class MetadataSnapshots:
         self._covered_bytes = self._metadata.tail_bytes
         last_ms = self._metadata.last_ms
         batches = snapshot_batches(image, self._metadata.quorum, self._clock.wall_ms(), last_ms)
-        self._disk.in_worker(
+        # Encoding is Python, and long: no sync may wait behind it.
+        self._disk.in_background(
             partial(write_snapshot, self._disk, self._log.directory, snapshot_id, batches),
             lambda result: self._written(snapshot_id, last_ms, result),
         )

@@ -105,6 +105,18 @@ def configured(image: MetadataImage) -> dict[str, str]:
     return dict(image.topic_configs("t"))
 
 
+def test_no_sync_waits_behind_a_snapshot_that_is_being_encoded() -> None:
+    """It had a worker for itself, of the four that answers wait for."""
+    node = Node().start()
+    held: list[Callable[[], None]] = []
+    node.disk.in_background = lambda work, done: held.append(lambda: done(work()))  # type: ignore[method-assign]
+    node.put(*"abcdef")
+    assert node.files() == []
+    assert len(held) == 1
+    held.pop()()
+    assert len(node.files()) == 1
+
+
 def test_a_snapshot_is_due_after_so_many_bytes() -> None:
     node = Node().start()
     assert node.files() == []
