@@ -1,4 +1,4 @@
-"""A message set of Produce 0 to 2 turned into the one record batch that the log takes; pure, and may run in a worker.
+"""A message set of Produce 0 to 2 turned into the one record batch that the log takes; pure, in steps for a worker.
 
 What Kafka checks of message sets alone is checked here; the batch goes through the same door as any other then, where
 keys, times and sizes are judged again. Kafka takes either plain messages, which become one batch, or one wrapper.
@@ -7,13 +7,14 @@ Source: Kafka's UnifiedLog.analyzeAndValidateRecords, LogValidator (its ways for
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from typing import Final
 
 from kbroker.log.outcome import Refused
 from kbroker.log.preparation import SMALL_BYTES, compression_level
 from kbroker.log.settings import LogSettings
 from kbroker.log.validation import refused_body
-from kbroker.record.batch import CODEC_MASK, MAGIC, NO_TIMESTAMP, Buffer, build_batch
+from kbroker.record.batch import CODEC_MASK, MAGIC, NO_TIMESTAMP, Buffer, Gathering
 from kbroker.record.compression import CODEC_BY_NAME, Codec, CorruptRecords
 from kbroker.record.legacy import (
     ATTRIBUTES_POSITION,
@@ -25,6 +26,9 @@ from kbroker.record.legacy import (
     iterate_messages,
 )
 from protocol_specs.errors import ErrorCode
+
+STEP_MESSAGES: Final = 200
+"""Messages checked, or converted, between two steps: about a millisecond."""
 
 _MAGIC_POSITION = 16
 
@@ -46,15 +50,30 @@ def convert_up(messages: Buffer, settings: LogSettings) -> memoryview | Refused 
 
     Times are kept (-1 in magic 0), offsets are counted anew.
     """
+    steps = conversion(messages, settings)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            outcome: memoryview | Refused | None = end.value
+            return outcome
+
+
+def conversion(messages: Buffer, settings: LogSettings) -> Generator[None, None, memoryview | Refused | None]:
+    """What convert_up does, in small steps."""
     try:
-        entries = _checked(messages, settings)
+        entries = yield from _checked(messages, settings)
         if not entries:
             return None
         source = entries[-1].codec
         wanted = settings.compression_type
         codec = Codec(source) if wanted == "producer" else CODEC_BY_NAME[wanted]
-        opened = ((one.key, one.value, (), one.timestamp) for one in _opened(entries, settings))
-        batch = build_batch(opened, timestamp_ms=NO_TIMESTAMP, codec=codec, level=compression_level(codec, settings))
+        gathering = Gathering(NO_TIMESTAMP)
+        for count, one in enumerate(_opened(entries, settings), 1):
+            gathering.add((one.key, one.value, (), one.timestamp))
+            if count % STEP_MESSAGES == 0:
+                yield
+        batch = gathering.batch(codec=codec, level=compression_level(codec, settings))
     except RefusedMessages as error:
         return Refused(error.error, str(error))
     except CorruptRecords as error:
@@ -62,10 +81,12 @@ def convert_up(messages: Buffer, settings: LogSettings) -> memoryview | Refused 
     return memoryview(batch)
 
 
-def _checked(messages: Buffer, settings: LogSettings) -> Sequence[Entry]:
+def _checked(messages: Buffer, settings: LogSettings) -> Generator[None, None, Sequence[Entry]]:
     """The entries, each sound and not too large; more than one where none is compressed."""
     entries: list[Entry] = []
-    for entry in iterate_entries(messages):
+    for count, entry in enumerate(iterate_entries(messages), 1):
+        if count % STEP_MESSAGES == 0:
+            yield
         if entry.magic == MAGIC or (entries and entry.magic != entries[0].magic):
             raise RefusedMessages(ErrorCode.INVALID_RECORD, "messages of different magics")
         if len(entry.data) > settings.max_message_bytes:

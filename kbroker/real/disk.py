@@ -526,12 +526,8 @@ class RealDisk:
         self._put(self._readers, partial(self._run_work, self._readers, work, done))
 
     @property
-    def _lanes(self) -> tuple[Lane, ...]:
-        return self._workers, self._readers, self._background
-
-    @property
-    def _writers(self) -> tuple[Writer, ...]:
-        return self._writer, self._small_writer
+    def _threads(self) -> tuple[Writer | Lane, ...]:
+        return self._writer, self._small_writer, self._workers, self._readers, self._background
 
     def _put(self, lane: Lane, action: Callable[[], None]) -> None:
         if self._is_closed:
@@ -578,13 +574,13 @@ class RealDisk:
 
     def drain(self) -> None:
         """Wait in this thread, the state's, until everything queued is done, and run the completions here."""
-        while any(each.under_way for each in (*self._writers, *self._lanes)):
+        while any(each.under_way for each in self._threads):
             self._completions.get()()
 
     def close(self) -> None:
         """Let the threads finish what is queued, and join them; completions are still posted. Harmless twice."""
         self._is_closed = True
-        for each in (*self._writers, *self._lanes):
+        for each in self._threads:
             each.close()
 
 

@@ -176,46 +176,84 @@ def build_batch(
     log_append_time: bool = False,
 ) -> bytearray:
     """A whole batch of at least one record; records without a time of their own get `timestamp_ms`."""
-    bodies = bytearray()
-    count, last_delta, base_timestamp, max_timestamp = 0, -1, timestamp_ms, NO_TIMESTAMP
-    for count, record in enumerate(records, 1):
-        headers = record[2] if len(record) > 2 else ()
-        timestamp = record[3] if len(record) > 3 else timestamp_ms
-        last_delta = record[4] if len(record) > 4 else count - 1
-        if count == 1:
-            base_timestamp = timestamp
-        max_timestamp = max(max_timestamp, timestamp)
-        _write_record(bodies, timestamp - base_timestamp, last_delta, record[0], record[1], headers)
-    if count == 0:
-        raise ValueError("a batch needs at least one record")
-    blob = bodies if codec == Codec.NONE else compress(codec, bytes(bodies), level)
-    attributes = (
-        codec
-        | (LOG_APPEND_TIME_BIT if log_append_time else 0)
-        | (TRANSACTIONAL_BIT if transactional else 0)
+    gathering = Gathering(timestamp_ms)
+    for record in records:
+        gathering.add(record)
+    return gathering.batch(
+        base_offset=base_offset,
+        leader_epoch=leader_epoch,
+        codec=codec,
+        level=level,
+        producer_id=producer_id,
+        producer_epoch=producer_epoch,
+        base_sequence=base_sequence,
+        attributes=(TRANSACTIONAL_BIT if transactional else 0)
         | (CONTROL_BIT if control else 0)
+        | (LOG_APPEND_TIME_BIT if log_append_time else 0),
     )
-    batch = bytearray(HEADER_BYTES)
-    _HEADER.pack_into(
-        batch,
-        0,
-        base_offset,
-        HEADER_BYTES - PREFIX_BYTES + len(blob),
-        leader_epoch,
-        MAGIC,
-        0,
-        attributes,
-        last_delta,
-        base_timestamp,
-        timestamp_ms if log_append_time else max_timestamp,
-        producer_id,
-        producer_epoch,
-        base_sequence,
-        count,
-    )
-    batch += blob
-    restamp_checksum(batch, len(batch))
-    return batch
+
+
+class Gathering:
+    """The records of a batch to be, added one by one; those without a time of their own get `timestamp_ms`."""
+
+    __slots__ = ("_base_timestamp", "_bodies", "_count", "_last_delta", "_max_timestamp", "_timestamp_ms")
+
+    def __init__(self, timestamp_ms: int) -> None:
+        self._timestamp_ms = self._base_timestamp = timestamp_ms
+        self._max_timestamp = NO_TIMESTAMP
+        self._bodies = bytearray()
+        self._count = 0
+        self._last_delta = -1
+
+    def add(self, record: NewRecord) -> None:
+        """The next one."""
+        headers = record[2] if len(record) > 2 else ()
+        timestamp = record[3] if len(record) > 3 else self._timestamp_ms
+        self._last_delta = record[4] if len(record) > 4 else self._count
+        if not self._count:
+            self._base_timestamp = timestamp
+        self._count += 1
+        if timestamp > self._max_timestamp:
+            self._max_timestamp = timestamp
+        _write_record(self._bodies, timestamp - self._base_timestamp, self._last_delta, record[0], record[1], headers)
+
+    def batch(
+        self,
+        *,
+        base_offset: int = 0,
+        leader_epoch: int = 0,
+        codec: int = Codec.NONE,
+        level: int | None = None,
+        producer_id: int = NO_PRODUCER_ID,
+        producer_epoch: int = -1,
+        base_sequence: int = NO_SEQUENCE,
+        attributes: int = 0,
+    ) -> bytearray:
+        """All of them, at least one; `attributes` are the bits beside the codec's."""
+        if not self._count:
+            raise ValueError("a batch needs at least one record")
+        blob = self._bodies if codec == Codec.NONE else compress(codec, bytes(self._bodies), level)
+        batch = bytearray(HEADER_BYTES)
+        _HEADER.pack_into(
+            batch,
+            0,
+            base_offset,
+            HEADER_BYTES - PREFIX_BYTES + len(blob),
+            leader_epoch,
+            MAGIC,
+            0,
+            codec | attributes,
+            self._last_delta,
+            self._base_timestamp,
+            self._timestamp_ms if attributes & LOG_APPEND_TIME_BIT else self._max_timestamp,
+            producer_id,
+            producer_epoch,
+            base_sequence,
+            self._count,
+        )
+        batch += blob
+        restamp_checksum(batch, len(batch))
+        return batch
 
 
 def iterate_batches(buffer: Buffer) -> Iterator[memoryview]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kbroker.log.outcome import Refused
 from kbroker.log.settings import LogSettings
-from kbroker.log.up_conversion import convert_up, is_message_set, is_small
+from kbroker.log.up_conversion import STEP_MESSAGES, conversion, convert_up, is_message_set, is_small
 from kbroker.record.batch import build_batch, checksum_matches, iterate_records, read_header
 from kbroker.record.compression import Codec, compress
 from kbroker.record.legacy import write_message
@@ -210,3 +210,14 @@ def test_only_a_small_plain_set_is_converted_where_it_is() -> None:
     assert is_small(ONE * 10)
     assert not is_small(ONE * 200)
     assert not is_small(GZIPPED)
+
+
+@pytest.mark.parametrize("codec", OLD_CODECS)
+def test_a_long_conversion_is_many_small_steps(codec: Codec) -> None:
+    """It was one piece, however many messages there were, whatever else its thread had to do."""
+    inside = _plain(*[(b"k", b"v", 1_000)] * (5 * STEP_MESSAGES + 1))
+    messages = inside if codec is Codec.NONE else _wrapped(inside, codec, offset=5 * STEP_MESSAGES)
+    count = sum(1 for _ in conversion(messages, DEFAULTS))
+    # Plain ones are looked at twice: all of them are checked before the first is converted.
+    assert count == (10 if codec is Codec.NONE else 5)
+    assert len(_read(_converted(messages))) == 5 * STEP_MESSAGES + 1
