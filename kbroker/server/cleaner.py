@@ -3,10 +3,10 @@
     resting --log.cleaner.backoff.ms--> looking --nothing to do--> resting
                                         looking --the filthiest--> a round, step by step --> looking
 
-One round at a time. A worker does the steps, about a millisecond of Python each; between two of them the state's thread
-has the interpreter for itself, and as much longer as `log.cleaner.io.max.bytes.per.second` asks for. What is swapped
-is swapped on the state's thread. A log that can't be read is left alone from then on; a disk that refuses takes its
-directory offline, as everywhere.
+One round at a time. Its steps are done in the background, about a millisecond of Python each, and how they follow one
+another is said here alone: between two of them the state's thread has the interpreter for itself, and as much longer as
+`log.cleaner.io.max.bytes.per.second` asks for. What is swapped is swapped on the state's thread. A log that can't be
+read is left alone from then on; a disk that refuses takes its directory offline, as everywhere.
 Source: Kafka's LogCleaner, LogCleanerManager.
 """
 
@@ -164,7 +164,7 @@ class LogCleaner:
             except FileNotFoundError as error:
                 raise DiskFailure(error.filename or "a segment", "No such file or directory") from error
 
-        self._disk.in_worker(work, self._stepped)
+        self._disk.in_background(work, self._stepped)
 
     def _stepped(self, step: _Step | DiskFailure) -> None:
         assert self._log is not None

@@ -326,3 +326,18 @@ def test_a_log_of_one_segment_is_not_woken() -> None:
     after.begin()
     after.wait(10 * BACKOFF_MS)
     assert type(log) is DormantLog
+
+
+def test_no_sync_waits_behind_a_step_and_nothing_else_waits_behind_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps went through the workers, and each had to wait until the syncs before it were over."""
+    yard = Yard()
+    log = yard.log("t")
+    yard.begin()
+    put(log, "a", "b", "a")
+    steps: list[Any] = []
+    monkeypatch.setattr(yard.disk, "in_background", lambda work, done: steps.append(lambda: done(work())))
+    yard.wait(BACKOFF_MS)
+    while offsets(log) != [1, 2]:
+        assert len(steps) == 1, "one step at a time: others have their turn in between"
+        steps.pop()()
+        yard.wait(1)
