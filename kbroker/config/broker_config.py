@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from kbroker.config.definition import BadValueError, ConfigDef, Status, format_value, parse_value
+from kbroker.config.definition import BadValueError, ConfigDef, Distinct, Status, format_value, parse_value
 from kbroker.config.endpoints import Endpoint, ListenerRefusedError, advertised_of, listeners_of
 from kbroker.config.modes import settings_of_mode
 from kbroker.config.sources import ConfigError, Origin, Setting, Source
@@ -228,6 +228,8 @@ class _Resolving:
             value = parse_value(definition, setting.text)
         except BadValueError as error:
             raise self._error(setting, str(error)) from None
+        if isinstance(definition.validator, Distinct) and len(value) < len(setting.text.split(",")) and value:
+            self.warnings.append(f"{setting.origin}: {setting.name}={setting.text}: what is named twice counts once")
         self.values[setting.name] = value
         self.origins[setting.name] = setting.origin
         self.texts[setting.name] = setting.text

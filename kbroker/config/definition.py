@@ -114,7 +114,7 @@ class OneOf(NamedTuple):
 
 
 class Distinct(NamedTuple):
-    """A list without repetitions, of some words where `words` is not empty."""
+    """A list in which a repetition says nothing new (Kafka: ValidList), of some words where `words` is not empty."""
 
     words: tuple[str, ...] = ()
     is_empty_allowed: bool = True
@@ -122,8 +122,8 @@ class Distinct(NamedTuple):
     def __call__(self, value: Any) -> str | None:
         if not value and not self.is_empty_allowed:
             return "it must not be empty"
-        if len(set(value)) != len(value):
-            return "it names something twice"
+        if "" in value:
+            return "an entry is empty"
         strange = [word for word in value if self.words and word not in self.words]
         return f"{strange[0]!r} is not one of {', '.join(self.words)}" if strange else None
 
@@ -201,6 +201,8 @@ class BadValueError(ValueError):
 def parse_value(definition: ConfigDef, text: str) -> Any:
     """The typed value of `text`. Raises BadValueError: wrong type, out of range, or a config that is rejected here."""
     value = _typed(definition.type, text.strip())
+    if isinstance(definition.validator, Distinct):
+        value = tuple(dict.fromkeys(value))
     if definition.validator is not None and value is not None:
         refused = definition.validator(value)
         if refused is not None:

@@ -49,7 +49,8 @@ def test_a_text_becomes_a_value_of_its_type(name: str, text: str, value: object)
         ("log.cleaner.min.cleanable.ratio", "half", "it must be a number"),
         ("compression.type", "rar", "it must be one of uncompressed, zstd, lz4, snappy, gzip, producer"),
         ("compression.gzip.level", "0", "it must be -1 or from 1 to 9"),
-        ("log.cleanup.policy", "delete,delete", "it names something twice"),
+        ("log.cleanup.policy", "delete,,compact", "an entry is empty"),
+        ("log.dirs", "/a,", "an entry is empty"),
         ("log.cleanup.policy", "shred", "'shred' is not one of compact, delete"),
         ("kbroker.topics", "orders", "it must be a list of NAME:PARTITIONS[:REPLICAS]"),
         ("log.retention.ms", "0", "it must be above 0, or -1 to keep records"),
@@ -142,6 +143,25 @@ def test_an_unknown_key_is_a_warning_with_the_nearest_name() -> None:
     config = BrokerConfig.resolve([Setting("num.partitons", "3", Origin(Source.FILE, "f", 2))])
     expected = "f:2: num.partitons is no config that Kafka or kbroker knows; did you mean num.partitions?"
     assert config.remarks.warnings == (expected,)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("log.dirs", "/b,/a,/b", ("/b", "/a")),
+        ("log.dirs", "/a,/a/", ("/a", "/a/")),  # compared as they are written
+        ("log.cleanup.policy", "delete, compact,delete", ("delete", "compact")),
+        ("process.roles", "broker,controller,broker", ("broker", "controller")),
+    ],
+)
+def test_what_a_list_names_twice_counts_once_and_is_warned_of(name: str, text: str, value: tuple[str, ...]) -> None:
+    """As in Kafka since KIP-1161. It was refused."""
+    config = BrokerConfig.of({name: text})
+    assert config[name] == value
+    told = [
+        warning for warning in config.remarks.warnings if f"{name}={text}: what is named twice counts once" in warning
+    ]
+    assert len(told) == (len(value) < len(text.split(",")))
 
 
 def test_an_unknown_key_stops_a_strict_broker() -> None:

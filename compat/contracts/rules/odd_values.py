@@ -292,6 +292,13 @@ def largest(b: Bench) -> None:
         expect(f"error of {name} beyond", create_error(b, configs=[{"name": name, "value": value}]), 40)
 
 
+@contract("ODD-046 what a list of a config names twice counts once, and an empty entry is refused", "KIP-1161")
+def list_config(b: Bench) -> None:
+    for text, error in (("delete,delete", 0), ("compact, delete,compact", 0), ("delete,,compact", 40), ("delete,", 40)):
+        found = create_error(b, configs=[{"name": "cleanup.policy", "value": text}])
+        expect(f"error of {text!r}", found, error)
+
+
 @contract("ODD-037 an empty cleanup.policy is allowed", SEEN)
 def empty_policy(b: Bench) -> None:
     expect("error", create_error(b, configs=[{"name": "cleanup.policy", "value": ""}]), 0)
