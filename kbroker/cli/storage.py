@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import click
 
@@ -29,6 +30,9 @@ from kbroker.real.files import FileUnreadable
 from kbroker.real.make_world import make_world
 from kbroker.server.formatting import NOTHING_LEFT, Plan, format_directories, read_meta
 from kbroker.world import Disk, DiskFailure, World
+
+REQUIRED: Final = ("process.roles", "node.id", "controller.listener.names")
+"""What Kafka's configuration of a node has no default for."""
 
 
 @click.group()
@@ -163,7 +167,23 @@ def _load(properties: str) -> BrokerConfig:
         raise CommandFailed(str(error), EXIT_CONFIG) from error
     if config.is_in_memory:
         raise CommandFailed("log.dirs is memory: there is nothing to format", EXIT_CONFIG)
+    lacks = _lacks(config)
+    if lacks is not None:
+        raise CommandFailed(f"{properties}: {lacks}", EXIT_CONFIG)
     return config
+
+
+def _lacks(config: BrokerConfig) -> str | None:
+    """What a file must say for Kafka to take it, and so for the directories to be of use; `serve` has defaults."""
+    for name in REQUIRED:
+        if not config.is_set(name):
+            return f"{name} is not set"
+    if not (config["controller.quorum.voters"] or config["controller.quorum.bootstrap.servers"]):
+        return "no quorum is named: set controller.quorum.bootstrap.servers, or controller.quorum.voters"
+    names = {name.upper() for name in config["controller.listener.names"]}
+    if names.isdisjoint(listener.partition("://")[0].upper() for listener in config["listeners"]):
+        return "no listener is named in controller.listener.names: add one to listeners"
+    return None
 
 
 def _world() -> World:

@@ -131,6 +131,51 @@ def test_what_cannot_be_is_refused_in_one_line_and_nothing_is_written(tmp_path, 
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.parametrize(
+    ("left_out", "said"),
+    [
+        ("process.roles", "process.roles is not set"),
+        ("node.id", "node.id is not set"),
+        ("controller.listener.names", "controller.listener.names is not set"),
+        ("controller.quorum.bootstrap.servers", "no quorum is named"),
+        ("listeners", "no listener is named in controller.listener.names"),
+    ],
+)
+@pytest.mark.parametrize("command", ["format", "info"])
+def test_a_file_that_kafka_would_not_start_with_is_refused(server: Path, capfd, left_out, said, command) -> None:
+    """Only `serve` has defaults for these; a directory that was formatted without is none that Kafka then opens."""
+    lines = [line for line in server.read_text().splitlines() if not line.strip().startswith(f"{left_out}=")]
+    server.write_text("\n".join(lines))
+    flags = ["-s", "-t", CLUSTER] if command == "format" else []
+    assert run(["storage", command, "-c", str(server), *flags]) == 4
+    err = capfd.readouterr().err
+    assert err.startswith(f"kbroker: {server}: {said}")
+    assert err.count("\n") == 1
+    assert not (server.parent / "data").exists()
+
+
+def test_broker_id_and_voters_are_as_good_as_their_successors(server: Path) -> None:
+    text = server.read_text().replace("node.id=1", "broker.id=1").replace(DYNAMIC, STATIC)
+    server.write_text(text)
+    formatted(server)
+
+
+def test_a_directory_that_is_named_twice_is_formatted_once(tmp_path: Path, capsys) -> None:
+    """As by Kafka's tool, which compares names as they are written. It used to be refused."""
+    data = tmp_path / "data"
+    formatted(properties(tmp_path, DYNAMIC, data, data), "-s")
+    assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("Formatting")] == [
+        f"Formatting dynamic metadata voter directory {data} with metadata.version 4.3-IV0."
+    ]
+
+
+def test_a_directory_without_a_name_is_refused_before_anything_is_written(tmp_path: Path, capfd) -> None:
+    """The others used to be formatted first."""
+    formatted(properties(tmp_path, DYNAMIC, tmp_path / "data", more="log.dirs=a,"), "-s", code=4)
+    assert "log.dirs=a,: an entry is empty" in capfd.readouterr().err
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_directory_of_another_cluster_is_refused_even_when_formatted_ones_are_ignored(server: Path, capfd) -> None:
     formatted(server, "-s")
     assert run(["storage", "format", "-s", "-g", "-t", "other", "-c", str(server)]) == 1
