@@ -207,8 +207,7 @@ class LogDirectory:
         It is never set aside, nor cut anywhere but at its torn end: what names every topic is lost with it. Until
         begin() an undamaged directory stays as it is, so that a start that is refused can be tried again.
         """
-        if not self.was_clean:
-            check_undamaged(self.disk, self._in(str(METADATA_PARTITION)))
+        check_undamaged(self.disk, self._in(str(METADATA_PARTITION)), was_clean=self.was_clean)
         return self._adopt(self._open(METADATA_PARTITION, METADATA_TOPIC_ID, settings))
 
     def open_log(self, where: TopicPartition, topic_id: bytes, settings: LogSettings) -> PartitionLog:

@@ -1,4 +1,4 @@
-"""What opening a log found beside its batches that neither a clean stop nor a crash leaves, and how it went on.
+"""What opening a log found that neither a clean stop nor a crash leaves, and how it went on.
 
 The log collects these; the shell says them, in one line for a log.
 """
@@ -14,6 +14,8 @@ class Mended(NamedTuple):
     file: str
     problem: str
     remedy: str
+    is_loss: bool = False
+    """Are records gone or damaged that were on the medium? Else everything could be made anew."""
 
     def __str__(self) -> str:
         return f"{self.file} {self.problem}: {self.remedy}"

@@ -3,8 +3,8 @@
 After a clean stop sizes and indexes are trusted; an index that is missing is made again. After anything else, the
 segments that reach beyond the recovery point are read batch by batch: the log ends before the first batch whose header
 or checksum is wrong, what follows is dropped, and indexes, leader epochs and producer state are rebuilt from what was
-read. Segments that end before the recovery point are never cut: damage there fails the log. The one that holds the
-recovery point is cut at its first bad batch, wherever that is, as Kafka cuts it.
+read. The one that holds the recovery point is cut at its first bad batch, wherever that is, as Kafka cuts it: flushed
+records behind it are lost, and the start says so. Segments that end before the recovery point: see salvage.py.
 Source: Kafka's LogLoader, LogSegment.recover, ProducerStateManager.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Final
 
 from kbroker.log.checkpoints import CorruptCheckpoint, parse_epochs
@@ -19,9 +20,8 @@ from kbroker.log.compaction.swap import CLEANED_SUFFIX, SWAP_SUFFIX, complete_sw
 from kbroker.log.damage import DamagedBatch
 from kbroker.log.leader_epochs import LeaderEpochs
 from kbroker.log.mended import Mended
-from kbroker.log.open_files import OpenFiles
 from kbroker.log.producer_state import CorruptSnapshot, ProducerState
-from kbroker.log.segment import INT32_MAX, Segment, file_name
+from kbroker.log.segment import INT32_MAX, Found, Segment, file_name
 from kbroker.log.settings import INT64_MAX
 from kbroker.log.transactions import aborted_in, replay
 from kbroker.record.batch import (
@@ -35,7 +35,7 @@ from kbroker.record.batch import (
 )
 from kbroker.record.compression import CorruptRecords
 from kbroker.record.legacy import iterate_entries
-from kbroker.world import Disk, DiskFailure, File
+from kbroker.world import Disk, File
 
 EPOCHS_FILE: Final = "leader-epoch-checkpoint"
 LOG_SUFFIX: Final = ".log"
@@ -48,6 +48,8 @@ _WINDOW_BYTES = 1 << 20
 _OLD_PREFIX = struct.Struct(">qiIb")
 """Of a message of magic 0 or 1: offset, size of what follows, checksum, magic."""
 _OLD_SIZE_MIN = 14
+_TORN_BATCH_BYTES_MAX = 16 << 20
+"""Larger than batches get; where a length is damaged no more than this is looked at."""
 _SECTOR_BYTES = 512
 """What a medium writes whole or not at all, at least."""
 _MAGIC_POSITION = 16
@@ -79,89 +81,11 @@ def base_offsets(disk: Disk, directory: str, mended: list[Mended] | None = None,
     return bases
 
 
-def load_segments(
-    disk: Disk,
-    files: OpenFiles,
-    directory: str,
-    *,
-    clean: bool,
-    recovery_point: int,
-    interval_bytes: int,
-    epochs: LeaderEpochs,
-    created_ms: int,
-    mended: list[Mended],
-) -> list[Segment]:
-    """All segments, the last one ready to grow; an empty list in a new directory.
-
-    `mended` is told of indexes that should have been trusted and are made anew. Segments behind a cut one go: none
-    of them was promised. Raises DamagedBatch where one that was is damaged.
-    """
-    bases = base_offsets(disk, directory, mended, clean=clean)
-    segments: list[Segment] = []
-    expected = 0
-    is_read = False
-    for number, base in enumerate(bases):
-        segment = Segment(files, directory, base, created_ms)
-        next_base = bases[number + 1] if number + 1 < len(bases) else None
-        is_trusted = clean or (next_base is not None and next_base <= recovery_point)
-        segments.append(segment)
-        if is_trusted and segment.adopt():
-            segment.next_offset = next_base if next_base is not None else base
-        else:
-            if is_trusted and segment.size:
-                mended.append(_bad_index(disk, segment))
-            if not is_trusted and not is_read:
-                # The checkpoint may speak of batches that others have replaced; those that are read say it themselves.
-                epochs.truncate_end(base)
-                is_read = True
-            try:
-                is_whole = recover(segment, max(expected, base), interval_bytes, epochs, may_cut=not is_trusted)
-            except DiskFailure:
-                segment.retire()
-                for handle in segment.handles()[1:]:
-                    disk.remove(handle.path)  # half made
-                raise
-            if next_base is not None:
-                segment.seal()
-            if not is_whole:
-                segment.cut_segments = len(bases) - number - 1
-                for later in reversed(bases[number + 1 :]):
-                    remove_segment_files(disk, directory, later)
-                # Nothing of it may be back, behind what comes there next, after another crash. The damage goes last: it
-                # tells a start after a crash in between to do this again.
-                disk.sync_directory(directory)
-                segment.handle.file().truncate(segment.size)
-                segment.handle.file().sync()
-                break
-        expected = segment.next_offset
-    _rebuild_transaction_indexes(disk, directory, segments)
-    if segments:
-        last = segments[-1]
-        if last.size and last.next_offset == last.base_offset:
-            last.adopt_end()
-        last.offsets.load()
-        last.times.load()
-    return segments
-
-
-def _bad_index(disk: Disk, segment: Segment) -> Mended:
-    """Why a segment that was whole could not be adopted."""
-    handle = segment.offsets.handle  # which else leads beyond the segment's end
-    if segment.offsets.adopt() and not segment.times.adopt():
-        handle = segment.times.handle
-    elif not segment.transactions.adopt(segment.base_offset):
-        handle = segment.transactions.handle
-    problem = "is damaged" if disk.exists(handle.path) else "is missing"
-    return Mended(handle.path.rpartition("/")[2], problem, "made anew from the batches")
-
-
-def recover(
-    segment: Segment, expected: int, interval_bytes: int, epochs: LeaderEpochs, *, may_cut: bool = True
-) -> bool:
+def recover(segment: Segment, expected: int, interval_bytes: int, epochs: LeaderEpochs) -> bool:
     """Read the whole segment, rebuild its indexes up to the first bad batch; False when it must be cut there.
 
-    Not where `may_cut` is false: all of it was on the medium, which has changed it since. Raises DamagedBatch then, and
-    for a sound message of an old format, which is not damage but nothing that this broker can serve from its files.
+    Raises DamagedBatch for a sound message of an old format, which is not damage but nothing that this broker can serve
+    from its files.
     """
     segment.restart()
     segment.transactions.reset()
@@ -170,24 +94,29 @@ def recover(
     for position, header, batch in batches(file, size):
         if not _is_sound(header, batch, expected, segment.base_offset):
             break
-        segment.note_batch(header, position, interval_bytes)
-        if header.partition_leader_epoch > epochs.latest:
-            epochs.assign(header.partition_leader_epoch, header.base_offset)
-        if header.attributes & CONTROL_BIT and header.producer_id >= 0:
-            segment.transactions.has_markers = True
+        note_sound(segment, position, header, interval_bytes, epochs)
         expected = header.last_offset + 1
     segment.written = segment.size
     segment.finish_indexes()
-    if segment.size < size:
-        if holds_old_message(file, segment.size, size):
-            raise DamagedBatch(
-                segment.handle.path, f"at byte {segment.size} begin messages of before Kafka 0.11 (magic 0 or 1)"
-            )
-        if not may_cut:
-            raise DamagedBatch(segment.handle.path, f"the batch at byte {segment.size} is damaged")
-        segment.cut_bytes = size - segment.size
-        return False
-    return True
+    refuse_old_message(segment, segment.size, size)
+    segment.cut_bytes = size - segment.size
+    return segment.cut_bytes == 0
+
+
+def note_sound(segment: Segment, position: int, header: BatchHeader, interval_bytes: int, epochs: LeaderEpochs) -> None:
+    """Index the batch that was read at `position`, and learn its leader epoch."""
+    segment.note_batch(header, position, interval_bytes)
+    if header.partition_leader_epoch > epochs.latest:
+        epochs.assign(header.partition_leader_epoch, header.base_offset)
+    if header.attributes & CONTROL_BIT and header.producer_id >= 0:
+        segment.transactions.has_markers = True
+
+
+def refuse_old_message(segment: Segment, position: int, size: int) -> None:
+    """Raise DamagedBatch where a sound message of magic 0 or 1 stands at `position` of the segment's `size` bytes."""
+    if position < size and holds_old_message(segment.handle.file(), position, size):
+        reason = f"at byte {position} begin messages of before Kafka 0.11 (magic 0 or 1)"
+        raise DamagedBatch(segment.handle.path, reason, position)
 
 
 def holds_old_message(file: File, position: int, size: int) -> bool:
@@ -201,9 +130,8 @@ def holds_old_message(file: File, position: int, size: int) -> bool:
     return all(entry.is_sound for entry in iterate_entries(file.read_at(position, PREFIX_BYTES + length)))
 
 
-def batches(file: File, size: int) -> Iterator[tuple[int, BatchHeader, memoryview]]:
+def batches(file: File, size: int, position: int = 0) -> Iterator[tuple[int, BatchHeader, memoryview]]:
     """(position, header, bytes) of each batch that the file is long enough for; nothing of it is judged yet."""
-    position = 0
     window, start = memoryview(b""), 0
     while position + HEADER_BYTES <= size:
         if position + HEADER_BYTES > start + len(window):
@@ -218,55 +146,60 @@ def batches(file: File, size: int) -> Iterator[tuple[int, BatchHeader, memoryvie
         position += header.size
 
 
+def stands_rightly(header: BatchHeader, expected: int, base: int) -> bool:
+    """Can a batch with this header stand where offset `expected` or a later one comes, in the segment at `base`?"""
+    return header.base_offset >= expected and header.last_offset_delta >= 0 and header.last_offset - base <= INT32_MAX
+
+
 def _is_sound(header: BatchHeader, batch: memoryview, expected: int, base: int) -> bool:
-    return (
-        header.base_offset >= expected
-        and header.last_offset_delta >= 0
-        and header.last_offset - base <= INT32_MAX
-        and checksum_matches(batch, header)
-    )
+    return stands_rightly(header, expected, base) and checksum_matches(batch, header)
 
 
-def check_undamaged(disk: Disk, directory: str) -> None:
-    """See that recovery would cut nothing but a torn tail of a log without gaps. Raises CorruptRecords.
+def check_undamaged(disk: Disk, directory: str, *, was_clean: bool = False) -> None:
+    """See that opening would cut nothing but a torn tail of a log without gaps. Raises CorruptRecords.
 
     A crash leaves a last batch cut, or zeros where bytes had not reached the medium; batches behind those may have
     reached it. Where something else breaks the row of batches and sound ones follow, the medium changed what it held:
-    cutting there would lose what was promised.
+    cutting there would lose what was promised. A clean stop leaves the last segment whole, and no other is looked at.
     """
     if not disk.is_directory(directory):
         return
-    for base in base_offsets(disk, directory):
+    bases = base_offsets(disk, directory)
+    for base in bases[-1:] if was_clean else bases:
         file = disk.open(f"{directory}/{file_name(base)}{LOG_SUFFIX}")
         try:
-            _check_undamaged(file, base)
+            _check_undamaged(file, base, may_be_torn=not was_clean)
         finally:
             file.close()
 
 
-def _check_undamaged(file: File, base: int) -> None:
+def _check_undamaged(file: File, base: int, *, may_be_torn: bool) -> None:
     size, expected, end = file.size(), base, 0
     for position, header, batch in batches(file, size):
         if header.base_offset != expected or not _is_sound(header, batch, expected, base):
             break
         expected, end = header.last_offset + 1, position + header.size
-    tail = file.read_at(end, size - end)
-    if not _begins_torn(tail, end):
-        for start in range(1, len(tail) - HEADER_BYTES + 1):
-            if tail[start + _MAGIC_POSITION] == MAGIC and _begins_sound_batch(tail, start, expected, base):
-                reason = f"the batch at byte {end} is damaged, and sound ones follow at byte {end + start}"
-                raise CorruptRecords(f"{file.path}: {reason}")
+    if end == size or (may_be_torn and begins_torn(file, end, size)):
+        return
+    follows = find_sound_batch(file, end + 1, size, expected, base)
+    if follows is not None:
+        raise CorruptRecords(
+            f"{file.path}: the batch at byte {end} is damaged, and sound ones follow at byte {follows}"
+        )
+    if not may_be_torn:
+        raise CorruptRecords(f"{file.path}: the batch at byte {end} is damaged, and it was whole when it was stopped")
 
 
-def _begins_torn(tail: bytes, position: int) -> bool:
-    """Did the first batch of `tail`, which begins at byte `position` of its file, not reach the medium wholly?
+def begins_torn(file: File, position: int, size: int) -> bool:
+    """Did the batch at `position` of a file of `size` bytes not reach the medium wholly?
 
     Media write sectors: one that was never written reads as zeros, to its end or to that of the file.
     """
+    tail = file.read_at(position, min(size - position, _TORN_BATCH_BYTES_MAX))
     if not any(tail[:HEADER_BYTES]):
         return True
-    size = read_header(tail).size if len(tail) >= HEADER_BYTES else 0
-    end = min(max(size, HEADER_BYTES), len(tail))
+    batch_size = read_header(tail).size if len(tail) >= HEADER_BYTES else 0
+    end = min(max(batch_size, HEADER_BYTES), len(tail))
     start = 0
     while start < end:
         sector_end = start + _SECTOR_BYTES - (position + start) % _SECTOR_BYTES
@@ -276,11 +209,25 @@ def _begins_torn(tail: bytes, position: int) -> bool:
     return False
 
 
-def _begins_sound_batch(data: bytes, start: int, expected: int, base: int) -> bool:
-    header = read_header(data, start)
-    if header.size < HEADER_BYTES or start + header.size > len(data):
+def find_sound_batch(file: File, start: int, size: int, expected: int, base: int) -> int | None:
+    """The first byte from `start` on where a sound batch begins whose offset is `expected` or a later one."""
+    while start + HEADER_BYTES <= size:
+        window = file.read_at(start, min(_WINDOW_BYTES, size - start))
+        at = window.find(MAGIC, _MAGIC_POSITION)
+        while at >= 0:
+            position = start + at - _MAGIC_POSITION
+            if position + HEADER_BYTES <= size and _is_sound_batch_at(file, position, size, expected, base):
+                return position
+            at = window.find(MAGIC, at + 1)
+        start += len(window) - _MAGIC_POSITION
+    return None
+
+
+def _is_sound_batch_at(file: File, position: int, size: int, expected: int, base: int) -> bool:
+    header = read_header(file.read_at(position, HEADER_BYTES))
+    if not HEADER_BYTES <= header.size <= size - position or not stands_rightly(header, expected, base):
         return False
-    return _is_sound(header, memoryview(data)[start : start + header.size], expected, base)
+    return checksum_matches(memoryview(file.read_at(position, header.size)), header)
 
 
 def remove_segment_files(disk: Disk, directory: str, base: int) -> None:
@@ -324,7 +271,7 @@ def _add_first_epochs(epochs: LeaderEpochs, segments: Sequence[Segment]) -> None
     if not segments or segments[0].base_offset >= first:
         return
     found = LeaderEpochs()
-    for header in (header for segment in segments for _, header in segment.headers(0)):
+    for header in (header for segment in segments for _, header in segment.readable_headers(0)):
         if header.base_offset >= first or header.partition_leader_epoch < 0:
             break
         if header.partition_leader_epoch > found.latest:
@@ -355,27 +302,7 @@ def snapshot_offsets(disk: Disk, directory: str) -> list[int]:
     return sorted(int(name[:20]) for name in names if name.endswith(SNAPSHOT_SUFFIX) and name[:20].isdigit())
 
 
-def lost_end(
-    disk: Disk, directory: str, segments: Sequence[Segment], recovery_point: int, log_start: int
-) -> Mended | None:
-    """Does the log end before what a clean stop wrote down? Then others have been at the files since.
-
-    What is there is served, as Kafka does, but read as after a crash. Gives the segments' files back in that case.
-    """
-    end = segments[-1].next_offset if segments else log_start
-    stopped_at = max(recovery_point, *snapshot_offsets(disk, directory), 0)
-    if end >= stopped_at:
-        return None
-    remedy = f"served up to offset {end}, read as after a crash"
-    if not segments:
-        return Mended("every segment", f"up to offset {stopped_at} is missing", remedy)
-    for segment in segments:
-        segment.retire()
-    file = segments[-1].handle.path.rpartition("/")[2]
-    return Mended(file, f"ends at offset {end}, not at {stopped_at} as when it was stopped", remedy)
-
-
-def _rebuild_transaction_indexes(disk: Disk, directory: str, segments: Sequence[Segment]) -> None:
+def rebuild_transaction_indexes(disk: Disk, directory: str, segments: Sequence[Segment]) -> None:
     """Of segments that were read anew: which of their markers ended a transaction that began before?"""
     state = None
     for number, segment in enumerate(segments):
@@ -445,11 +372,15 @@ def _remove_strays(disk: Disk, directory: str, segments: Sequence[Segment], newe
 
 
 def _replay(segment: Segment, start: int, end: int, state: ProducerState) -> None:
-    found = segment.find(max(start, segment.base_offset))
+    try:
+        found = segment.find(max(start, segment.base_offset))
+    except DamagedBatch as damage:
+        found = Found(start, damage.position)  # what is readable behind it counts
     if found is None:
         return
-    for position, header in segment.headers(found.position):
+    for position, header in segment.readable_headers(found.position):
         if header.last_offset >= end:
             return
         if header.producer_id >= 0 and header.base_offset >= start:
-            replay(segment, position, header, state)
+            with suppress(DamagedBatch):  # a marker whose body is: its transaction stays open
+                replay(segment, position, header, state)

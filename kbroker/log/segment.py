@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from crc32c import crc32c
@@ -192,9 +193,14 @@ class Segment:
         """
         stop = self.written
         if end < self.next_offset:
-            bound = self.find(end)
-            if bound is not None:
-                stop = bound.position
+            try:
+                bound = self.find(end)
+            except DamagedBatch as damage:
+                if damage.position <= start:
+                    raise
+                stop = damage.position
+            else:
+                stop = bound.position if bound is not None else stop
         if stop - start <= bytes_max:
             return max(stop, start)
         limit = self._boundary(start, start + bytes_max)
@@ -209,10 +215,14 @@ class Segment:
             return max(start, tail[bisect_right(tail, position) - 1])
         entry = self.offsets.floor_by_value(position)
         boundary = max(start, entry[1] if entry else 0)
-        for at, header in self.headers(boundary):
-            boundary = at
-            if at + header.size > position:
-                break
+        try:
+            for at, header in self.headers(boundary):
+                boundary = at
+                if at + header.size > position:
+                    break
+        except DamagedBatch as damage:
+            # What is sound is read up to there; who reads on from there is told.
+            boundary = damage.position
         return boundary
 
     def end_before(self, position: int) -> int:
@@ -249,10 +259,20 @@ class Segment:
                 start, inside, window_bytes = position, 0, _WINDOW_BYTES
             header = read_header(window, inside) if len(window) - inside >= HEADER_BYTES else None
             if header is None or not self._can_hold(header, left, expected):
-                raise DamagedBatch(self.handle.path, f"the batch at byte {position} is damaged")
+                raise DamagedBatch(self.handle.path, f"the batch at byte {position} is damaged", position)
             yield position, header
             position += header.size
             expected = header.base_offset + header.last_offset_delta + 1
+
+    def readable_headers(self, position: int) -> Iterator[tuple[int, BatchHeader]]:
+        """As headers(), but what is damaged is passed over: the index says where the next batch begins."""
+        start: int | None = position
+        while start is not None:
+            try:
+                yield from self.headers(start)
+                return
+            except DamagedBatch as damage:
+                start = next((at for _, at in self.offsets.entries() if at > damage.position), None)
 
     def _can_hold(self, header: BatchHeader, left: int, expected: int) -> bool:
         """Can a batch like this stand where `left` bytes and offsets from `expected` on remain?"""
@@ -302,7 +322,10 @@ class Segment:
         return True
 
     def adopt_end(self) -> None:
-        """The end of an adopted segment that grows on: walk the batches behind the last index entry."""
+        """The end of an adopted segment that grows on: walk the batches behind the last index entry.
+
+        Raises DamagedBatch for a header among those that no append could have written.
+        """
         last = self.offsets.last
         self._bytes_since_entry = 0
         for position, header in self.headers(last[1] if last else 0):
@@ -314,7 +337,9 @@ class Segment:
                 self.max_timestamp = header.max_timestamp
                 self.last_offset_of_max = header.last_offset
         if last and self.size:
-            self.first_timestamp = next(self.headers(0))[1].max_timestamp
+            # A damaged first batch has no time: the segment's age is that of its file then.
+            with suppress(DamagedBatch):
+                self.first_timestamp = next(self.headers(0))[1].max_timestamp
         self.offsets.load()
         self.times.load()
 
@@ -334,6 +359,12 @@ class Segment:
         if self.transactions.exists:
             return self.handle, self.offsets.handle, self.times.handle, self.transactions.handle
         return self.handle, self.offsets.handle, self.times.handle
+
+    def rest(self) -> None:
+        """Give back the descriptors that nobody uses at this moment; the next use opens the files again."""
+        for handle in self.handles():
+            if not handle.pins:
+                handle.close()
 
     def renew_handle(self) -> None:
         """Another file has taken the log's name: the old one closes with its last lease."""

@@ -6,6 +6,7 @@ Source: Kafka's LogSegment.recover, UnifiedLog.loadProducersFromRecords, LocalLo
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from kbroker.log.damage import DamagedBatch
 from kbroker.log.producer_state import ProducerState
@@ -32,13 +33,17 @@ def replay(segment: Segment, position: int, header: BatchHeader, state: Producer
 
 
 def aborted_in(segment: Segment, state: ProducerState) -> list[AbortedTransaction]:
-    """The aborted transactions that end in the segment; moves `state` from the segment's begin to its end."""
+    """The aborted transactions that end in the segment; moves `state` from the segment's begin to its end.
+
+    What is damaged is passed over.
+    """
     found = []
-    for position, header in segment.headers(0):
+    for position, header in segment.readable_headers(0):
         if header.producer_id >= 0:
-            aborted = replay(segment, position, header, state)
-            if aborted is not None:
-                found.append(aborted)
+            with suppress(DamagedBatch):
+                aborted = replay(segment, position, header, state)
+                if aborted is not None:
+                    found.append(aborted)
     return found
 
 

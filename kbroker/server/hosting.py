@@ -200,8 +200,11 @@ def say_what_was_found(opened: PartitionLog) -> None:
     _say_what_was_cut(opened)
     if opened.mended:
         first, *others = opened.mended
-        extra["reason"] = str(first)
-        log.warning("a log was mended", extra=extra | ({"others": len(others)} if others else {}))
+        extra |= {"reason": str(first)} | ({"others": len(others)} if others else {})
+        if first.is_loss:
+            log.error("a log is damaged", extra=extra)
+        else:
+            log.warning("a log was mended", extra=extra)
 
 
 def _say_what_was_cut(opened: PartitionLog) -> None:

@@ -112,7 +112,7 @@ DAMAGE = [
         _replace("meta.properties", b"version=1\nnode.id=one\ncluster.id=c\n"), "is missing or wrong", id="no number"
     ),
     pytest.param(_metadata("partition.metadata", format_partition_metadata(ID)), "topic id", id="a foreign log"),
-    pytest.param(_flip, "wrong checksum", id="a flipped bit"),
+    pytest.param(_flip, "is damaged, and sound ones follow", id="a flipped bit"),
     pytest.param(_append(b"\x01\x63\x00"), "type 99 is unknown", id="an unknown record"),
     pytest.param(_append(b"\x01\x03\x00\x05"), "", id="a cut record"),
     pytest.param(_append(b"\x01\x09\x00" + ID + b"\0"), "a topic is removed that does not exist", id="nonsense"),

@@ -154,39 +154,43 @@ def _last_log(disk: SimulatedDisk) -> str:
     return max(f"/data/t-0/{name}" for name in disk.list("/data/t-0") if name.endswith(".log"))
 
 
-@pytest.mark.parametrize("size", [100])
-def test_a_growing_segment_cut_within_a_batch_fails_its_log_alone(disk: SimulatedDisk, size: int) -> None:
+def test_a_growing_segment_cut_within_a_batch_is_served_up_to_there(disk: SimulatedDisk) -> None:
+    """It used to fail the log."""
+    end = int(_last_log(disk)[-24:-4])
     directory = _open(disk)
     log = directory.open_log(WHERE, ID, SETTINGS)
-    disk.open(_last_log(disk)).truncate(size)
-    refused = log.read(2, 1000, 10)
-    assert isinstance(refused, Refused)
-    assert refused.error == ErrorCode.KAFKA_STORAGE_ERROR
-    assert isinstance(_append(log), Refused)
-    assert directory.failure is None
-    assert not directory.close(clean=True), "the next start looks closely"
+    disk.open(_last_log(disk)).truncate(100)
+    told: list[str] = []
+    log.on_woken = lambda woken: told.extend(map(str, woken.mended))
+    assert isinstance(log.read(2, 1000, 10), LogRead)
+    assert log.log_end == end
+    assert f"ends at offset {end}, not at 10" in told[0]
+    appended = _append(log)
+    assert isinstance(appended, Appended)
+    assert appended.base_offset == end
+    assert directory.close(clean=True)
+    assert _asleep(disk).log_end == end + 1
 
 
 @pytest.mark.parametrize("size", [100, 20])
-def test_a_damaged_sealed_segment_fails_its_log_alone(disk: SimulatedDisk, size: int) -> None:
-    """It used to pass for a disk that refuses: the whole directory went offline."""
+def test_a_damaged_sealed_segment_costs_itself_alone(disk: SimulatedDisk, size: int) -> None:
+    """It used to pass for a disk that refuses, then to fail the log."""
     for name in disk.list("/data/t-0"):
         if name.endswith(".index"):
             disk.remove(f"/data/t-0/{name}")
     directory = _open(disk)
     log = directory.open_log(WHERE, ID, SETTINGS)
-    other = directory.open_log(TopicPartition("u", 0), bytes(16), SETTINGS)
     disk.open(f"{FILE}.log").truncate(size)
     told: list[PartitionLog] = []
     log.on_woken = told.append
-    refused = log.read(2, 1000, 10)
+    refused = log.read(1, 1000, 10)
     assert isinstance(refused, Refused)
-    assert refused.error == ErrorCode.KAFKA_STORAGE_ERROR
-    assert "the batch at byte 0 is damaged" in refused.reason
+    assert refused.error == ErrorCode.CORRUPT_MESSAGE
     assert f"{FILE}.log" in refused.reason
     assert told == [log]
-    assert directory.failure is None
-    assert isinstance(_append(other), Appended)
+    assert log.mended[0].is_loss
+    assert isinstance(log.read(9, 1000, 10), LogRead)
+    assert isinstance(_append(log), Appended)
 
 
 def _lose_the_last_segment(disk: SimulatedDisk) -> None:

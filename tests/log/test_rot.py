@@ -9,7 +9,6 @@ import pytest
 from log_workshop import DIRECTORY
 
 from kbroker.log.outcome import LogRead, Refused
-from kbroker.world import DiskFailure
 from protocol_specs.errors import ErrorCode
 
 if TYPE_CHECKING:
@@ -63,28 +62,46 @@ def test_a_search_by_time_through_a_damaged_header_is_refused(shop: Workshop, po
 
 
 @pytest.mark.parametrize(("position", "data"), ROTTEN)
-def test_a_damaged_header_in_the_growing_segment_fails_a_clean_start(
+def test_a_log_whose_last_segment_is_damaged_after_a_clean_stop_serves_the_rest(
     shop: Workshop, position: int, data: bytes
 ) -> None:
-    """It used to hang, or to end in a struct.error."""
+    """It used to hang, to end in a struct.error, then to fail the log. New batches come to a segment of their own."""
     for _ in range(5):
         shop.append(1)
     assert shop.log.close(clean=True)
     before = shop.disk.read(f"{DIRECTORY}/{0:020d}.log")
     _rot(shop, 0, position, data)
-    with pytest.raises(DiskFailure, match="the batch at byte 0 is damaged"):
-        shop.open(clean=True)
+    shop.open(clean=True)
+    _check_kept(shop, before, 5)
+    shop.log.close(clean=False)
+    shop.open(clean=False, recovery_point=5)
+    _check_kept(shop, before, 6)
+
+
+def _check_kept(shop: Workshop, before: bytes, end: int) -> None:
+    """The first batch of a segment is damaged, no byte is gone, and the log goes on at `end`."""
+    refused = shop.log.read(0, 1000, 1 << 60)
+    assert isinstance(refused, Refused)
+    assert refused.error == ErrorCode.CORRUPT_MESSAGE
+    assert shop.append(1).base_offset == end
+    assert shop.offsets(5) == list(range(5, end + 1))
     assert len(shop.disk.read(f"{DIRECTORY}/{0:020d}.log")) == len(before), "nothing is cut"
 
 
-def test_bytes_behind_the_last_batch_fail_a_clean_start(shop: Workshop) -> None:
-    """The next batch used to land behind them, where no reader came."""
+@pytest.mark.parametrize("garbage", [bytes(20), bytes(200), b"\xa5" * 200])
+def test_bytes_behind_the_last_batch_are_cut_at_a_clean_start(shop: Workshop, garbage: bytes) -> None:
+    """The next batch used to land behind them, where no reader came; then they failed the log."""
     shop.append(1)
     size = shop.log.size_bytes
     assert shop.log.close(clean=True)
-    _rot(shop, 0, size, bytes(20))
-    with pytest.raises(DiskFailure, match=f"the batch at byte {size} is damaged"):
-        shop.open(clean=True)
+    _rot(shop, 0, size, garbage)
+    shop.open(clean=True)
+    assert [str(each) for each in shop.log.mended] == [
+        f"{0:020d}.log has {len(garbage)} bytes behind its last batch that are none: cut"
+    ]
+    assert shop.append(1).base_offset == 1
+    assert shop.offsets() == [0, 1]
+    assert shop.reopen(clean=True).mended == []
 
 
 def test_other_segments_of_a_damaged_log_are_read_until_the_damage_is_met(shop: Workshop) -> None:
@@ -106,18 +123,22 @@ def _filled(shop: Workshop) -> list[str]:
     return list(shop.names(".log"))
 
 
+@pytest.mark.parametrize("at", [70, 16])
 @pytest.mark.parametrize(("clean", "recovery_point"), [(True, 0), (True, 60), (False, 60)])
-def test_damage_below_the_recovery_point_fails_the_log_and_costs_no_other_byte(
-    shop: Workshop, clean: bool, recovery_point: int
+def test_damage_below_the_recovery_point_costs_no_other_byte(
+    shop: Workshop, clean: bool, recovery_point: int, at: int
 ) -> None:
-    """With an index missing too, the damaged segment used to be cut and all later ones removed."""
+    """With an index missing too, the damaged segment used to be cut and all later ones removed; then the log failed."""
     names = _filled(shop)
-    _rot(shop, 0, 70, b"\xff\xff")
+    _rot(shop, 0, at, b"\xff\xff")
     before = [shop.disk.read(f"{DIRECTORY}/{name}") for name in names]
-    for _ in range(2):
-        with pytest.raises(DiskFailure, match="the batch at byte 0 is damaged"):
-            shop.open(clean=clean, recovery_point=recovery_point)
-        assert [shop.disk.read(f"{DIRECTORY}/{name}") for name in shop.names(".log")] == before
+    log = shop.open(clean=clean, recovery_point=recovery_point)
+    assert [shop.disk.read(f"{DIRECTORY}/{name}") for name in shop.names(".log")] == before
+    assert f"{names[0]} is damaged at byte 0" in str(log.mended[0])
+    assert [each.is_loss for each in log.mended] == [True] + [False] * (len(log.mended) - 1)
+    second = log.segments[1].base_offset
+    assert shop.offsets(second) == list(range(second, 60))
+    assert shop.append(1).base_offset == 60
 
 
 def test_damage_beyond_the_recovery_point_cuts_the_log_there(shop: Workshop) -> None:
