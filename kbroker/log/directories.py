@@ -8,10 +8,10 @@ Source: Kafka's LogManager, MetaPropertiesEnsemble, KIP-112, KIP-858.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from kbroker.log.checkpoints import CorruptCheckpoint, parse_partition_metadata
-from kbroker.log.directory import METADATA_PARTITION, NO_OFFSETS, LogDirectory
+from kbroker.log.directory import LOGS_PER_STEP, METADATA_PARTITION, NO_OFFSETS, LogDirectory
 from kbroker.log.meta_properties import FILE_NAME, ForeignDirectory, UnreadableProperties
 from kbroker.log.open_files import OPEN_FILES_MAX, OpenFiles
 from kbroker.log.partition_log import PartitionLog
@@ -200,20 +200,27 @@ class LogDirectories:
         for directory in list(self.online):
             directory.sync_overdue()
 
-    def checkpoint_recovery_points(self) -> None:
-        """Write down up to where logs are on the medium, each directory for itself."""
+    def checkpoint_recovery_points(self) -> Iterator[None]:
+        """Write down up to where logs are on the medium, each directory for itself; in steps, others are served in
+        between."""
         for directory in list(self.online):
-            directory.checkpoint_recovery_points()
+            yield from directory.checkpoint_recovery_points()
 
-    def checkpoint_log_starts(self) -> None:
-        """Write down where logs begin that don't begin with their first segment."""
+    def checkpoint_log_starts(self) -> Iterator[None]:
+        """Write down where logs begin that don't begin with their first segment; in steps."""
         for directory in list(self.online):
-            directory.checkpoint_log_starts()
+            yield from directory.checkpoint_log_starts()
 
-    def checkpoint_high_watermarks(self, high_watermarks: Mapping[TopicPartition, int]) -> None:
-        """Write down up to where logs are replicated."""
+    def checkpoint_high_watermarks(self, high_watermarks: Iterable[tuple[TopicPartition, int]]) -> Iterator[None]:
+        """Write down up to where logs are replicated; in steps."""
+        for count, (where, high_watermark) in enumerate(high_watermarks, 1):
+            directory = self._holders.get(where)
+            if directory is not None:
+                directory.note_high_watermark(where, high_watermark)
+            if count % LOGS_PER_STEP == 0:
+                yield
         for directory in list(self.online):
-            directory.checkpoint_high_watermarks(high_watermarks)
+            directory.save_high_watermarks()
 
     # ---- the end
 

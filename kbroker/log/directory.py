@@ -27,7 +27,6 @@ from kbroker.log.directory_checkpoints import (
     LOG_STARTS_FILE,
     RECOVERY_POINTS_FILE,
     DirectoryCheckpoints,
-    kept,
 )
 from kbroker.log.dormant import DormantLog
 from kbroker.log.meta_properties import FILE_NAME, ForeignDirectory, MetaProperties, parse_meta_properties
@@ -46,6 +45,9 @@ STRAY_SUFFIX: Final = "-stray"
 _NAME_MAX = 255
 """File systems take no longer names; Kafka shortens the topic's part of a renamed directory."""
 
+
+LOGS_PER_STEP: Final = 250
+"""Logs whose offsets are noted in a row for a checkpoint: three or four microseconds each."""
 
 CHECKPOINTS_OF_A_STOP: Final = (RECOVERY_POINTS_FILE, LOG_STARTS_FILE, HIGH_WATERMARKS_FILE)
 NO_OFFSETS: Final[Mapping[TopicPartition, int]] = MappingProxyType({})
@@ -74,6 +76,8 @@ class LogDirectory:
         self._checkpoints = DirectoryCheckpoints(disk, path, self.fail, expected)
         # Formatted, and not for the first time.
         self._lost_meta = self.meta is None and any(self.partitions())
+        # Checkpoints with offsets that their files lack.
+        self._moved: set[str] = set()
         # Logs that failed to open: not recovered, so the next start must try again, with the same checkpoints.
         self._unopened: set[TopicPartition] = set()
 
@@ -343,24 +347,26 @@ class LogDirectory:
         """Bring recovery points, log starts and high watermarks (else: what is written) to their files, in a worker."""
         if self.failure is None:
             self._note_offsets(high_watermarks)
-            self._checkpoints.save((RECOVERY_POINTS_FILE, LOG_STARTS_FILE, HIGH_WATERMARKS_FILE))
+            self._save((RECOVERY_POINTS_FILE, LOG_STARTS_FILE, HIGH_WATERMARKS_FILE))
 
-    def checkpoint_recovery_points(self) -> None:
-        """Bring recovery points to their file, in a worker."""
-        if self.failure is None:
-            self._note_recovery_points()
-            self._checkpoints.save((RECOVERY_POINTS_FILE,))
+    def checkpoint_recovery_points(self) -> Iterator[None]:
+        """Bring recovery points to their file, in a worker; in steps, between which others are served."""
+        yield from self._noting(RECOVERY_POINTS_FILE, _recovery_point)
+        self._save((RECOVERY_POINTS_FILE,))
 
-    def checkpoint_log_starts(self) -> None:
-        """Bring log starts to their file, in a worker, where any changed."""
-        if self.failure is None and self._note_log_starts():
-            self._checkpoints.save((LOG_STARTS_FILE,))
+    def checkpoint_log_starts(self) -> Iterator[None]:
+        """Bring log starts to their file, in a worker, where any changed; in steps."""
+        yield from self._noting(LOG_STARTS_FILE, _moved_start)
+        self._save((LOG_STARTS_FILE,), only_moved=True)
 
-    def checkpoint_high_watermarks(self, high_watermarks: Mapping[TopicPartition, int]) -> None:
-        """Bring high watermarks to their file, in a worker, where any changed. Those of other directories are passed
-        over."""
-        if self.failure is None and self._note_high_watermarks(high_watermarks):
-            self._checkpoints.save((HIGH_WATERMARKS_FILE,))
+    def note_high_watermark(self, where: TopicPartition, high_watermark: int) -> None:
+        """Keep it for the checkpoint, where the log is in this directory."""
+        if where in self.logs:
+            self._note(HIGH_WATERMARKS_FILE, where, high_watermark)
+
+    def save_high_watermarks(self) -> None:
+        """Bring those that were noted to their file, in a worker, where any changed."""
+        self._save((HIGH_WATERMARKS_FILE,), only_moved=True)
 
     def high_watermark(self, where: TopicPartition) -> int:
         """As it was last written down, 0 if it never was; the log may have been cut since."""
@@ -394,31 +400,57 @@ class LogDirectory:
         return [*lost_meta, *self._checkpoints.damage]
 
     def _note_offsets(self, high_watermarks: Mapping[TopicPartition, int]) -> None:
-        self._note_recovery_points()
-        self._note_log_starts()
-        self._note_high_watermarks(high_watermarks)
+        def replicated(log: PartitionLog) -> int:
+            return high_watermarks.get(log.topic_partition, log.written_end)
 
-    def _own_logs(self) -> dict[TopicPartition, PartitionLog]:
+        for name, offset_of in (
+            (RECOVERY_POINTS_FILE, _recovery_point),
+            (LOG_STARTS_FILE, _moved_start),
+            (HIGH_WATERMARKS_FILE, replicated),
+        ):
+            for _ in self._noting(name, offset_of):
+                pass
+
+    def _noting(self, name: str, offset_of: Callable[[PartitionLog], int | None]) -> Iterator[None]:
+        """Take the offsets of all logs over as they are at their turn; None: the file says nothing of that log.
+
+        What is noted of a log is true until the log is cut or gone, which takes it back: no matter when the others are
+        noted.
+        """
+        for count, (where, log) in enumerate(list(self.logs.items()), 1):
+            if self.logs.get(where) is log:
+                self._note(name, where, offset_of(log))
+            if count % LOGS_PER_STEP == 0:
+                yield
+
+    def _note(self, name: str, where: TopicPartition, offset: int | None) -> None:
+        offsets = self._checkpoints[name]
         # The metadata log has no place in these files: Kafka recovers it whole and keeps its state in the quorum's.
-        return {where: log for where, log in self.logs.items() if where != METADATA_PARTITION}
+        if offsets.get(where) == offset or where == METADATA_PARTITION:
+            return
+        self._moved.add(name)
+        if offset is None:
+            del offsets[where]
+        else:
+            offsets[where] = offset
 
-    def _note_recovery_points(self) -> bool:
-        return self._note(RECOVERY_POINTS_FILE, {where: log.recovery_point for where, log in self._own_logs().items()})
+    def _save(self, names: Sequence[str], *, only_moved: bool = False) -> None:
+        """Have files written, in a worker."""
+        if self.failure is not None:
+            return
+        self._leave_out_strangers(names)
+        wanted = self._moved.intersection(names) if only_moved else names
+        self._moved.difference_update(names)
+        if wanted:
+            self._checkpoints.save(wanted)
 
-    def _note_log_starts(self) -> bool:
-        moved = {where: log.log_start for where, log in self._own_logs().items() if log.has_moved_start}
-        return self._note(LOG_STARTS_FILE, moved)
-
-    def _note_high_watermarks(self, high_watermarks: Mapping[TopicPartition, int]) -> bool:
-        replicated = {where: high_watermarks.get(where, log.written_end) for where, log in self._own_logs().items()}
-        return self._note(HIGH_WATERMARKS_FILE, replicated)
-
-    def _note(self, name: str, offsets: dict[TopicPartition, int]) -> bool:
-        """Take the offsets over, with those of logs that did not open; did any change?"""
-        before = self._checkpoints[name]
-        offsets = kept(before, self._unopened) | offsets
-        self._checkpoints.set(name, offsets)
-        return offsets != before
+    def _leave_out_strangers(self, names: Sequence[str]) -> None:
+        """What a start found noted of logs that are not here; those that did not open stay."""
+        for name in names:
+            offsets = self._checkpoints[name]
+            for where in offsets.keys() - self.logs.keys() - self._unopened:
+                del offsets[where]
+                self._moved.add(name)
 
     def fail(self, failure: DiskFailure) -> None:
         """The directory goes offline: every partition in it refuses with KAFKA_STORAGE_ERROR.
@@ -449,6 +481,7 @@ class LogDirectory:
         try:
             if is_clean:
                 self._note_offsets(high_watermarks)
+                self._leave_out_strangers(CHECKPOINTS_OF_A_STOP)
                 self._checkpoints.write(CHECKPOINTS_OF_A_STOP)
                 self.disk.replace(self._in(CLEAN_FILE), format_marker(broker_epoch))
         except DiskFailure as failure:
@@ -470,6 +503,14 @@ class LogDirectory:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
+
+
+def _recovery_point(log: PartitionLog) -> int:
+    return log.recovery_point
+
+
+def _moved_start(log: PartitionLog) -> int | None:
+    return log.log_start if log.has_moved_start else None
 
 
 def _nobody_told(failure: DiskFailure) -> None:

@@ -13,7 +13,7 @@ Source: Kafka's OffsetCheckpointFile, LogManager, ReplicaManager, LogCleanerMana
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from kbroker.log.checkpoints import CorruptCheckpoint, format_offsets, parse_offsets
@@ -52,7 +52,7 @@ class DirectoryCheckpoints:
         self._again: set[str] = set()
 
     def __getitem__(self, name: str) -> Offsets:
-        """The offsets of a file, as they will be written."""
+        """The offsets of a file, as they will be written: whoever changes them here says when, by save() or write()."""
         return self._files[name]
 
     def _read(self, name: str) -> Offsets:
@@ -67,10 +67,6 @@ class DirectoryCheckpoints:
             self.damage.append(f"{path} is damaged ({error}): counts as missing")
             self._damaged.append(name)
             return {}
-
-    def set(self, name: str, offsets: Offsets) -> None:
-        """All of a file's offsets; nothing is written yet."""
-        self._files[name] = offsets
 
     # ---- names
 
@@ -149,8 +145,3 @@ class DirectoryCheckpoints:
 
     def _contents(self, name: str) -> tuple[str, bytes]:
         return f"{self._path}/{name}", format_offsets(self._files[name])
-
-
-def kept(offsets: Mapping[TopicPartition, int], wanted: Iterable[TopicPartition]) -> Offsets:
-    """Those of `offsets` that are of `wanted` partitions."""
-    return {where: offsets[where] for where in wanted if where in offsets}

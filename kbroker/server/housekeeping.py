@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from kbroker.config import BrokerConfig
@@ -32,6 +31,15 @@ def _apply_retention(partition: Partition) -> None:
         log.info("segments over their retention", extra={"partition": str(partition), "count": dropped})
 
 
+def _some_at_a_time(partitions: Iterable[Partition], chore: Callable[[Partition], object]) -> Iterator[None]:
+    """The chore for each partition that is still there, in steps."""
+    for count, partition in enumerate(list(partitions)):
+        if count and count % PARTITIONS_PER_TURN == 0:
+            yield
+        if not partition.is_gone:
+            chore(partition)
+
+
 class Housekeeping:
     """Repeats its chores on the world's clock until stopped."""
 
@@ -46,8 +54,8 @@ class Housekeeping:
             flush_check_ms = FLUSH_CHECK_INTERVAL_MS
         self._repeat("flush", flush_check_ms, directories.sync_overdue)
         checkpoints: tuple[tuple[str, Callable[[], None]], ...] = (
-            ("log.flush.offset.checkpoint.interval.ms", directories.checkpoint_recovery_points),
-            ("log.flush.start.offset.checkpoint.interval.ms", directories.checkpoint_log_starts),
+            ("log.flush.offset.checkpoint.interval.ms", self.checkpoint_recovery_points),
+            ("log.flush.start.offset.checkpoint.interval.ms", self.checkpoint_log_starts),
             ("replica.high.watermark.checkpoint.interval.ms", self.checkpoint_high_watermarks),
         )
         for name, chore in checkpoints:
@@ -56,40 +64,46 @@ class Housekeeping:
 
     def apply_retention(self) -> None:
         """Drop segments that are over their time or size, below the high watermark; some partitions at a time."""
-        self._in_turns("retention turns", self._hosting.partitions, _apply_retention)
+        self._in_turns("retention turns", _some_at_a_time(self._hosting.partitions, _apply_retention))
+
+    def checkpoint_recovery_points(self) -> None:
+        """Write down how far each log is on the medium."""
+        self._in_turns("recovery points turns", self._directories.checkpoint_recovery_points())
+
+    def checkpoint_log_starts(self) -> None:
+        """Write down where logs begin that don't begin with their first segment."""
+        self._in_turns("log starts turns", self._directories.checkpoint_log_starts())
 
     def checkpoint_high_watermarks(self) -> None:
         """Write down how far each log is replicated."""
-        self._directories.checkpoint_high_watermarks(self._hosting.high_watermarks())
+        hosted = list(self._hosting.partitions)
+        offsets = ((each.log.topic_partition, each.high_watermark) for each in hosted if not each.is_gone)
+        self._in_turns("high watermarks turns", self._directories.checkpoint_high_watermarks(offsets))
 
     def expire_producers(self) -> None:
         """Forget producers that were silent for producer.id.expiration.ms."""
-        self._in_turns("producers turns", self._hosting.partitions, lambda partition: partition.log.expire_producers())
+        chore = _some_at_a_time(self._hosting.partitions, lambda partition: partition.log.expire_producers())
+        self._in_turns("producers turns", chore)
 
     def stop(self) -> None:
         """No more chores."""
         for timer in self._timers.values():
             timer.cancel()
 
-    def _in_turns(self, name: str, partitions: Iterable[Partition], chore: Callable[[Partition], object]) -> None:
-        """Do it for some partitions now, and for the others soon: in between, requests are served.
+    def _in_turns(self, name: str, steps: Iterator[None]) -> None:
+        """Do the first step now, and the others soon: in between, requests are served.
 
         A round that comes while the one before is under way is left out, or the last partitions might never be
         reached.
         """
         if name in self._timers:
             return
-        left = deque(partitions)
 
         def turn() -> None:
-            for _ in range(min(len(left), PARTITIONS_PER_TURN)):
-                partition = left.popleft()
-                if not partition.is_gone:
-                    chore(partition)
-            if left:
+            for _ in steps:
                 self._timers[name] = self._clock.call_at(self._clock.monotonic_ms() + TURN_MS, turn)
-            else:
-                self._timers.pop(name, None)
+                return
+            self._timers.pop(name, None)
 
         turn()
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from kbroker.log import directory as directory_module
 from kbroker.log.checkpoints import (
     CorruptCheckpoint,
     format_epochs,
@@ -164,6 +165,29 @@ def test_a_checkpoint_bounds_what_the_next_start_reads(disk: MemoryDisk) -> None
     directory.checkpoint()
     disk._locks.clear()
     assert _open(disk).recovery_points == {WHERE: 4}
+
+
+def test_logs_that_are_cut_or_deleted_between_the_steps_of_a_checkpoint_are_noted_as_they_are_at_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(directory_module, "LOGS_PER_STEP", 1)
+    disk = SimulatedDisk()
+    directory = _open(disk)
+    logs = [directory.open_log(TopicPartition("t", number), ID, LogSettings()) for number in range(5)]
+    for log in logs:
+        for _ in range(3):
+            _append(log)
+        log.sync()
+    steps = directory.checkpoint_recovery_points()
+    for _ in range(2):
+        next(steps)
+    for cut in (logs[0], logs[3]):
+        cut.truncate_to(1)
+    for deleted in (logs[1], logs[4]):
+        directory.delete_log(deleted)
+    list(steps)
+    points = {str(where): point for where, point in _open(disk.restarted(Loss.PROCESS_DIED)).recovery_points.items()}
+    assert points == {"t-0": 1, "t-2": 6, "t-3": 1}
 
 
 def test_the_metadata_log_is_no_partition_and_not_in_the_checkpoints(disk: MemoryDisk) -> None:

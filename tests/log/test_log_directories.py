@@ -262,7 +262,7 @@ def test_one_failure_takes_its_directory_and_nothing_else() -> None:
     assert [each.path for each in directories.online] == ["/a", "/c"]
     assert directories.holder(_partition(1)) is None
     disk.failing = {}
-    directories.checkpoint_recovery_points()
+    assert list(directories.checkpoint_recovery_points()) == []
     assert disk.exists("/a/recovery-point-offset-checkpoint")
     assert not disk.exists("/b/recovery-point-offset-checkpoint")
     assert not directories.close(clean=True)
