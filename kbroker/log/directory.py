@@ -211,6 +211,10 @@ class LogDirectory:
         It is never set aside, nor cut anywhere but at its torn end: what names every topic is lost with it. Until
         begin() an undamaged directory stays as it is, so that a start that is refused can be tried again.
         """
+        if not self.was_clean:
+            # The marker of a clean stop may be gone only as far as names go that a power failure brings back: with it,
+            # what recovery has half done would be trusted.
+            self.disk.sync_directory(self.path)
         check_undamaged(self.disk, self._in(str(METADATA_PARTITION)), was_clean=self.was_clean)
         return self._adopt(self._open(METADATA_PARTITION, METADATA_TOPIC_ID, settings))
 

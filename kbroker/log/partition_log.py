@@ -642,7 +642,8 @@ class PartitionLog(Progress):
             self.truncate_fully_and_start_at(offset)
             return
         try:
-            self.on_truncation(offset)
+            # Its last segment grows again: that its indexes were on the medium says nothing any more.
+            self.on_truncation(max(0, offset - 1))
             self.cleaning.cut(self._disk, self.directory, offset)
             # The first segment stays where all of it goes: its name tells where the log begins.
             doomed = self._segments.take_back(offset)
