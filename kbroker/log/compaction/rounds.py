@@ -80,6 +80,9 @@ def clean(log: PartitionLog, disk: Disk, part: Cleanable, means: Means, now_ms: 
 def _clean(log: PartitionLog, disk: Disk, part: Cleanable, means: Means, now_ms: int) -> Works:
     segments = [segment for segment in log.segments if segment.base_offset < part.end]
     sources = _sources(segments, part)
+    unflushed = [source for source in sources if source.next_base > log.flushed_end]
+    if unflushed:
+        yield _sync(disk, log.directory, unflushed)
     newest = OffsetMap(means.dedupe_buffer_size, means.load_factor)
     dirty = [source for source in sources if source.next_base > part.first_dirty]
     yield fill_map(disk, dirty, newest, part.first_dirty, means.window_bytes)
@@ -114,6 +117,18 @@ def _swap(log: PartitionLog, disk: Disk, group: Sequence[Segment], done: Cleaned
         log.cleaning.swap_base = None
     # The next group may be named .cleaned only when no .swap can come back beside it: a start would undo that.
     yield _sync_names(disk, log.directory)
+
+
+def _sync(disk: Disk, directory: str, sources: Sequence[Source]) -> Steps[None]:
+    """Bring to the medium what is going to be read: soon a newer record may be all that is left of its key."""
+    for source in sources:
+        file = disk.open(source.stem + ".log")
+        try:
+            file.sync()
+        finally:
+            file.close()
+        yield 0
+    disk.sync_directory(directory)
 
 
 def _sync_names(disk: Disk, directory: str) -> Steps[None]:

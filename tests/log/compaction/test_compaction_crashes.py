@@ -154,3 +154,26 @@ def test_a_start_that_finishes_a_swap_may_crash_too(loss: Loss) -> None:
                 shop.open(clean=False)
             assert shop.left() in script().states, f"steps {step}, {second}"
     assert len(seen) >= 10
+
+
+def test_what_a_swap_takes_away_is_kept_by_what_has_reached_the_medium() -> None:
+    """A flushed record went for a newer one of its key that was only written: a power failure took that, too."""
+    shop = CleaningShop(SimulatedDisk(queues_work=True))
+    shop.disk.make_directory("/data")
+    shop.open(**SETTINGS)
+    shop.put(("a", "1" * 300), ("b", "1"))
+    shop.roll()
+    shop.disk.run_queued()
+    assert shop.log.flushed_end == 2
+    shop.put(("a", "2" * 300))
+    shop.roll()
+    survived = []
+
+    def crash() -> None:
+        other = CleaningShop(shop.disk.restarted(Loss.POWER_FAILED, Keep.NOTHING))
+        other.open(**SETTINGS)
+        survived.append([key for _, key, _ in other.left()])
+
+    clean(shop, crash)
+    assert len(shop.log.segments) == 3, "two swaps"
+    assert all("a" in keys for keys in survived), survived
