@@ -4,8 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from crash_model import Given, Topic, batches_in, epochs_of, given, producers_of
+from crash_model import (
+    ABORT,
+    COMMIT,
+    DATA,
+    Given,
+    Record,
+    Topic,
+    batches_in,
+    committed,
+    epochs_of,
+    given,
+    producers_of,
+    records_in,
+    transactions_of,
+)
 
+from kbroker.log.compaction.swap import CLEANED_SUFFIX, SWAP_SUFFIX
+from kbroker.log.mended import Mended
 from kbroker.log.partition_metadata import METADATA_FILE
 from kbroker.world import FileSlice
 
@@ -34,8 +50,7 @@ def found_by_scanning(log: Any) -> list[Given]:
 
 def check_log(log: Any, topic: Topic, promised_end: int) -> list[Given]:
     """Everything that must hold after a crash; what was found."""
-    # The topic's id is not synced: the metadata log says it again.
-    assert [str(each) for each in log.mended if each.file != METADATA_FILE] == []
+    assert [str(each) for each in log.mended if not _is_expected(each)] == []
     scanned = found_by_scanning(log)
     found = [batch for batch in scanned if batch.last >= log.log_start]
     assert found_by_reading(log) == found
@@ -43,25 +58,41 @@ def check_log(log: Any, topic: Topic, promised_end: int) -> list[Given]:
     newest = max(topic.end, *(history[-1].last + 1 for history in topic.histories if history), topic.end)
     held = max((batch.last + 1 for batch in topic.batches if batch.last < promised_end), default=0)
     assert held <= log.log_end <= newest, (promised_end, held, log.log_end, newest)
-    _check_records(log, topic, scanned, promised_end)
+    bases = [batch.base for batch in scanned]
+    assert bases == sorted(set(bases)), "rising"
+    assert log.log_end >= max((batch.last + 1 for batch in scanned), default=0)
+    histories = topic.lived(scanned, log.segments[0].base_offset, log.log_end)
+    assert histories, "a record was invented, changed, or taken from two histories"
+    _check_promises(topic, found, log.log_start, promised_end)
     _check_indexes(log)
-    _check_searches(log, topic, found)
+    _check_searches(log, found)
     _check_epochs(log, found)
-    _check_producers(log, topic, scanned)
+    _check_producers(log, topic, histories, scanned)
+    _check_transactions(log, histories, scanned, found)
     return scanned
 
 
-def _check_records(log: Any, topic: Topic, scanned: list[Given], promised_end: int) -> None:
-    """Nothing promised is missing; nothing is there that one history did not have, and no two are mixed."""
-    bytes_of = [{batch.base: batch.data for batch in history} for history in topic.histories]
-    fitting = [known for known in bytes_of if all(known.get(batch.base) == batch.data for batch in scanned)]
-    assert fitting, "a record was invented, changed, or taken from two histories"
-    present = {batch.base for batch in scanned}
-    wanted = [batch.base for batch in topic.batches if log.log_start <= batch.last and batch.last < promised_end]
-    assert present.issuperset(wanted), f"promised to {promised_end}, missing {sorted(set(wanted) - present)}"
-    ends = [batch.last + 1 for batch in scanned]
-    assert log.log_end >= max(ends, default=0)
-    assert [batch.base for batch in scanned] == sorted(present), "rising"
+def _is_expected(mended: Mended) -> bool:
+    # The topic's id is not synced: the metadata log says it again.
+    return mended.file == METADATA_FILE or mended.file.endswith((CLEANED_SUFFIX, SWAP_SUFFIX))
+
+
+def _check_promises(topic: Topic, found: list[Given], log_start: int, promised_end: int) -> None:
+    """Nothing promised is missing but what a newer record of its key replaced, or a tombstone, where it was cleaned."""
+    promised = [b for b in topic.batches if log_start <= b.last and b.last < promised_end and not b.is_cleaned]
+    present = {batch.base for batch in found}
+    kept = {batch.base for batch in promised if batch.transaction or batch.last >= topic.cleaned_end}
+    assert present >= kept, f"promised to {promised_end}, missing {sorted(kept - present)}"
+    newest, left = _newest(promised, log_start), _newest(found, log_start)
+    for key, record in newest.items() if topic.cleaned_end else ():
+        if record.value is not None:
+            assert key in left, (promised_end, record)
+        assert key not in left or left[key].offset >= record.offset, (promised_end, record, left[key])
+
+
+def _newest(batches: list[Given], log_start: int) -> dict[bytes | None, Record]:
+    data = (batch for batch in batches if batch.transaction in ("", DATA))
+    return {record.key: record for batch in data for record in records_in(batch.data) if record.offset >= log_start}
 
 
 def _check_indexes(log: Any) -> None:
@@ -77,6 +108,7 @@ def _check_indexes(log: Any) -> None:
             if batch.timestamp > largest:
                 largest, holder = batch.timestamp, batch.last
             times.add((largest, holder - segment.base_offset))
+        assert segment.largest_timestamp() == largest
         offsets = segment.offsets.entries()
         assert all(at.get(where) == last for last, where in offsets), (segment.base_offset, offsets, at)
         assert offsets == sorted(set(offsets))
@@ -85,7 +117,7 @@ def _check_indexes(log: Any) -> None:
         assert entries == sorted(set(entries))
 
 
-def _check_searches(log: Any, topic: Topic, found: list[Given]) -> None:
+def _check_searches(log: Any, found: list[Given]) -> None:
     """By offset and by time, as reading from the start would answer."""
     for offset in range(log.log_start, log.log_end, 1 + (log.log_end - log.log_start) // 8):
         wanted = next((batch for batch in found if batch.last >= offset), None)
@@ -95,13 +127,12 @@ def _check_searches(log: Any, topic: Topic, found: list[Given]) -> None:
         else:
             assert read.first_offset == wanted.base
             read.records.release()
-    records_of = {batch.data: batch.records for history in topic.histories for batch in history}
-    records = [record for batch in found for record in records_of[batch.data] if record[0] >= log.log_start]
-    for time in sorted({timestamp for _, timestamp in records})[::3]:
-        wanted_record = next((record for record in records if record[1] >= time), None)
+    records = [record for batch in found for record in records_in(batch.data) if record.offset >= log.log_start]
+    for time in sorted({record.timestamp for record in records})[::3]:
+        wanted_record = next(record for record in records if record.timestamp >= time)
         answer = log.offset_for_timestamp(time)
         assert answer is not None
-        assert answer[:2] == wanted_record, (time, answer, wanted_record)
+        assert answer[:2] == wanted_record[:2], (time, answer, wanted_record)
 
 
 def _check_epochs(log: Any, found: list[Given]) -> None:
@@ -110,23 +141,63 @@ def _check_epochs(log: Any, found: list[Given]) -> None:
     assert all(start <= log.log_end for _, start in log.epochs.entries())
 
 
-def _check_producers(log: Any, topic: Topic, scanned: list[Given]) -> None:
+def _check_producers(log: Any, topic: Topic, histories: list[list[Given]], scanned: list[Given]) -> None:
     """Who has batches in the log is known by the last of them; who is known otherwise had them in the log once."""
-    replayed = producers_of(scanned)
-    present, first = {batch.data for batch in scanned}, log.segments[0].base_offset
-    histories = [producers_of([b for b in h if b.last < first or b.data in present]) for h in topic.histories]
+    replayed, lived = producers_of(scanned), [producers_of(history) for history in histories]
     known = {producer.producer_id: producer for producer in log.producers}
     assert set(replayed) <= set(known)
     for producer_id, producer in known.items():
         batches = [(producer.epoch, batch.last_sequence, batch.last_offset) for batch in producer.batches]
-        if producer_id in replayed:
-            window = replayed[producer_id]
-            assert batches[-1:] == window[-1:], (producer_id, batches, window)
-            if len(batches) <= len(window):
-                assert batches == window[-len(batches) :]
-        else:
-            assert any(batches == history.get(producer_id, [])[-len(batches) :] for history in histories), (
-                producer_id,
-                batches,
-                histories,
-            )
+        windows = [windows.get(producer_id, []) for windows in lived]
+        if replayed.get(producer_id) and not topic.cleaned_end:
+            windows = [replayed[producer_id]]
+            assert batches
+        assert any(_end_alike(batches, window) for window in windows), (producer_id, batches, windows)
+
+
+def _end_alike(batches: list[tuple[int, int, int]], window: list[tuple[int, int, int]]) -> bool:
+    """Do both say the same of the newest that they know? A start may know of none, where only a marker is left."""
+    count = min(len(batches), len(window))
+    return batches[len(batches) - count :] == window[len(window) - count :] if count else not batches
+
+
+def _check_transactions(log: Any, histories: list[list[Given]], scanned: list[Given], found: list[Given]) -> None:
+    """Which are open and which were aborted, as a replay says; one that began before the log may begin with it, too."""
+    replayed, lived = transactions_of(scanned), [transactions_of(history) for history in histories]
+    opened = {producer.producer_id: producer.open_transaction_offset for producer in log.producers}
+    opened = {producer_id: first for producer_id, first in opened.items() if first >= 0}
+    assert set(opened) >= set(replayed.opened)
+    expected = [entry for each in (replayed, *lived) for entry in each.opened.items()]
+    assert set(opened.items()) <= set(expected), (opened, expected)
+    stable_end = log.last_stable_end(log.log_end)
+    assert stable_end == max(log.log_start, min(opened.values(), default=log.log_end))
+    first = log.segments[0].base_offset
+    entries = [tuple(entry) for entry in log.aborted_transactions(first, log.log_end)]
+    if any(each == replayed for each in lived):
+        assert entries == replayed.aborted, (entries, replayed)
+    else:
+        ends = {(entry[0], entry[2]) for entry in entries}
+        assert ends >= {(entry[0], entry[2]) for entry in replayed.aborted}
+        assert ends <= {(entry[0], entry[2]) for each in (replayed, *lived) for entry in each.aborted}
+    if any(batch.transaction for batch in found):
+        assert _read_committed(log, stable_end) == committed(found, stable_end)
+
+
+def _read_committed(log: Any, stable_end: int) -> list[int]:
+    """The base offsets of the batches of data that a consumer gets: it is told whom to skip, and from where."""
+    found = []
+    offset = log.log_start
+    while isinstance((read := log.read(offset, 900, stable_end)).records, FileSlice):
+        skipped: set[int] = set()
+        aborted = sorted(log.aborted_in(read, offset), key=lambda entry: entry.first_offset)
+        data = read.records.file.read_at(read.records.position, read.records.length)
+        read.records.release()
+        for batch in map(given, batches_in(data)):
+            while aborted and aborted[0].first_offset <= batch.last:
+                skipped.add(aborted.pop(0).producer_id)
+            if batch.transaction in (COMMIT, ABORT):
+                skipped.discard(batch.producer[0])
+            elif not (batch.transaction and batch.producer[0] in skipped):
+                found.append(batch.base)
+            offset = batch.last + 1
+    return found

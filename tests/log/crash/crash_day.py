@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 from crash_checks import check_log
+from crash_cleaning import Cleaning
 from crash_model import Topic, given
 
 from kbroker.log.directory import LogDirectory
@@ -15,14 +16,27 @@ from kbroker.log.settings import LogSettings
 from kbroker.names import METADATA_TOPIC, METADATA_TOPIC_ID, TopicPartition
 from kbroker.record.batch import build_batch
 from kbroker.record.compression import Codec
+from kbroker.record.markers import build_marker
 from kbroker.testing.simulated_disk import Loss, SimulatedDisk
 from kbroker.testing.virtual_clock import VirtualClock
 
 ROOT = "/data"
 PAGE_BYTES = 512
-SETTINGS = LogSettings(
-    segment_bytes=1500, index_interval_bytes=200, retention_bytes=4000, file_delete_delay_ms=100, segment_index_bytes=96
-)
+SMALL: dict[str, Any] = {
+    "segment_bytes": 1500,
+    "index_interval_bytes": 200,
+    "retention_bytes": 4000,
+    "file_delete_delay_ms": 100,
+    "segment_index_bytes": 96,
+    "delete_retention_ms": 200,
+}
+SETTINGS = {
+    "a": LogSettings(**SMALL),
+    "b": LogSettings(**SMALL, cleanup_policy=frozenset({"compact"})),
+    "c": LogSettings(**SMALL, cleanup_policy=frozenset({"compact", "delete"})),
+}
+IDEMPOTENT, TRANSACTIONAL = range(4), range(10, 13)
+"""Producer ids."""
 METADATA = TopicPartition(METADATA_TOPIC, 0)
 
 
@@ -53,7 +67,9 @@ class Open:
             self.open_log(topics[name])
 
     def open_log(self, topic: Topic) -> None:
-        self.logs[topic.name] = self.directory.open_log(TopicPartition(topic.name, 0), topic.topic_id, SETTINGS)
+        self.logs[topic.name] = self.directory.open_log(
+            TopicPartition(topic.name, 0), topic.topic_id, SETTINGS[topic.name]
+        )
 
 
 class Day:
@@ -71,9 +87,13 @@ class Day:
             topics = {METADATA_TOPIC: Topic(METADATA_TOPIC, METADATA_TOPIC_ID)}
         self.topics = topics
         self.logs: dict[str, Any] = {}
+        self.cleaning: Cleaning | None = None
         self._set_modes()
         self.chores: list[tuple[int, Callable[[], None]]] = [
             (30, self.append),
+            (8, self.append_in_transaction),
+            (5, self.end_transaction),
+            (10, self.clean),
             (5, self.append_many),
             (6, self.sync),
             (5, self.work_off),
@@ -125,25 +145,64 @@ class Day:
 
     def append(self) -> None:
         topic, log = self._any()
+        self._put(topic, log, *self._batch(topic))
+
+    def append_in_transaction(self) -> None:
+        topic, log = self._any()
+        if topic.name != METADATA_TOPIC:
+            self._put(topic, log, *self._batch(topic, self.random.choice(TRANSACTIONAL)))
+
+    def end_transaction(self) -> None:
+        """Or a producer is fenced that may have none open."""
+        topic, log = self._any()
+        if topic.name == METADATA_TOPIC:
+            return
+        producer_id = self.random.choice(TRANSACTIONAL)
+        epoch, sequence = topic.sequences.get(producer_id, (0, 0))
+        if self.random.random() < 0.2:
+            epoch, sequence = epoch + 1, 0
+        topic.sequences[producer_id] = (epoch, sequence)
+        marker = build_marker(
+            producer_id,
+            epoch,
+            is_abort=self.random.random() < 0.5,
+            coordinator_epoch=0,
+            timestamp_ms=self.clock.wall_ms(),
+        )
+        marker[0:8], marker[12:16] = topic.end.to_bytes(8, "big"), topic.leader_epoch.to_bytes(4, "big")
+        self._put(topic, log, bytes(marker), Origin.COORDINATOR)
+
+    def _batch(self, topic: Topic, transactional_id: int | None = None) -> tuple[bytes, Origin]:
+        """What is going to be the topic's next batch, and whose it is."""
         random = self.random
         if random.random() < 0.06:
             topic.leader_epoch += random.randrange(1, 3)
         now = self.clock.wall_ms() - random.choice([0, 0, 0, 5])
         count = random.choice([1, 1, 2, 5])
         length = random.choice([0, 10, 40, 200, 600])
+        is_compacted = topic.name in SETTINGS and SETTINGS[topic.name].is_compacted
+        keys = [b"%d" % number for number in range(6)] if is_compacted else [None, b"k"]
         records = [
-            (random.choice([None, b"k"]), random.randbytes(length // count), (), now + random.randrange(3))
+            (random.choice(keys), random.randbytes(length // count), (), now + random.randrange(3))
             for _ in range(count)
         ]
+        if is_compacted and transactional_id is None and random.random() < 0.2:
+            records = [(key, None, headers, time) for key, _, headers, time in records]
+        origin = Origin.QUORUM if topic.name == METADATA_TOPIC else Origin.CLIENT
         extra: dict[str, Any] = {"codec": random.choice([Codec.NONE, Codec.NONE, *Codec])}
-        if random.random() < 0.4 and topic.name != METADATA_TOPIC:
-            extra |= self._identity(topic, count)
-        base = topic.end
-        data = bytes(build_batch(records, timestamp_ms=now, base_offset=base, leader_epoch=topic.leader_epoch, **extra))
+        if transactional_id is not None:
+            origin = Origin.TRANSACTION
+            extra |= {"transactional": True} | self._identity(topic, count, transactional_id, 0.0)
+        elif random.random() < 0.4 and topic.name != METADATA_TOPIC:
+            extra |= self._identity(topic, count, random.choice(IDEMPOTENT), 0.1)
+        batch = build_batch(records, timestamp_ms=now, base_offset=topic.end, leader_epoch=topic.leader_epoch, **extra)
+        return bytes(batch), origin
+
+    def _put(self, topic: Topic, log: Any, data: bytes, origin: Origin) -> None:
         batch = bytearray(data)
         batch[0:8] = bytes(8)
-        topic.batches.append(given(data, tuple((base + at, record[3]) for at, record in enumerate(records))))
-        origin = Origin.QUORUM if topic.name == METADATA_TOPIC else Origin.CLIENT
+        base = topic.end
+        topic.batches.append(given(data))
         outcome = log.append_as_leader(batch, topic.leader_epoch, origin=origin)
         assert isinstance(outcome, Appended), outcome
         assert outcome.base_offset == base
@@ -151,13 +210,22 @@ class Day:
         if topic.name == METADATA_TOPIC:
             log.sync()
 
-    def _identity(self, topic: Topic, count: int) -> dict[str, int]:
-        producer_id = self.random.randrange(4)
+    def _identity(self, topic: Topic, count: int, producer_id: int, bump: float) -> dict[str, int]:
         epoch, sequence = topic.sequences.get(producer_id, (0, 0))
-        if self.random.random() < 0.1:
+        if self.random.random() < bump:
             epoch, sequence = epoch + 1, 0
         topic.sequences[producer_id] = (epoch, sequence + count)
         return {"producer_id": producer_id, "producer_epoch": epoch, "base_sequence": sequence}
+
+    def clean(self) -> None:
+        """Begin a round, or go on with the one that is under way; other work comes in between."""
+        if self.cleaning is None:
+            topic, log = self._any()
+            if topic.name == METADATA_TOPIC or not log.settings.is_compacted:
+                return
+            self.cleaning = Cleaning.of(log, topic, self.disk, self.opened.directory, self.clock.wall_ms())
+        if self.cleaning is not None and not self.cleaning.go_on(self.random.choice([1, 1, 2, 4, 99])):
+            self.cleaning = None
 
     def sync(self) -> None:
         self._any()[1].sync()
@@ -193,7 +261,8 @@ class Day:
     def truncate(self) -> None:
         """As a follower does whose leader has another history: between two batches, in a newer epoch."""
         topic, log = self._any()
-        bases = [batch.base for batch in topic.batches if log.log_start <= batch.base]
+        # Nothing that is replicated goes, and so nothing for which cleaning took something away.
+        bases = [batch.base for batch in topic.batches if max(log.log_start, topic.cleaned_end) <= batch.base]
         if topic.name == METADATA_TOPIC or not bases:
             return
         self.disk.run_queued()
@@ -219,7 +288,13 @@ class Day:
             del self.logs[topic.name]
             self.opened.directory.delete_log(log)
 
+    def stop_cleaning(self) -> None:
+        if self.cleaning is not None:
+            self.cleaning.give_up()
+            self.cleaning = None
+
     def stop_and_start(self) -> None:
+        self.stop_cleaning()
         self.disk.run_queued()
         self.promises()
         assert self.opened.directory.close(clean=True)
@@ -232,7 +307,9 @@ class Day:
         """The process dies and comes back: what had not been written never happened."""
         self.promises()
         on_step = self.disk.on_step
-        self.disk = self.disk.restarted(Loss.PROCESS_DIED)
+        before, self.disk = self.disk, self.disk.restarted(Loss.PROCESS_DIED)
+        before.on_step = nobody_told  # whatever the garbage collector does to it
+        self.cleaning = None
         self.logs = {}
         self.clock = VirtualClock(self.clock.wall_ms())
         self._set_modes()
@@ -245,3 +322,7 @@ class Day:
             fresh.go_on_after(log)
             self.topics[name] = fresh
         self.disk.on_step = on_step
+
+
+def nobody_told(path: str) -> None:
+    """Nobody follows the steps."""
