@@ -44,7 +44,7 @@ from kbroker.server.gate import Gate
 from kbroker.server.hosting import Hosting, say_what_was_found
 from kbroker.server.housekeeping import Housekeeping
 from kbroker.server.listener import Connections, Limits
-from kbroker.server.metadata_log import ELECTION_FILE, MetadataLog
+from kbroker.server.metadata_log import ELECTION_FILE, MetadataLog, check_election
 from kbroker.server.metadata_snapshots import MetadataSnapshots, SnapshotSettings, metadata_log_settings
 from kbroker.session import FetchSessions
 from kbroker.world import DiskFailure, World
@@ -166,6 +166,7 @@ class Broker:
         registered = trio.Event()
         directory = directories.metadata
         try:
+            check_election(world.disk, f"{directory.path}/{METADATA_PARTITION}", self.node_id)
             opened = directory.open_metadata_log(metadata_log_settings(self.config))
             say_what_was_found(opened)
             self.metadata = MetadataLog(
@@ -181,6 +182,7 @@ class Broker:
             for reason in self.metadata.replayed.passed_over:
                 log.warning("a metadata snapshot is damaged: passed over, and removed", extra={"reason": reason})
             registration = self._registration(directories.ids, read_bootstrap(world.disk, directory.path))
+            self.metadata.examine(registration)
             directories.begin()
             self.metadata.start(registration, lambda _: registered.set())
             if self.metadata.lacked_election:

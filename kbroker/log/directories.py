@@ -251,7 +251,10 @@ def _plain(path: str) -> str:
 def _agree(
     opened: Mapping[str, LogDirectory], home: str, entropy: Entropy, node_id: int, cluster_id: str | None
 ) -> None:
-    """Format what is fresh, refuse what doesn't belong. Raises ForeignDirectory, DiskFailure."""
+    """Refuse what doesn't belong, then claim what is fresh. Raises ForeignDirectory, DiskFailure.
+
+    Only a fresh home is written at once; the others when they begin, for the start may be refused yet.
+    """
     formatted = [directory for directory in opened.values() if directory.is_formatted]
     if formatted and not opened[home].is_formatted:
         # Its disk may not be mounted; a fresh metadata log would turn every log into a stray.
@@ -264,18 +267,21 @@ def _agree(
             f"{home} holds a metadata log and no {FILE_NAME}: the cluster's id is lost, and a new one would be another "
             "cluster's; restore the file"
         )
-    for directory in opened.values():
-        if not directory.is_formatted:
-            directory.format(opened[home].cluster_id if formatted else cluster_id or uuid_text(entropy.uuid()), node_id)
-            formatted.append(directory)
-        directory.check_identity(cluster_id or opened[home].cluster_id, node_id)
     seen: dict[bytes, str] = {}
     for path, directory in opened.items():
-        other = seen.setdefault(directory.directory_id, path)
-        if other != path:
-            raise ForeignDirectory(f"{other} and {path} have the same directory id: one is a copy of the other")
         if path != home and directory.has_metadata_log:
             raise ForeignDirectory(f"{path} holds a metadata log, and {home} is its directory (see metadata.log.dir)")
+        if directory.meta is None:
+            continue
+        directory.check_identity(cluster_id or opened[home].cluster_id, node_id)
+        other = seen.setdefault(directory.meta.directory_id or path.encode(), path)
+        if other != path:
+            raise ForeignDirectory(f"{other} and {path} have the same directory id: one is a copy of the other")
+    owner = opened[home].cluster_id if formatted else cluster_id or uuid_text(entropy.uuid())
+    for directory in opened.values():
+        directory.claim(owner, node_id)
+    if not formatted:
+        opened[home].write_identity()
 
 
 def _is_of_topic(directory: LogDirectory, where: TopicPartition, topic_id: bytes) -> bool:

@@ -69,7 +69,7 @@ class LogDirectory:
         self._entropy = entropy
         self._files = files
         self._lock: Lock | None = lock
-        self._is_started = False
+        self._is_started = self._is_claimed = False
         self.meta = self._read_meta()
         self.was_clean = disk.exists(self._in(CLEAN_FILE))
         expected = CHECKPOINTS_OF_A_STOP if self.was_clean else ()
@@ -99,9 +99,11 @@ class LogDirectory:
         """
         directory = cls.locked(disk, path, clock, entropy, OpenFiles(disk, open_files_max))
         try:
-            if not directory.is_formatted:
-                directory.format(cluster_id or uuid_text(entropy.uuid()), node_id)
-            directory.check_identity(cluster_id, node_id)
+            if directory.meta is not None:
+                directory.check_identity(cluster_id, node_id)
+                cluster_id = directory.cluster_id
+            directory.claim(cluster_id or uuid_text(entropy.uuid()), node_id)
+            directory.write_identity()
         except (DiskFailure, ForeignDirectory):
             directory.unlock()
             raise
@@ -151,10 +153,18 @@ class LogDirectory:
         assert self.meta.directory_id is not None, "open() formats"
         return self.meta.directory_id
 
-    def format(self, cluster_id: str, node_id: int) -> None:
-        """Claim a fresh directory for this node of this cluster."""
-        self.meta = MetaProperties(cluster_id, node_id, self._entropy.uuid())
-        self.disk.replace(self._in(FILE_NAME), self.meta.format())
+    def claim(self, cluster_id: str, node_id: int) -> None:
+        """Make a fresh directory, or one without an id, this node's of this cluster; written by write_identity()."""
+        if self.meta is None or self.meta.directory_id is None:
+            self.meta = MetaProperties(cluster_id, node_id, self._entropy.uuid())
+            self._is_claimed = True
+
+    def write_identity(self) -> None:
+        """Write down what is claimed and not written yet; begin() does. Raises DiskFailure."""
+        if self._is_claimed:
+            assert self.meta is not None
+            self.disk.replace(self._in(FILE_NAME), self.meta.format())
+            self._is_claimed = False
 
     @property
     def has_metadata_log(self) -> bool:
@@ -176,8 +186,6 @@ class LogDirectory:
             raise ForeignDirectory(f"{self.path} belongs to cluster {self.meta.cluster_id}, not {cluster_id}")
         if self.meta.node_id != node_id:
             raise ForeignDirectory(f"{self.path} belongs to node {self.meta.node_id}, not {node_id}")
-        if self.meta.directory_id is None:
-            self.format(self.meta.cluster_id, node_id)
 
     # ---- logs
 
@@ -189,6 +197,7 @@ class LogDirectory:
         if self._is_started:
             return
         self._is_started = True
+        self.write_identity()
         self.disk.remove(self._in(CLEAN_FILE))
         # Were the marker back after a power failure, torn logs would be trusted. Nor may a name that the last process
         # freed be the old log's again.
@@ -484,6 +493,7 @@ class LogDirectory:
         is_clean = clean and all(results) and self.failure is None and not self._unopened
         try:
             if is_clean:
+                self.write_identity()
                 self._note_offsets(high_watermarks)
                 self._leave_out_strangers(CHECKPOINTS_OF_A_STOP)
                 self._checkpoints.write(CHECKPOINTS_OF_A_STOP)

@@ -113,7 +113,7 @@ class SoloQuorum:
     def start(self, stored: Election | None, log_epoch: int, log_end: int) -> list[Effect]:
         """Take the leadership. `log_epoch` is the last epoch in the log, 0 when it is empty. Raises NotSolo."""
         assert not self.is_leading
-        self._check_alone(stored)
+        self.check_alone(stored)
         self.epoch = max(FIRST_EPOCH, log_epoch + 1, 0 if stored is None else stored.leader_epoch + 1)
         self._appended_end = log_end
         entries = (leader_change(self.node_id), *self._changed_records())
@@ -121,7 +121,7 @@ class SoloQuorum:
         data = format_election(elected, self.records.kraft_version)
         return [Persist(data), Append(entries, self.epoch, True)]
 
-    def _check_alone(self, stored: Election | None) -> None:
+    def check_alone(self, stored: Election | None) -> None:
         """See that nobody else ever voted here. Raises NotSolo."""
         named = {voter.node_id for voter in self.records.voters}
         if stored is not None:

@@ -25,7 +25,7 @@ from kbroker.metadata.delta import MetadataDelta
 from kbroker.metadata.image import MetadataImage
 from kbroker.metadata.records import KRAFT_VERSION_1_SINCE, encode_record
 from kbroker.quorum.control import QuorumRecords, VoterEndpoint
-from kbroker.quorum.election import parse_election
+from kbroker.quorum.election import Election, parse_election
 from kbroker.quorum.solo import FIRST_EPOCH, Append, Commit, Effect, Persist, SoloQuorum, Sync
 from kbroker.record.batch import HEADER_BYTES, build_batch
 from kbroker.server.metadata_replay import Replayed, replay_log
@@ -56,6 +56,22 @@ class _InFlight:
     size: int = 0
     wall_ms: int = 0
     is_prepared: bool = False
+
+
+def stored_election(disk: Disk, directory: str) -> Election | None:
+    """The quorum-state file beside the metadata log. Raises ElectionUnreadable, DiskFailure."""
+    try:
+        return parse_election(disk.read(f"{directory}/{ELECTION_FILE}"))
+    except FileNotFoundError:
+        return None
+
+
+def check_election(disk: Disk, directory: str, node_id: int) -> None:
+    """See that the last election in this metadata log was this node's alone, before recovery changes anything there.
+
+    Raises NotSolo, ElectionUnreadable, DiskFailure.
+    """
+    SoloQuorum(node_id).check_alone(stored_election(disk, directory))
 
 
 class MetadataLog:
@@ -89,9 +105,6 @@ class MetadataLog:
         self._election_path = f"{log.directory}/{ELECTION_FILE}"
         self.replayed: Replayed = replay_log(disk, log, MetadataImage(cluster_id=cluster_id))
         image = self.replayed.image
-        if log.log_end <= image.offset:
-            # The snapshot has outlived the log's tail: what follows must not take the offsets that it stands for.
-            log.truncate_fully_and_start_at(image.offset + 1)
         if 0 < image.metadata_version < KRAFT_VERSION_1_SINCE:
             endpoints = None
         self._node_id = node_id
@@ -133,20 +146,28 @@ class MetadataLog:
         """The finalized kraft.version and who votes."""
         return self._quorum.records
 
+    def examine(self, registration: Registration) -> None:
+        """See that this node may lead here. To be asked before anything is written: a start that is refused changes
+        nothing.
+
+        Raises NotSolo, ElectionUnreadable, UnsupportedMetadataVersion.
+        """
+        stored = stored_election(self._disk, self._log.directory)
+        self.lacked_election = stored is None and self._log.latest_epoch >= FIRST_EPOCH
+        self._quorum.check_alone(stored)
+        join(self._newest, registration)
+
     def start(self, registration: Registration, then: Callable[[int], None]) -> None:
         """Lead in a new epoch and register the broker; `then(broker epoch)` once that is committed and published.
 
-        Blocks for one small fsync (the vote). Raises NotSolo, ElectionUnreadable, UnsupportedMetadataVersion.
+        Blocks for one small fsync (the vote). Raises what examine() does.
         """
-        try:
-            stored = parse_election(self._disk.read(self._election_path))
-        except FileNotFoundError:
-            stored = None
-            self.lacked_election = self._log.latest_epoch >= FIRST_EPOCH
-        # Refused before anything is written, if it is.
-        join(self._newest, registration)
+        self.examine(registration)
         epoch = max(self._log.latest_epoch, self._newest.epoch)
-        self._run(self._quorum.start(stored, epoch, self._log.log_end))
+        if self._log.log_end <= self._newest.offset:
+            # The snapshot has outlived the log's tail: what follows must not take the offsets that it stands for.
+            self._log.truncate_fully_and_start_at(self._newest.offset + 1)
+        self._run(self._quorum.start(stored_election(self._disk, self._log.directory), epoch, self._log.log_end))
         self.propose(lambda image: join(image, registration), then)
 
     def propose(self, decide: Callable[[MetadataImage], Decision], then: Callable[[Any], None]) -> None:

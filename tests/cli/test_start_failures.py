@@ -16,7 +16,7 @@ import pytest
 from kbroker.cli.main import run as run_command
 from kbroker.log.checkpoints import format_partition_metadata
 from kbroker.log.directory import METADATA_PARTITION
-from kbroker.log.meta_properties import MetaProperties
+from kbroker.log.meta_properties import MetaProperties, parse_meta_properties
 from kbroker.metadata.records import encode_record
 from kbroker.quorum.election import Election, format_election
 from kbroker.record.batch import build_batch
@@ -33,8 +33,10 @@ LOG = "00000000000000000000.log"
 def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a broker that had a topic and was stopped in order."""
     path = tmp_path_factory.mktemp("grown") / "data"
-    with run(data_dir=str(path), topics={"orders": 2}, config={"node.id": 1}):
+    often = {"metadata.log.max.record.bytes.between.snapshots": 1}
+    with run(data_dir=str(path), topics={"orders": 2}, config={"node.id": 1, **often}):
         pass
+    assert any((path / str(METADATA_PARTITION)).glob("*.checkpoint"))
     return path
 
 
@@ -59,8 +61,8 @@ def complaint(capfd: pytest.CaptureFixture[str], code: int, *flags: str) -> str:
 
 
 def _contents(path: Path) -> dict[str, bytes]:
-    found = (file for file in path.rglob("*") if file.is_file())
-    return {str(file.relative_to(path)): file.read_bytes() for file in found if file.name != ".kafka_cleanshutdown"}
+    found = (file for file in path.rglob("*") if file.is_file() and file.name != ".lock")
+    return {str(file.relative_to(path)): file.read_bytes() for file in found}
 
 
 def _replace(name: str, contents: bytes) -> Callable[[Path], Any]:
@@ -100,6 +102,18 @@ def _election(**fields: Any) -> bytes:
     return format_election(Election(**values), 0)
 
 
+def _snapshot_alone(data: Path) -> None:
+    """The log has lost all, and its snapshot speaks of it; the voters are others."""
+    (data / str(METADATA_PARTITION) / LOG).write_bytes(b"")
+    _metadata("quorum-state", _election(voters=(1, 2, 3)))(data)
+
+
+def _damaged_snapshot(data: Path) -> None:
+    (data / str(METADATA_PARTITION) / LOG).write_bytes(b"")
+    newest = max((data / str(METADATA_PARTITION)).glob("*.checkpoint"))
+    newest.write_bytes(newest.read_bytes()[:-1])
+
+
 OTHER_CLUSTER = MetaProperties("AAAAAAAAAAAAAAAAAAAAAA", 1, ID).format()
 OTHER_NODE = MetaProperties("AAAAAAAAAAAAAAAAAAAAAA", 7, ID).format()
 UNSUPPORTED = encode_record(FeatureLevelRecord(name="metadata.version", feature_level=2000), 0)
@@ -120,15 +134,22 @@ DAMAGE = [
     pytest.param(_metadata("quorum-state", b"{"), "quorum-state", id="a cut quorum-state"),
     pytest.param(_metadata("quorum-state", b"\xff\xfe"), "quorum-state", id="a binary quorum-state"),
     pytest.param(_metadata("quorum-state", _election(voters=(1, 2, 3))), "voters [2, 3]", id="other voters"),
+    pytest.param(_snapshot_alone, "voters [2, 3]", id="other voters, and a snapshot of more than the log"),
 ]
 
 
+@pytest.mark.parametrize("is_killed", [False, True], ids=["stopped in order", "killed"])
 @pytest.mark.parametrize(("damage", "reason"), DAMAGE)
 def test_a_directory_that_cannot_be_ours_is_refused_in_one_line_and_left_as_it_is(
-    damage: Callable[[Path], Any], reason: str, data: Path, capfd: pytest.CaptureFixture[str]
+    damage: Callable[[Path], Any], reason: str, is_killed: bool, data: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A foreign metadata log used to be set aside: a new cluster began beside the topics of the old one."""
+    """A foreign metadata log used to be set aside: a new cluster began beside the topics of the old one.
+
+    Later the marker of the clean stop went, and what a snapshot stood for was cut from the log, before the refusal.
+    """
     damage(data)
+    if is_killed:
+        (data / ".kafka_cleanshutdown").unlink()
     before = _contents(data)
     line = complaint(capfd, 3, "--data-dir", str(data))
     assert reason in line
@@ -138,11 +159,72 @@ def test_a_directory_that_cannot_be_ours_is_refused_in_one_line_and_left_as_it_i
     assert str(data) in complaint(capfd, 3, "--data-dir", str(data))
 
 
+@pytest.mark.parametrize("is_killed", [False, True], ids=["stopped in order", "killed"])
+def test_a_damaged_snapshot_of_more_than_the_log_is_refused_before_anything_is_lost(
+    data: Path, capfd: pytest.CaptureFixture[str], is_killed: bool
+) -> None:
+    """Of a log that lost its end, recovery makes indexes and producers anew; what they are made from stays."""
+    _damaged_snapshot(data)
+    if is_killed:
+        (data / ".kafka_cleanshutdown").unlink()
+    before = _contents(data)
+    assert ".checkpoint: " in complaint(capfd, 3, "--data-dir", str(data))
+    after = _contents(data)
+    differing = {name for name in {*before, *after} if before.get(name) != after.get(name)}
+    assert {name.rpartition(".")[2] for name in differing} <= {"index", "timeindex", "snapshot"}
+
+
+def _two(data: Path, second: Path) -> list[str]:
+    return ["-o", f"log.dirs={data},{second}"]
+
+
+@pytest.mark.parametrize("is_new", [True, False], ids=["a new one", "one of old without an id"])
+def test_a_start_that_is_refused_claims_no_other_directory(
+    data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], is_new: bool
+) -> None:
+    """It was formatted, or given its id, before the metadata log was looked at."""
+    second = tmp_path / "second"
+    second.mkdir()
+    if not is_new:
+        meta = parse_meta_properties((data / "meta.properties").read_bytes(), "")
+        (second / "meta.properties").write_bytes(meta._replace(directory_id=None).format())
+    _metadata("quorum-state", _election(voters=(1, 2, 3)))(data)
+    before = _contents(tmp_path)
+    assert "voters [2, 3]" in complaint(capfd, 3, *_two(data, second))
+    assert _contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("other", [OTHER_CLUSTER, OTHER_NODE], ids=["cluster", "node"])
+def test_directories_that_do_not_belong_together_are_left_as_they_are(
+    data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], other: bytes
+) -> None:
+    """A new directory that came before the foreign one was formatted."""
+    for name in ("new", "foreign"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "foreign" / "meta.properties").write_bytes(other)
+    before = _contents(tmp_path)
+    flags = ["-o", f"log.dirs={data},{tmp_path / 'new'},{tmp_path / 'foreign'}"]
+    assert "foreign belongs to" in complaint(capfd, 3, *flags)
+    assert _contents(tmp_path) == before
+
+
+def test_a_directory_in_use_keeps_a_start_from_changing_the_others(
+    data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    used = tmp_path / "used"
+    with run(data_dir=str(used), config={"node.id": 1}):
+        before = _contents(tmp_path)
+        assert "is locked by another" in complaint(capfd, 3, *_two(data, used))
+        assert _contents(tmp_path) == before
+
+
 def test_a_directory_of_another_cluster_is_refused(data: Path, capfd: pytest.CaptureFixture[str]) -> None:
     cluster = "-o", "kbroker.cluster.id=AAAAAAAAAAAAAAAAAAAAAA"
+    before = _contents(data)
     line = complaint(capfd, 3, "--data-dir", str(data), *cluster)
     assert "belongs to cluster" in line
     assert "not AAAAAAAAAAAAAAAAAAAAAA" in line
+    assert _contents(data) == before
 
 
 def test_an_undamaged_copy_starts(data: Path) -> None:
