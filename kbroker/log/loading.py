@@ -73,7 +73,9 @@ def load_log(
     log_start = min(max(log_start, segments.first_base), end)
     # One that begins at the end is of a leader that wrote nothing: after a clean stop it will hardly be another.
     epochs.truncate_end(end + 1 if clean else end)
-    recovery.complete_epochs(epochs, found, log_start, flushed_end, mended)
+    # A crash may leave a file that begins later than the log: the start that it was cut to was not written down yet.
+    known_end = flushed_end if clean or not epochs_on_disk else 0
+    recovery.complete_epochs(epochs, found, log_start, known_end, mended)
     producers = recovery.load_producers(disk, directory, found, end, clean=clean, mended=mended)
     is_dirty = is_new or not clean or bool(mended)
     return Loaded(segments, epochs, epochs_on_disk, producers, log_start, flushed_end, is_dirty)

@@ -81,6 +81,24 @@ def test_a_segment_that_grows_again_is_not_trusted_for_what_it_was(shop: Worksho
     assert log.segments[0].max_timestamp == newest
 
 
+# ---- leader epochs
+
+
+def test_epochs_that_were_cut_for_a_start_that_is_lost_again_are_no_damage(shop: Workshop) -> None:
+    """Whoever deleted records shortly before a crash was told that the file of the epochs lacked some."""
+    for epoch in (0, 1):
+        shop.append(epoch=epoch)
+    shop.log.roll()
+    shop.append(epoch=2)
+    shop.disk.run_queued()
+    checkpoint = shop.log.recovery_point
+    shop.log.delete_before(1)
+    shop.disk.run_queued()
+    shop.disk = shop.disk.restarted(Loss.PROCESS_DIED)
+    log = shop.open(recovery_point=checkpoint)
+    assert (log.log_start, log.epochs.entries(), log.mended) == (0, [(0, 0), (1, 1), (2, 2)], [])
+
+
 # ---- the marker of a clean stop
 
 
