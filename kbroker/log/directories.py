@@ -193,6 +193,12 @@ class LogDirectories:
         self._holders.pop(log.topic_partition, None)
         self.directory_of(log).delete_log(log)
 
+    def delete_unopened(self, where: TopicPartition) -> None:
+        """See LogDirectory.delete_unopened."""
+        for directory in list(self.online):
+            if directory.delete_unopened(where):
+                self._holders.pop(where, None)
+
     # ---- upkeep
 
     def sync_overdue(self) -> None:

@@ -79,7 +79,7 @@ class LogDirectory:
         # Checkpoints with offsets that their files lack.
         self._moved: set[str] = set()
         # Logs that failed to open: not recovered, so the next start must try again, with the same checkpoints.
-        self._unopened: set[TopicPartition] = set()
+        self._unopened: dict[TopicPartition, LogSettings] = {}
 
     @classmethod
     def open(
@@ -236,7 +236,7 @@ class LogDirectory:
         if self.failure is not None:
             raise self.failure
         self.begin()
-        self._unopened.add(where)
+        self._unopened[where] = settings
         try:
             log = self._open_as(where, topic_id, settings)
         except DamagedBatch:
@@ -244,7 +244,7 @@ class LogDirectory:
         except DiskFailure as failure:
             self.fail(failure)
             raise
-        self._unopened.remove(where)
+        del self._unopened[where]
         return self._adopt(log)
 
     def _open_as(self, where: TopicPartition, topic_id: bytes, settings: LogSettings) -> PartitionLog:
@@ -327,10 +327,19 @@ class LogDirectory:
 
         A disk that refuses takes the directory offline.
         """
-        where = log.topic_partition
-        self.logs.pop(where, None)
-        self._checkpoints.forget(where)
+        self.logs.pop(log.topic_partition, None)
         log.close(clean=False)
+        self._delete(log.topic_partition, log.settings)
+
+    def delete_unopened(self, where: TopicPartition) -> bool:
+        """As delete_log, for a log that could not be opened; False where there is none of that name."""
+        settings = self._unopened.pop(where, None)
+        if settings is not None:
+            self._delete(where, settings)
+        return settings is not None
+
+    def _delete(self, where: TopicPartition, settings: LogSettings) -> None:
+        self._checkpoints.forget(where)
         try:
             path = self._rename_away(where, DELETE_SUFFIX)
         except FileNotFoundError:
@@ -339,7 +348,7 @@ class LogDirectory:
             self.fail(failure)
             return
         self._clock.call_at(
-            self._clock.monotonic_ms() + log.settings.file_delete_delay_ms,
+            self._clock.monotonic_ms() + settings.file_delete_delay_ms,
             lambda: self.disk.in_worker(partial(self.disk.remove_tree, path), _ignore),
         )
 
@@ -461,7 +470,7 @@ class LogDirectory:
         """What a start found noted of logs that are not here; those that did not open stay."""
         for name in names:
             offsets = self._checkpoints[name]
-            for where in offsets.keys() - self.logs.keys() - self._unopened:
+            for where in offsets.keys() - self.logs.keys() - self._unopened.keys():
                 del offsets[where]
                 self._moved.add(name)
 

@@ -170,6 +170,8 @@ class Hosting:
             if partition is not None:
                 self.partitions.remove(partition)
                 self._directories.delete_log(partition.log)
+            else:
+                self._directories.delete_unopened(TopicPartition(topic.name, index))
 
     def _reconfigure(self, image: MetadataImage, topics: Iterable[str]) -> None:
         for topic in filter(None, map(image.topics.by_name.get, topics)):

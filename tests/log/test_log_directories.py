@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
+from kbroker.log.damage import DamagedBatch
 from kbroker.log.directories import DuplicateLog, LogDirectories
 from kbroker.log.meta_properties import ForeignDirectory
 from kbroker.log.settings import LogSettings
 from kbroker.names import TopicPartition
 from kbroker.real.memory_disk import MemoryDisk
 from kbroker.record.batch import build_batch
+from kbroker.record.legacy import write_message
 from kbroker.testing.simulated_disk import SimulatedDisk
 from kbroker.testing.virtual_clock import VirtualClock
 from kbroker.world import DirectoryLocked, DiskFailure
@@ -133,6 +135,35 @@ def test_all_directories_are_locked(disk: MemoryDisk) -> None:
     with pytest.raises(DirectoryLocked):
         _open(disk, ["/x", "/c"], cluster_id=directories.cluster_id)
     _open(disk, ["/x"])
+
+
+def test_a_log_that_could_not_be_opened_is_deleted_like_any_other(disk: MemoryDisk) -> None:
+    """Its files stayed, no later stop was a clean one, and every start read all the other logs as after a crash."""
+    directories = _open(disk)
+    directories.metadata.open_metadata_log()
+    _append(directories.open_log(_partition(1), ID, LogSettings()))
+    old = bytearray()
+    write_message(old, 1, 0, 0, 1000, b"key", b"value")
+    disk.make_directory("/b/t-0")
+    disk.open("/b/t-0/00000000000000000000.log", create=True).write_at(0, [old])
+    home = directories.online[1]
+    with pytest.raises(DamagedBatch):
+        directories.open_log(_partition(0), ID, LogSettings(), home)
+    assert directories.close(clean=True) is False
+    directories = _open(disk)
+    directories.metadata.open_metadata_log()
+    directories.look_round({_partition(0): ID, _partition(1): ID})
+    directories.open_log(_partition(1), ID, LogSettings())
+    with pytest.raises(DamagedBatch):
+        directories.open_log(_partition(0), ID, LogSettings())
+    directories.delete_unopened(_partition(1))  # is open
+    assert disk.is_directory("/a/t-1") or disk.is_directory("/b/t-1")
+    directories.delete_unopened(_partition(0))
+    assert not disk.is_directory("/b/t-0")
+    assert [name for name in disk.list("/b") if name.endswith("-delete")]
+    assert directories.holder(_partition(0)) is None
+    assert directories.open_log(_partition(0), bytes(16), LogSettings(), home).log_end == 0
+    _stop(directories)
 
 
 def test_a_log_goes_where_the_fewest_are(disk: MemoryDisk) -> None:

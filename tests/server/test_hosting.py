@@ -7,7 +7,8 @@ import pytest
 
 from kbroker.controller.decision import Decision
 from kbroker.metadata.image import ResourceType
-from kbroker.testing import start
+from kbroker.record.legacy import write_message
+from kbroker.testing import run, start
 from protocol_specs.api.k00_produce import ProduceRequest
 from protocol_specs.errors import ErrorCode
 from protocol_specs.metadata.config import ConfigRecord
@@ -33,6 +34,25 @@ def test_a_log_that_recovery_cut_is_named_in_one_line(tmp_path: Path) -> None:
         said = [line for line in broker.output().splitlines() if "cut behind its last sound batch" in line]
         assert len(said) == 1
         assert f"partition=t-0 end=2 bytes={len(damaged) // 3} segments=0" in said[0]
+
+
+def test_a_topic_whose_log_cannot_be_opened_can_be_deleted(tmp_path: Path) -> None:
+    """Its directory stayed, and no later stop was a clean one."""
+    config = {"node.id": 1}
+    with run(data_dir=str(tmp_path), topics={"t": 1}, config=config) as broker, RawPeer(broker.bootstrap) as peer:
+        peer.produce("t", batch_of(b"record"))
+    old = bytearray()
+    write_message(old, 1, 0, 0, 1000, b"key", b"value")
+    for file in (tmp_path / "t-0").glob("0*"):
+        file.unlink()
+    (tmp_path / "t-0" / f"{0:020}.log").write_bytes(old)
+    (tmp_path / ".kafka_cleanshutdown").unlink()
+    with run(data_dir=str(tmp_path), config=config) as broker, RawPeer(broker.bootstrap) as peer:
+        assert peer.produce("t", batch_of(b"record")).error_code == ErrorCode.KAFKA_STORAGE_ERROR
+        (deleted,) = peer.ask(20, 5, topic_names=["t"], timeout_ms=1000).responses
+        assert deleted.error_code == ErrorCode.NONE
+        assert not (tmp_path / "t-0").exists()
+    assert (tmp_path / ".kafka_cleanshutdown").exists()
 
 
 def test_the_clusters_min_isr_of_the_metadata_log_counts(broker_of_two: SmallBroker) -> None:
