@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from compat import brokers
 from compat.brokers import Target
-from compat.clients import CLIENTS, Client
+from compat.clients import CLIENTS, CURRENT_KAFKA, OLD_KAFKA, Client
 from compat.reference.jars import ReferenceUnavailableError, missing_tool
 from compat.report import MARKS, Report
 from compat.runner import Outcome, run_client
@@ -20,8 +20,10 @@ from compat.scenarios import SCENARIOS, Scenario
 
 EXIT_FAILED = 1
 EXIT_NO_BROKER = 3
+KAFKA_VERSIONS = (CURRENT_KAFKA, OLD_KAFKA)
 
 Named = TypeVar("Named", Client, Scenario)
+Opened = tuple[AbstractContextManager[Target], Sequence[Client]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,9 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     scenarios = _named(parser, "scenario", SCENARIOS, chosen.scenario)
     reports = []
     try:
-        for opened in _targets(chosen):
+        for opened, its_clients in _targets(chosen, clients):
             with opened as target:
-                reports.append(_run(target, clients, scenarios))
+                reports.append(_run(target, its_clients, scenarios))
     except (brokers.BrokerDiedError, ReferenceUnavailableError) as problem:
         print(problem, file=sys.stderr)
         return EXIT_NO_BROKER
@@ -69,18 +71,24 @@ def _named(
     return [one for name, one in known.items() if wanted is None or name in wanted]
 
 
-def _targets(chosen: argparse.Namespace) -> list[AbstractContextManager[Target]]:
-    """What to run against, each opened when its turn comes."""
+def _targets(chosen: argparse.Namespace, clients: Sequence[Client]) -> list[Opened]:
+    """What to run against, each opened when its turn comes, and the clients that it is to serve."""
     if chosen.only_kafka:
-        return [brokers.apache_kafka()]
+        return _judges(clients)
     bootstrap = chosen.bootstrap
-    targets: list[AbstractContextManager[Target]] = []
-    targets.append(nullcontext(brokers.ForeignBroker(bootstrap)) if bootstrap else brokers.kbroker())
-    if chosen.with_kafka and (problem := missing_tool()):
+    ours = nullcontext(brokers.ForeignBroker(bootstrap)) if bootstrap else brokers.kbroker()
+    if not chosen.with_kafka:
+        return [(ours, clients)]
+    if problem := missing_tool():
         print(f"Apache Kafka is left out: {problem}")
-    elif chosen.with_kafka:
-        targets.append(brokers.apache_kafka())
-    return targets
+        return [(ours, clients)]
+    return [(ours, clients), *_judges(clients)]
+
+
+def _judges(clients: Sequence[Client]) -> list[Opened]:
+    """Apache Kafka in the releases that speak these clients' versions."""
+    judged = {version: [client for client in clients if client.judge == version] for version in KAFKA_VERSIONS}
+    return [(brokers.apache_kafka(version), those) for version, those in judged.items() if those]
 
 
 def _listing() -> str:

@@ -26,9 +26,8 @@ READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0
 POLL_S = 0.02
 LOG_TAIL_LINES = 5
-KAFKA_VERSION = "4.3.1"
-#: A group's first rebalance need not wait for members that never come.
-SETTINGS: Mapping[str, str] = {"group.initial.rebalance.delay.ms": "0"}
+#: A group's first rebalance need not wait for members that never come, nor a compaction for more to do.
+SETTINGS: Mapping[str, str] = {"group.initial.rebalance.delay.ms": "0", "log.cleaner.backoff.ms": "200"}
 
 
 class Target(Protocol):
@@ -142,9 +141,8 @@ class KbrokerProcess:
 class KafkaProcess:
     """Apache Kafka from its jars, as `compat.reference` starts it."""
 
-    name = f"Apache Kafka {KAFKA_VERSION}"
-
     def __init__(self, node: Node) -> None:
+        self.name = f"Apache Kafka {node.version}"
         self._node = node
         self.bootstrap = node.bootstrap
 
@@ -185,10 +183,10 @@ def kbroker() -> Iterator[KbrokerProcess]:
 
 
 @contextmanager
-def apache_kafka() -> Iterator[KafkaProcess]:
-    """Apache Kafka on a temporary folder, stopped and removed at the end; raises ReferenceUnavailableError."""
+def apache_kafka(version: str) -> Iterator[KafkaProcess]:
+    """This release of Apache Kafka, on a temporary folder, stopped and removed; raises ReferenceUnavailableError."""
     folder = Path(tempfile.mkdtemp(prefix="compat-kafka-"))
-    node = Node(KAFKA_VERSION, folder, overrides=dict(SETTINGS))
+    node = Node(version, folder, overrides=dict(SETTINGS))
     try:
         node.format()
         node.start()

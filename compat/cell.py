@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from compat import wire
@@ -46,11 +46,23 @@ def expect_contents(found: Sequence[Record], wanted: Sequence[Record], what: str
 class Cell:
     """A driver, a broker, fresh names, and a deadline."""
 
-    def __init__(self, driver: DriverProcess, target: Target, timeout_s: float) -> None:
+    def __init__(
+        self,
+        driver: DriverProcess,
+        target: Target,
+        timeout_s: float,
+        open_other: Callable[[], DriverProcess] | None = None,
+    ) -> None:
         self.target = target
         self._driver = driver
         self._deadline = time.monotonic() + timeout_s
         self._timeout_s = timeout_s
+        self._open_other = open_other
+
+    def other(self) -> Cell:
+        """The same cell through another client, a current one with all features: the far side of an exchange."""
+        assert self._open_other is not None, "no other client was given"
+        return Cell(self._open_other(), self.target, self.left_s())
 
     def left_s(self) -> float:
         """Seconds until the deadline; raises CheckFailedError when it has passed."""
@@ -71,10 +83,11 @@ class Cell:
         key, version, reason = hello.get("wants", {}).get(feature, (None, None, None))
         if key is None:
             return None
-        lowest, highest = wire.advertised(self.target.bootstrap).get(key, (0, -1))
-        if lowest <= version <= highest:
-            return None
-        return f"{reason}; advertised here: {lowest}-{highest}"
+        ranges = wire.advertised(self.target.bootstrap)
+        if key not in ranges:
+            return f"{reason}; not advertised here"
+        lowest, highest = ranges[key]
+        return None if lowest <= version <= highest else f"{reason}; advertised here: {lowest}-{highest}"
 
     def need(self, feature: str) -> None:
         """Skip the cell unless the client can do this."""
@@ -99,10 +112,12 @@ class Cell:
         """A command of the driver."""
         return self._driver.call(command, self.left_s(), **arguments)
 
-    def topic(self, partitions: int = 1) -> str:
-        """A fresh topic, made by the client, or by the runner where the client has no admin."""
+    def topic(self, partitions: int = 1, configs: Mapping[str, str] | None = None) -> str:
+        """A fresh topic, made by the client, or by the runner: where it is configured or the client has no admin."""
         name = self.name("topic")
-        if self.can("admin"):
+        if configs:
+            wire.create_topic(self.target.bootstrap, name, partitions, configs)
+        elif self.can("admin"):
             self.do("create_topic", topic=name, partitions=partitions)
         else:
             wire.create_topic(self.target.bootstrap, name, partitions)
@@ -142,6 +157,14 @@ class Cell:
         """The end of a partition, as the client reads it."""
         end: int = self.do("watermarks", topic=topic, partition=partition)["end"]
         return end
+
+    def stored_codecs(self, topic: str) -> set[str]:
+        """The codecs of the batches in partition 0."""
+        return {batch.codec for batch in wire.stored_batches(self.target.bootstrap, topic)}
+
+    def stored_records(self, topic: str) -> int:
+        """The number of records in partition 0, by the headers of its batches."""
+        return sum(batch.record_count for batch in wire.stored_batches(self.target.bootstrap, topic))
 
     def until(self, condition: Callable[[], bool], what: Callable[[], str]) -> None:
         """Wait until the condition holds; at the deadline fail with what is the matter."""

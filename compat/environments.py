@@ -18,6 +18,9 @@ CACHE = PROJECT_ROOT / ".cache" / "compat"
 #: What drivers and our broker print; overwritten by the next run.
 LOGS = CACHE / "logs"
 DRIVERS = Path(__file__).with_name("drivers")
+JAVA_MAIN = "JavaDriver"
+#: The package that Go drivers share, which their go.mod names by this folder.
+GO_SHARED = "go_driver"
 #: A cold cache loads some 60 MB; ten minutes allow for a slow line.
 BUILD_TIMEOUT_S = 600.0
 TRY_TIMEOUT_S = 20.0
@@ -48,20 +51,22 @@ def python(name: str, script: str, pins: Sequence[str], interpreters: Sequence[s
     return [str(folder / "venv/bin/python"), str(DRIVERS / script)]
 
 
-def java(name: str, project: str, main_class: str) -> Command:
-    """The jars of a pom, and our one source file compiled against them."""
-    source, pom = DRIVERS / project / f"{main_class}.java", DRIVERS / project / "pom.xml"
+def java(name: str, project: str, release: str, version: str) -> Command:
+    """The jars of a pom with `version` of the client, and our sources: one for all, one of the folder `release`."""
+    pom = DRIVERS / project / "pom.xml"
+    sources = [DRIVERS / project / f"{JAVA_MAIN}.java", DRIVERS / project / release / "Release.java"]
     for needed in ("java", "javac", "mvn"):
         if shutil.which(needed) is None:
             raise UnavailableError(f"{needed} is not on PATH")
 
     def build(folder: Path) -> None:
-        _run(["mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={folder}/libs"])
-        _run(["javac", "-cp", f"{folder}/libs/*", "-d", f"{folder}/classes", str(source)])
+        options = [f"-DoutputDirectory={folder}/libs", f"-Dclients.version={version}"]
+        _run(["mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", *options])
+        _run(["javac", "-cp", f"{folder}/libs/*", "-d", f"{folder}/classes", *map(str, sources)])
 
-    folder = _kept(name, source.read_text() + pom.read_text(), build)
+    folder = _kept(name, version + "".join(part.read_text() for part in (*sources, pom)), build)
     options = ["-Xmx512m", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error"]
-    return ["java", *options, "-cp", f"{folder}/classes:{folder}/libs/*", main_class]
+    return ["java", *options, "-cp", f"{folder}/classes:{folder}/libs/*", JAVA_MAIN]
 
 
 def go(name: str, project: str) -> Command:
@@ -78,8 +83,24 @@ def go(name: str, project: str) -> Command:
                 raise UnavailableError(str(problem)) from problem
             raise
 
-    made_from = "".join((sources / part).read_text() for part in ("main.go", "go.mod", "go.sum"))
-    return [str(_kept(name, made_from, build) / "driver")]
+    parts = [*sorted((DRIVERS / GO_SHARED).iterdir()), *sorted(sources.iterdir())]
+    return [str(_kept(name, "".join(part.read_text() for part in parts), build) / "driver")]
+
+
+def node(name: str, project: str) -> Command:
+    """A Node.js program with the packages of its package-lock.json; no package runs a script of its own."""
+    for needed in ("node", "npm"):
+        if shutil.which(needed) is None:
+            raise UnavailableError(f"{needed} is not on PATH")
+    parts = [DRIVERS / project / part for part in ("main.js", "package.json", "package-lock.json")]
+
+    def build(folder: Path) -> None:
+        for part in parts:
+            shutil.copy(part, folder)
+        _run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=folder)
+
+    folder = _kept(name, "".join(part.read_text() for part in parts), build)
+    return ["node", str(folder / "main.js")]
 
 
 def on_path(program: str, script: str) -> Command:

@@ -15,12 +15,14 @@ from typing import Literal
 from compat import wire
 from compat.brokers import Target
 from compat.cell import Cell, CheckFailedError, SkippedError
-from compat.clients import Client
+from compat.clients import CLIENTS, OTHER, Client
 from compat.driver_process import DriverError, DriverProcess
 from compat.environments import LOGS, BuildFailedError, Command, UnavailableError
 from compat.scenarios import Scenario
 
 Status = Literal["pass", "fail", "skip"]
+#: The feature behind every cell: a client that speaks only what a broker no longer serves `wants` it.
+EVERYTHING = "everything"
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,21 @@ class Outcome:
 class ClientSession:
     """One client against one broker: its driver, started when needed."""
 
-    def __init__(self, name: str, command: Command, target: Target, logs: Path = LOGS) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Command,
+        target: Target,
+        logs: Path = LOGS,
+        other: Callable[[], Command] | None = None,
+    ) -> None:
         self._name = name
         self._command = command
         self._target = target
-        self._log = logs / f"{name}.log"
+        self._logs = logs
+        self._prepare_other = other
         self._driver: DriverProcess | None = None
+        self._other: DriverProcess | None = None
         self.version = ""
         self.runtime = ""
 
@@ -53,37 +64,46 @@ class ClientSession:
         return Outcome(self._name, scenario.name, status, reason, round(time.monotonic() - started, 2))
 
     def close(self) -> None:
-        """End the driver."""
-        if self._driver is not None:
-            self._driver.close()
-            self._driver = None
+        """End the drivers."""
+        for driver in filter(None, (self._driver, self._other)):
+            driver.close()
+        self._driver = self._other = None
 
     def _judge(self, scenario: Scenario) -> tuple[Status, str]:
         try:
             # A client would wait out its whole deadline for a broker that is gone.
             wire.advertised(self._target.bootstrap)
-            cell = Cell(self._healthy_driver(), self._target, scenario.timeout_s)
-            for feature in scenario.needs:
+            cell = Cell(self._healthy_driver(), self._target, scenario.timeout_s, self._healthy_other)
+            for feature in (EVERYTHING, *scenario.needs):
                 cell.need(feature)
             scenario.run(cell)
-        except SkippedError as skipped:
+        except (SkippedError, UnavailableError) as skipped:
             return "skip", str(skipped)
-        except (CheckFailedError, DriverError, wire.WireError) as problem:
+        except (CheckFailedError, DriverError, BuildFailedError, wire.WireError) as problem:
             return "fail", str(problem) + self._clean_up()
         return "pass", ""
 
     def _healthy_driver(self) -> DriverProcess:
         if self._driver is None or not self._driver.is_alive:
-            self._driver = DriverProcess(self._command, self._target.bootstrap, self._log)
+            self._driver = self._started(self._command, self._name)
             self.version = self._driver.hello["version"]
             self.runtime = self._driver.hello["runtime"]
         return self._driver
 
+    def _healthy_other(self) -> DriverProcess:
+        assert self._prepare_other is not None, "no other client was given"
+        if self._other is None or not self._other.is_alive:
+            self._other = self._started(self._prepare_other(), f"{self._name}-other")
+        return self._other
+
+    def _started(self, command: Command, name: str) -> DriverProcess:
+        return DriverProcess(command, self._target.bootstrap, self._logs / f"{name}.log")
+
     def _clean_up(self) -> str:
         """Leave nothing of a failed cell behind; tells what else was found broken."""
-        if self._driver is not None:
-            self._driver.kill()
-            self._driver = None
+        for driver in filter(None, (self._driver, self._other)):
+            driver.kill()
+        self._driver = self._other = None
         try:
             wire.advertised(self._target.bootstrap)
         except wire.WireError as problem:
@@ -106,7 +126,7 @@ def run_client(
         tell(outcome)
 
     try:
-        session = ClientSession(client.name, client.prepare(), target)
+        session = ClientSession(client.name, client.prepare(), target, other=CLIENTS[OTHER].prepare)
     except (UnavailableError, BuildFailedError) as problem:
         status: Status = "skip" if isinstance(problem, UnavailableError) else "fail"
         for scenario in scenarios:

@@ -1,6 +1,7 @@
 """The few raw requests the runner makes itself, so that no client's opinion stands between it and the broker.
 
-ApiVersions v0 (what is advertised), CreateTopics v4 (for clients without an admin), Fetch v4 (how a batch is stored).
+ApiVersions v0 (what is advertised), CreateTopics v4 (for clients without an admin, and for configured topics),
+DeleteRecords v1, Fetch v4 (how a batch is stored).
 Written from the protocol guide with `struct` alone: a runner that shared the broker's codec would share its mistakes.
 """
 
@@ -8,11 +9,11 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
-PRODUCE, FETCH, API_VERSIONS, CREATE_TOPICS = 0, 1, 18, 19
+PRODUCE, FETCH, API_VERSIONS, CREATE_TOPICS, DELETE_RECORDS = 0, 1, 18, 19, 21
 TIMEOUT_S = 10.0
 FETCH_BYTES_MAX = 8 << 20
 #: Fixed part of a record batch, up to and including the record count.
@@ -30,6 +31,7 @@ class StoredBatch:
     codec: str
     producer_id: int
     record_count: int
+    end_offset: int
 
 
 def address_of(bootstrap: str) -> tuple[str, int]:
@@ -48,9 +50,10 @@ def advertised(bootstrap: str) -> dict[int, tuple[int, int]]:
     return {key: (lowest, highest) for key, lowest, highest in entries}
 
 
-def create_topic(bootstrap: str, topic: str, partitions: int) -> None:
+def create_topic(bootstrap: str, topic: str, partitions: int, configs: Mapping[str, str] | None = None) -> None:
     """Create a topic with one replica; raises WireError when refused."""
-    wanted = struct.pack(">i", 1) + _string(topic) + struct.pack(">ihii", partitions, 1, 0, 0)
+    wanted = struct.pack(">i", 1) + _string(topic) + struct.pack(">ihii", partitions, 1, 0, len(configs or {}))
+    wanted += b"".join(_string(key) + _string(value) for key, value in (configs or {}).items())
     body = _ask(bootstrap, CREATE_TOPICS, 4, wanted + struct.pack(">i?", int(TIMEOUT_S * 1000), False))
     (name_length,) = struct.unpack_from(">h", body, 8)
     (error,) = struct.unpack_from(">h", body, 10 + name_length)
@@ -58,10 +61,28 @@ def create_topic(bootstrap: str, topic: str, partitions: int) -> None:
         raise WireError(f"CreateTopics v4 was answered with error {error}")
 
 
+def delete_records(bootstrap: str, topic: str, offset: int, partition: int = 0) -> None:
+    """Let a partition start at this offset; raises WireError when refused."""
+    wanted = struct.pack(">i", 1) + _string(topic) + struct.pack(">iiq", 1, partition, offset)
+    body = _ask(bootstrap, DELETE_RECORDS, 1, wanted + struct.pack(">i", int(TIMEOUT_S * 1000)))
+    (error,) = struct.unpack_from(">h", body, len(body) - 2)
+    if error:
+        raise WireError(f"DeleteRecords v1 was answered with error {error}")
+
+
 def stored_batches(bootstrap: str, topic: str, partition: int = 0) -> list[StoredBatch]:
-    """The headers of all whole batches in the first megabytes of a partition, in order."""
+    """The headers of all batches of a partition, in order: fetched until nothing comes, for a segment at most comes."""
+    found: list[StoredBatch] = []
+    start = 0
+    while more := list(batches_in(_fetched(bootstrap, topic, partition, start))):
+        found += more
+        start = more[-1].end_offset
+    return found
+
+
+def _fetched(bootstrap: str, topic: str, partition: int, offset: int) -> bytes:
     request = struct.pack(">iiiib", -1, 0, 0, FETCH_BYTES_MAX, 0) + struct.pack(">i", 1) + _string(topic)
-    request += struct.pack(">iiqi", 1, partition, 0, FETCH_BYTES_MAX)
+    request += struct.pack(">iiqi", 1, partition, offset, FETCH_BYTES_MAX)
     body = _ask(bootstrap, FETCH, 4, request)
     position = 4 + 4 + 2 + len(topic.encode()) + 4 + 4
     (error,) = struct.unpack_from(">h", body, position)
@@ -71,7 +92,7 @@ def stored_batches(bootstrap: str, topic: str, partition: int = 0) -> list[Store
     (aborted_count,) = struct.unpack_from(">i", body, position)
     position += 4 + 16 * max(0, aborted_count)
     (size,) = struct.unpack_from(">i", body, position)
-    return list(batches_in(body[position + 4 : position + 4 + max(0, size)]))
+    return body[position + 4 : position + 4 + max(0, size)]
 
 
 def batches_in(records: bytes) -> Iterator[StoredBatch]:
@@ -84,7 +105,9 @@ def batches_in(records: bytes) -> Iterator[StoredBatch]:
         (attributes,) = struct.unpack_from(">h", records, position + 21)
         (producer_id,) = struct.unpack_from(">q", records, position + 43)
         (record_count,) = struct.unpack_from(">i", records, position + 57)
-        yield StoredBatch(CODECS[attributes & 7], producer_id, record_count)
+        (base_offset,) = struct.unpack_from(">q", records, position)
+        (last_offset_delta,) = struct.unpack_from(">i", records, position + 23)
+        yield StoredBatch(CODECS[attributes & 7], producer_id, record_count, base_offset + last_offset_delta + 1)
         position += 12 + length
 
 

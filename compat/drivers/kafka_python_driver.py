@@ -1,8 +1,12 @@
-"""Driver for kafka-python, releases 2.0 and 3 (the same file: their consumer and producer calls are alike)."""
+"""Driver for kafka-python, releases 1.4 to 3 (the same file: their consumer and producer calls are alike).
+
+An argument such as 0.9 pins the protocol to what that release of Kafka knew.
+"""
 
 from __future__ import annotations
 
 import platform
+import sys
 import time
 
 from driver import Driver, decoded, record_out, serve
@@ -14,6 +18,11 @@ from kafka.structs import OffsetAndMetadata
 
 RELEASE = int(__version__.split(".")[0])
 SESSION_TIMEOUT_MS = 6000
+#: None lets the client ask the broker.
+PINNED = tuple(map(int, sys.argv[1].split("."))) if len(sys.argv) > 1 else None
+PROTOCOL = {} if PINNED is None else {"api_version": PINNED}
+#: Message format v0 came without times, and requests of its days ask for none.
+NO_TIMES = ("timestamp", "read-timestamp", "seek-time")
 
 
 class KafkaPython(Driver):
@@ -34,9 +43,19 @@ class KafkaPython(Driver):
         }
         if RELEASE < 3:
             cannot["idempotence"] = f"kafka-python {__version__} has no idempotent producer"
+        if RELEASE < 2:
+            cannot["codec-zstd"] = f"kafka-python {__version__} knows no zstd"
+        wants = {}
+        if PINNED is not None:
+            assert PINNED == (0, 9), "say which features that protocol lacks"
+            wants["everything"] = [1, 1, "as to Kafka 0.9 this client speaks Fetch 1"]
+            cannot.update(dict.fromkeys(NO_TIMES, "message format v0 has no times"))
+            cannot["headers"] = "message format v0 has no headers"
+            cannot.update(dict.fromkeys(("admin", "admin-offsets"), "Kafka 0.9 had no admin requests"))
         if not has_snappy():
             cannot["codec-snappy"] = "kafka-python needs python-snappy for this codec, which isn't installed"
-        return {"version": __version__, "runtime": f"Python {platform.python_version()}", "cannot": cannot}
+        runtime = f"Python {platform.python_version()}"
+        return {"version": __version__, "runtime": runtime, "cannot": cannot, "wants": wants}
 
     def create_topic(self, topic, partitions):
         """Create a topic with one replica."""
@@ -53,10 +72,14 @@ class KafkaPython(Driver):
 
     def list_topics(self):
         """The names of all topics."""
+        if RELEASE < 2:
+            return {"topics": self._with_consumer(lambda consumer: list(consumer.topics()))}
         return {"topics": list(self._with_admin(lambda admin: admin.list_topics()))}
 
     def describe_topic(self, topic):
         """The number of a topic's partitions."""
+        if RELEASE < 2:
+            return {"partitions": self._with_consumer(lambda consumer: len(consumer.partitions_for_topic(topic)))}
         described = self._with_admin(lambda admin: admin.describe_topics([topic]))
         return {"partitions": len(described[0]["partitions"])}
 
@@ -108,14 +131,12 @@ class KafkaPython(Driver):
     def watermarks(self, topic, partition):
         """The first offset and the end of a partition."""
         where = TopicPartition(topic, partition)
-        consumer = self._open_consumer(None)
-        try:
-            return {
+        return self._with_consumer(
+            lambda consumer: {
                 "beginning": consumer.beginning_offsets([where])[where],
                 "end": consumer.end_offsets([where])[where],
             }
-        finally:
-            consumer.close()
+        )
 
     def commit(self, group, topic, partition, offset):
         """Commit an offset without joining the group."""
@@ -161,11 +182,18 @@ class KafkaPython(Driver):
         return KafkaPythonMember(consumer)
 
     def _with_admin(self, call):
-        admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
+        admin = KafkaAdminClient(bootstrap_servers=self.bootstrap, **PROTOCOL)
         try:
             return call(admin)
         finally:
             admin.close()
+
+    def _with_consumer(self, call):
+        consumer = self._open_consumer(None)
+        try:
+            return call(consumer)
+        finally:
+            consumer.close()
 
     def _open_producer(self, codec, acks, idempotent):
         options = {"enable_idempotence": idempotent} if RELEASE >= 3 else {}
@@ -180,6 +208,7 @@ class KafkaPython(Driver):
             linger_ms=5,
             max_request_size=4 << 20,
             reconnect_backoff_max_ms=500,
+            **PROTOCOL,
             **options,
         )
 
@@ -192,6 +221,7 @@ class KafkaPython(Driver):
             heartbeat_interval_ms=300,
             metadata_max_age_ms=2000,
             reconnect_backoff_max_ms=500,
+            **PROTOCOL,
             **{"enable_auto_commit": False, **options},
         )
 

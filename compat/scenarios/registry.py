@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from compat.cell import Cell
 
-#: Ample for a healthy broker on a busy machine; a scenario that restarts the broker gets more.
+#: Ample for a healthy broker on a busy machine; a scenario that restarts the broker or waits for its cleaner gets more.
 TIMEOUT_S = 40.0
-RESTART_TIMEOUT_S = 90.0
+LONG_TIMEOUT_S = 90.0
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class Scenario:
     run: Callable[[Cell], None]
     needs: tuple[str, ...]
     restarts: bool
+    waits: bool = False
 
     @property
     def meaning(self) -> str:
@@ -29,20 +30,20 @@ class Scenario:
     @property
     def timeout_s(self) -> float:
         """The cell's deadline."""
-        return RESTART_TIMEOUT_S if self.restarts else TIMEOUT_S
+        return LONG_TIMEOUT_S if self.restarts or self.waits else TIMEOUT_S
 
 
 SCENARIOS: dict[str, Scenario] = {}
 
 
 def scenario(
-    name: str, *, needs: tuple[str, ...] = (), restarts: bool = False
+    name: str, *, needs: tuple[str, ...] = (), restarts: bool = False, waits: bool = False
 ) -> Callable[[Callable[[Cell], None]], Callable[[Cell], None]]:
     """Register a scenario under a name that reports keep using."""
 
     def register(run: Callable[[Cell], None]) -> Callable[[Cell], None]:
         assert name not in SCENARIOS, f"two scenarios are called {name}"
-        SCENARIOS[name] = Scenario(name, run, needs, restarts)
+        SCENARIOS[name] = Scenario(name, run, needs, restarts, waits)
         return run
 
     return register

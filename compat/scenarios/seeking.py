@@ -24,7 +24,7 @@ def seek_offset(cell: Cell) -> None:
         expect(found[0].offset, start, "first offset")
 
 
-@scenario("seek-time")
+@scenario("seek-time", needs=("seek-time",))
 def seek_time(cell: Cell) -> None:
     """Reading by time starts at the first record that isn't older."""
     topic = cell.topic()

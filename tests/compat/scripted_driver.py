@@ -20,6 +20,8 @@ class Scripted(Driver):
         """Can nothing but what the tests ask for."""
         self.bootstrap = bootstrap
         wants = {"advertised": [18, 0, "never seen"], "not-advertised": [18, 99, "wants ApiVersions 99"]}
+        if "--old" in sys.argv:
+            wants["everything"] = [1, 3, "speaks Fetch 3"]
         return {"version": "1", "runtime": "none", "cannot": {"flying": "it has no wings"}, "wants": wants}
 
     def consume(self, topic: str, partition: int, start: object, count: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from compat.clients import CLIENTS
+from compat.clients import CLIENTS, OTHER
 from compat.runner import ClientSession
 from compat.scenarios import SCENARIOS
 from kbroker.testing import BrokerProcess, start
@@ -22,7 +22,8 @@ SKIPS = {
     ("aiokafka", "null-record"): "aiokafka wants a key or a value",
 }
 if find_spec("snappy") is None:
-    SKIPS["kafka-python-3", "codec-snappy"] = "kafka-python needs python-snappy for this codec, which isn't installed"
+    for codec in ("codec-snappy", "exchange-snappy"):
+        SKIPS["kafka-python-3", codec] = "kafka-python needs python-snappy for this codec, which isn't installed"
 
 
 class Ours:
@@ -53,7 +54,8 @@ class Ours:
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ours]:
-    with start(data_dir=str(tmp_path_factory.mktemp("data"))) as process:
+    config = {"log.cleaner.backoff.ms": 200}
+    with start(data_dir=str(tmp_path_factory.mktemp("data")), config=config) as process:
         yield Ours(process)
 
 
@@ -62,7 +64,8 @@ def session(
     request: pytest.FixtureRequest, broker: Ours, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ClientSession]:
     client = CLIENTS[request.param]
-    opened = ClientSession(client.name, client.command_here(), broker, tmp_path_factory.mktemp("logs"))
+    logs = tmp_path_factory.mktemp("logs")
+    opened = ClientSession(client.name, client.command_here(), broker, logs, CLIENTS[OTHER].command_here)
     yield opened
     opened.close()
 

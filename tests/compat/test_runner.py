@@ -128,6 +128,34 @@ def test_a_skip_carries_the_reason_that_driver_or_broker_gave(
     assert judged(session, one_of(lambda cell: None, feature)) == verdict
 
 
+def test_a_client_that_speaks_nothing_the_broker_serves_skips_every_cell(broker: ForeignBroker, tmp_path: Path) -> None:
+    old = ClientSession("old", [*DRIVER, "--old"], broker, tmp_path)
+    assert judged(old, consuming("works")) == ("skip", "speaks Fetch 3; not advertised here")
+    old.close()
+
+
+def test_an_exchange_has_another_client_at_its_far_side_and_a_fail_replaces_both(
+    broker: ForeignBroker, tmp_path: Path
+) -> None:
+    def read_by_other(topic: str) -> Scenario:
+        return one_of(lambda cell: expect(len(cell.other().consume(topic, 2)), 2, "records"))
+
+    two = ClientSession("one", DRIVER, broker, tmp_path, lambda: DRIVER)
+    assert judged(two, read_by_other("works")) == ("pass", "")
+    assert judged(two, read_by_other("dies")) == ("fail", "the driver ended: ValueError: the reason of its death")
+    assert judged(two, read_by_other("works")) == ("pass", "")
+    two.close()
+
+
+def test_another_client_that_this_machine_lacks_is_a_skip(broker: ForeignBroker, tmp_path: Path) -> None:
+    def prepare() -> Command:
+        raise UnavailableError("java is not on PATH")
+
+    alone = ClientSession("one", DRIVER, broker, tmp_path, prepare)
+    assert judged(alone, one_of(Cell.other)) == ("skip", "java is not on PATH")
+    alone.close()
+
+
 def test_a_foreign_broker_is_never_killed(session: ClientSession) -> None:
     assert judged(session, one_of(Cell.need_restart)) == ("skip", "the broker is not the runner's to kill")
 
@@ -172,7 +200,7 @@ def test_expect_names_what_differs() -> None:
 def test_a_stored_batch_tells_its_codec_producer_and_records() -> None:
     header = struct.pack(">qiibIhiqqqhii", 0, 49, 0, 2, 0, 3, 0, 0, 0, 77, 0, 0, 5)
     whole_and_cut = header + header[:40]
-    assert list(wire.batches_in(whole_and_cut)) == [wire.StoredBatch("lz4", 77, 5)]
+    assert list(wire.batches_in(whole_and_cut)) == [wire.StoredBatch("lz4", 77, 5, end_offset=1)]
 
 
 def test_the_matrix_shows_every_cell_and_every_reason_once() -> None:

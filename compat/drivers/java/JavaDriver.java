@@ -5,6 +5,7 @@ import java.io.InputStreamReader;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
+import java.util.AbstractMap.SimpleEntry;
 import java.util.ArrayList;
 import java.util.Base64;
 import java.util.HashMap;
@@ -15,8 +16,6 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
-import org.apache.kafka.clients.admin.Admin;
-import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
@@ -25,13 +24,15 @@ import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
 import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.TopicPartition;
-import org.apache.kafka.common.header.Header;
-import org.apache.kafka.common.header.internals.RecordHeader;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 import org.apache.kafka.common.utils.AppInfoParser;
 
-/** Driver for Kafka's own Java clients; the vocabulary is described in compat/README.md. */
+/**
+ * Driver for Kafka's own Java clients, 0.10.2 to 4; the vocabulary is described in compat/README.md.
+ *
+ * What differs from release to release stands in the class Release, of which each folder beside this file has one.
+ */
 public final class JavaDriver {
     private static final Duration POLL = Duration.ofMillis(200);
 
@@ -89,35 +90,29 @@ public final class JavaDriver {
     private Map<String, Object> hello(JsonNode request) {
         bootstrap = request.get("bootstrap").asText();
         String runtime = "Java " + System.getProperty("java.version");
-        return Map.of("version", AppInfoParser.getVersion(), "runtime", runtime, "cannot", Map.of());
+        return Map.of("version", AppInfoParser.getVersion(), "runtime", runtime, "cannot", Release.cannot(), "wants", Release.wants());
     }
 
     private Map<String, Object> createTopic(JsonNode request) throws Exception {
-        NewTopic topic = new NewTopic(topic(request), request.get("partitions").asInt(), (short) 1);
-        return withAdmin(admin -> settled(admin.createTopics(List.of(topic)).all(), Map.of()));
+        Release.createTopic(bootstrap, topic(request), request.get("partitions").asInt(), left());
+        return Map.of();
     }
 
     private Map<String, Object> deleteTopic(JsonNode request) throws Exception {
-        return withAdmin(admin -> settled(admin.deleteTopics(List.of(topic(request))).all(), Map.of()));
+        Release.deleteTopic(bootstrap, topic(request), left());
+        return Map.of();
     }
 
     private Map<String, Object> listTopics() throws Exception {
-        return withAdmin(admin -> Map.of("topics", wait(admin.listTopics().names())));
+        return Map.of("topics", Release.topics(bootstrap, left()));
     }
 
     private Map<String, Object> describeTopic(JsonNode request) throws Exception {
-        return withAdmin(admin -> {
-            var described = wait(admin.describeTopics(List.of(topic(request))).allTopicNames());
-            return Map.of("partitions", described.get(topic(request)).partitions().size());
-        });
+        return Map.of("partitions", Release.partitions(bootstrap, topic(request), left()));
     }
 
     private Map<String, Object> adminCommitted(JsonNode request) throws Exception {
-        String group = request.get("group").asText();
-        return withAdmin(admin -> {
-            var found = wait(admin.listConsumerGroupOffsets(group).partitionsToOffsetAndMetadata());
-            return offset(found.get(where(request)));
-        });
+        return offset(Release.committed(bootstrap, request.get("group").asText(), where(request), left()));
     }
 
     private Map<String, Object> produce(JsonNode request) throws Exception {
@@ -135,16 +130,16 @@ public final class JavaDriver {
         List<Long> offsets = new ArrayList<>();
         for (Future<RecordMetadata> one : sent) {
             RecordMetadata metadata = wait(one);
-            offsets.add(metadata.hasOffset() ? metadata.offset() : null);
+            offsets.add(metadata.offset() >= 0 ? metadata.offset() : null);
         }
         if (name.isEmpty()) {
-            producers.remove(name).close(left());
+            Release.close(producers.remove(name), left());
         }
         return Map.of("offsets", offsets);
     }
 
     private Map<String, Object> closeProducer(JsonNode request) {
-        producers.remove(request.get("producer").asText()).close(left());
+        Release.close(producers.remove(request.get("producer").asText()), left());
         return Map.of();
     }
 
@@ -184,7 +179,7 @@ public final class JavaDriver {
     private Map<String, Object> committed(JsonNode request) {
         TopicPartition where = where(request);
         try (KafkaConsumer<byte[], byte[]> consumer = openConsumer(request.get("group").asText(), Map.of())) {
-            return offset(consumer.committed(java.util.Set.of(where)).get(where));
+            return offset(Release.committed(consumer, where));
         }
     }
 
@@ -266,16 +261,6 @@ public final class JavaDriver {
         }
     }
 
-    private interface AdminCall {
-        Map<String, Object> apply(Admin admin) throws Exception;
-    }
-
-    private Map<String, Object> withAdmin(AdminCall call) throws Exception {
-        try (Admin admin = Admin.create(Map.<String, Object>of("bootstrap.servers", bootstrap))) {
-            return call.apply(admin);
-        }
-    }
-
     private KafkaProducer<byte[], byte[]> openProducer(JsonNode request) {
         Map<String, Object> options = new HashMap<>();
         options.put("bootstrap.servers", bootstrap);
@@ -287,6 +272,8 @@ public final class JavaDriver {
             options.put("max.in.flight.requests.per.connection", 1);
         }
         options.put("linger.ms", 5);
+        // Old releases give up at once otherwise.
+        options.put("retries", Integer.MAX_VALUE);
         options.put("max.request.size", 4 << 20);
         options.put("reconnect.backoff.max.ms", 500);
         return new KafkaProducer<>(options, new ByteArraySerializer(), new ByteArraySerializer());
@@ -321,7 +308,7 @@ public final class JavaDriver {
 
     private static List<Map<String, Object>> poll(KafkaConsumer<byte[], byte[]> consumer) {
         List<Map<String, Object>> records = new ArrayList<>();
-        for (ConsumerRecord<byte[], byte[]> record : consumer.poll(POLL)) {
+        for (ConsumerRecord<byte[], byte[]> record : Release.poll(consumer, POLL)) {
             records.add(recordOut(record));
         }
         return records;
@@ -329,10 +316,10 @@ public final class JavaDriver {
 
     private static Map<String, Object> recordOut(ConsumerRecord<byte[], byte[]> record) {
         List<List<Object>> headers = new ArrayList<>();
-        for (Header header : record.headers()) {
+        for (Map.Entry<String, byte[]> header : Release.headers(record)) {
             List<Object> pair = new ArrayList<>();
-            pair.add(header.key());
-            pair.add(header.value());
+            pair.add(header.getKey());
+            pair.add(header.getValue());
             headers.add(pair);
         }
         Map<String, Object> out = new HashMap<>();
@@ -346,13 +333,13 @@ public final class JavaDriver {
     }
 
     private static ProducerRecord<byte[], byte[]> recordIn(String topic, JsonNode record) {
-        List<Header> headers = new ArrayList<>();
+        List<Map.Entry<String, byte[]>> headers = new ArrayList<>();
         for (JsonNode header : record.get("headers")) {
-            headers.add(new RecordHeader(header.get(0).asText(), bytes(header.get(1))));
+            headers.add(new SimpleEntry<>(header.get(0).asText(), bytes(header.get(1))));
         }
         Integer partition = record.get("partition").isNull() ? null : record.get("partition").asInt();
         Long timestamp = record.get("timestamp").isNull() ? null : record.get("timestamp").asLong();
-        return new ProducerRecord<>(topic, partition, timestamp, bytes(record.get("key")), bytes(record.get("value")), headers);
+        return Release.record(topic, partition, timestamp, bytes(record.get("key")), bytes(record.get("value")), headers);
     }
 
     private static byte[] bytes(JsonNode text) {
@@ -379,10 +366,5 @@ public final class JavaDriver {
 
     private <T> T wait(Future<T> future) throws Exception {
         return future.get(left().toMillis(), TimeUnit.MILLISECONDS);
-    }
-
-    private Map<String, Object> settled(Future<?> future, Map<String, Object> answer) throws Exception {
-        wait(future);
-        return answer;
     }
 }
