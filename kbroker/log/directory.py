@@ -28,10 +28,11 @@ from kbroker.log.directory_checkpoints import (
     RECOVERY_POINTS_FILE,
     DirectoryCheckpoints,
 )
-from kbroker.log.dormant import DormantLog
+from kbroker.log.dormant import find_asleep
 from kbroker.log.meta_properties import FILE_NAME, ForeignDirectory, MetaProperties, parse_meta_properties
 from kbroker.log.open_files import OPEN_FILES_MAX, OpenFiles
 from kbroker.log.partition_log import InconsistentTopicId, PartitionLog
+from kbroker.log.place import LogPlace
 from kbroker.log.recovery import LOG_SUFFIX, check_undamaged
 from kbroker.log.settings import LogSettings
 from kbroker.log.stopping import write_out_together
@@ -263,37 +264,16 @@ class LogDirectory:
         return log
 
     def _open(self, where: TopicPartition, topic_id: bytes, settings: LogSettings) -> PartitionLog:
+        place = LogPlace(self.disk, self._in(str(where)), where, topic_id, settings, self._clock, self._files)
+        recovery_point, log_start = self.recovery_points.get(where, 0), self.log_starts.get(where, 0)
         if self.was_clean and where in self.recovery_points:
-            dormant = self._dormant(where, topic_id, settings)
-            if dormant is not None:
-                return dormant
-        if not self.disk.is_directory(self._in(str(where))):
+            asleep = find_asleep(place, recovery_point=recovery_point, log_start=log_start)
+            if asleep is not None:
+                return asleep
+        if not self.disk.is_directory(place.directory):
             self._checkpoints.begin_anew(where)
-        return PartitionLog.open(
-            self.disk,
-            self._in(str(where)),
-            where,
-            topic_id,
-            settings,
-            self._clock,
-            recovery_point=self.recovery_points.get(where, 0),
-            log_start=self.log_starts.get(where, 0),
-            clean=self.was_clean,
-            files=self._files,
-        )
-
-    def _dormant(self, where: TopicPartition, topic_id: bytes, settings: LogSettings) -> PartitionLog | None:
-        return DormantLog.found(
-            self.disk,
-            self._in(str(where)),
-            where,
-            topic_id,
-            settings,
-            self._clock,
-            self._files,
-            recovery_point=self.recovery_points[where],
-            log_start=self.log_starts.get(where, 0),
-        )
+            recovery_point, log_start = 0, 0
+        return PartitionLog.open(place, recovery_point=recovery_point, log_start=log_start, clean=self.was_clean)
 
     def _lower_recovery_point(self, where: TopicPartition, end: int) -> None:
         """The log loses, or has lost, what is behind `end`: what comes there next is not to be trusted for it."""

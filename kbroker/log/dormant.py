@@ -1,170 +1,58 @@
-"""A log that nobody has used since a clean stop: it knows its ends, and opens none of its files until it is needed.
+"""Logs that nobody has used since a clean stop, or since they were made: their ends are known, no file is open.
 
-    found: one listing, one small file --anything that needs more--> PartitionLog, loaded as after any clean stop
+    found:  one listing, one small file  \
+    made:   in a worker, with its files   --> asleep --anything that needs more than the ends--> awake, as loaded
+                                                        after any clean stop (PartitionLog)
 
 The recovery point that a clean stop wrote down is the end of the log where the newest producer snapshot agrees, as it
 does after Kafka's own clean stop too. Ten thousand logs of which a few are used start in the time that listing them
-takes, and hold neither descriptors nor indexes.
+takes, and hold neither descriptors nor indexes. How large their files are is looked up in a worker, once somebody asks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import wraps
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Final
 
-from kbroker.log.damage import DamagedBatch
-from kbroker.log.leader_epochs import LeaderEpochs
-from kbroker.log.open_files import OpenFiles
+from kbroker.log.index import time_index
+from kbroker.log.open_files import FileHandle, OpenFiles
 from kbroker.log.partition_log import PartitionLog
-from kbroker.log.partition_metadata import METADATA_FILE, claim_directory
-from kbroker.log.producer_state import ProducerState
+from kbroker.log.partition_metadata import METADATA_FILE
+from kbroker.log.place import Asleep, LogPlace, Measured
 from kbroker.log.recovery import EPOCHS_FILE
-from kbroker.log.segment import Segment, file_name
-from kbroker.log.segment_list import SegmentList
-from kbroker.log.settings import LogSettings
-from kbroker.names import TopicPartition
-from kbroker.world import Clock, Disk, DiskFailure
+from kbroker.log.segment import file_name
+from kbroker.record.batch import NO_TIMESTAMP
+from kbroker.world import Disk, DiskFailure
+
+MEASURED_TOGETHER: Final = 32
+"""Logs in one piece of a worker's work, so that no fsync waits long behind it."""
 
 _OF_A_SEGMENT: Final = (".log", ".index", ".timeindex", ".txnindex", ".snapshot")
 _OF_THE_LOG: Final = (METADATA_FILE, EPOCHS_FILE)
 
 
-class Asleep(NamedTuple):
-    """What loading needs, and what was learnt meanwhile."""
+def find_asleep(place: LogPlace, *, recovery_point: int, log_start: int) -> PartitionLog | None:
+    """The log there, cleanly stopped at `recovery_point`; None where it must be looked at more closely.
 
-    recovery_point: int
-    log_start: int
-    first_base: int
-    segments_count: int
-    epochs: list[tuple[int, int]]
-    """(leader epoch, start offset) pairs that came without a batch."""
-
-
-class DormantLog(PartitionLog):
-    """See the module. It becomes a plain PartitionLog, in place, at the first use that its ends do not answer."""
-
-    __slots__ = ()
-
-    _asleep: Asleep
-
-    @classmethod
-    def found(
-        cls,
-        disk: Disk,
-        directory: str,
-        topic_partition: TopicPartition,
-        topic_id: bytes,
-        settings: LogSettings,
-        clock: Clock,
-        files: OpenFiles,
-        *,
-        recovery_point: int,
-        log_start: int,
-    ) -> DormantLog | None:
-        """The log in `directory`, cleanly stopped at `recovery_point`; None where it must be looked at more closely.
-
-        Raises DiskFailure, InconsistentTopicId.
-        """
-        try:
-            names = disk.list(directory)
-        except FileNotFoundError:
-            return None
-        bases, snapshots = _offsets(names)
-        if not bases or max(snapshots, default=-1) != recovery_point or recovery_point < max(bases[-1], log_start):
-            return None
-        if recovery_point == bases[-1] and _size(disk, f"{directory}/{file_name(recovery_point)}.log"):
-            return None  # the snapshot is from the roll
-        log = cls(disk, directory, topic_partition, topic_id, settings, clock, files, _no_progress)
-        log.topic_id, _ = claim_directory(disk, directory, topic_id, log.mended)
-        log.last_flush_ms = clock.monotonic_ms()
-        log.log_end = log.written_end = log.flushed_end = recovery_point
-        log.log_start = max(log_start, bases[0])
-        log._asleep = Asleep(recovery_point, log_start, bases[0], len(bases), [])
-        # Whoever asks who is writing sees nobody: a clean stop leaves nothing unreplicated.
-        log.producers = ProducerState()
-        return log
-
-    def __getattr__(self, name: str) -> Any:
-        """A part that is only there when awake. Unset slots come here, nothing else does."""
-        if name not in PartitionLog.__slots__ or type(self) is not DormantLog:
-            raise AttributeError(name)
-        self.wake()
-        return getattr(self, name)
-
-    def wake(self) -> None:
-        """Load what a clean stop left. What goes wrong fails the log; a damaged batch that alone."""
-        asleep, promised_end, stand_in = self._asleep, self.log_end, self._stand_in
-        if self.is_closed:
-            # Its directory is gone, and by now another topic's may have its name.
-            self._refuse_closed(promised_end)
-            return
-        self.mended = []  # what was found up to now has been told
-        object.__setattr__(self, "__class__", PartitionLog)
-        try:
-            self._load(asleep.recovery_point, asleep.log_start, clean=True)
-            if self.log_end < promised_end:
-                self.on_truncation(self.log_end)
-        except (DiskFailure, FileNotFoundError) as error:
-            stand_in(promised_end)
-            if isinstance(error, DamagedBatch):
-                self.failure = error
-                self.on_progress()
-            else:
-                self.broken(error)
-            self.on_woken(self)
-            return
-        self.on_woken(self)
-        for epoch, start in asleep.epochs:
-            self.assign_epoch(epoch, start)
-
-    def _refuse_closed(self, end: int) -> None:
-        self._stand_in(end)
-        object.__setattr__(self, "__class__", PartitionLog)
-        if self.failure is None:
-            self.failure = DiskFailure(self.directory, "the log is closed")
-
-    def _stand_in(self, end: int) -> None:
-        """Something to look at for whoever comes before the failure is known; nothing of it touches the disk."""
-        self._segments = SegmentList([Segment(self._files, self.directory, end, self._clock.wall_ms())])
-        self.epochs, self.producers = LeaderEpochs(), ProducerState()
-        self.log_end = self.written_end = self.flushed_end = end
-
-    # ---- what the ends answer
-
-    @property
-    def recovery_point(self) -> int:
-        """See PartitionLog."""
-        return self.flushed_end
-
-    @property
-    def has_moved_start(self) -> bool:
-        """See PartitionLog."""
-        return self.log_start > self._asleep.first_base
-
-    @property
-    def segments_count(self) -> int:
-        """See PartitionLog."""
-        return self._asleep.segments_count
-
-    @property
-    def cut(self) -> tuple[int, int]:
-        """See PartitionLog: nothing is cut after a clean stop."""
-        return 0, 0
-
-    def assign_epoch(self, epoch: int, start: int) -> None:
-        """See PartitionLog."""
-        self._asleep.epochs.append((epoch, start))
-
-    def expire_producers(self) -> int:
-        """See PartitionLog: they are not in memory."""
-        return 0
-
-    def close(self, *, clean: bool) -> bool:
-        """See PartitionLog: nothing is open, and nothing is to be written."""
-        self.is_closed = True
-        is_clean: bool = self.can_close_cleanly
-        return clean and is_clean
+    Raises DiskFailure, InconsistentTopicId.
+    """
+    disk, directory = place.disk, place.directory
+    try:
+        names = disk.list(directory)
+    except FileNotFoundError:
+        return None
+    bases, snapshots = _offsets(names)
+    if not bases or recovery_point < max(bases[-1], log_start):
+        return None
+    # Kafka leaves no snapshot where nothing was ever written.
+    if max(snapshots, default=0) != recovery_point:
+        return None
+    if recovery_point == bases[-1] and _size(disk, f"{directory}/{file_name(recovery_point)}.log"):
+        return None  # the snapshot is from the roll
+    ends = (*bases[1:], recovery_point)
+    asleep = Asleep(recovery_point, log_start, bases[0], ends[0], len(bases), place.clock.wall_ms())
+    return PartitionLog.asleep(place, asleep)
 
 
 def _offsets(names: Sequence[str]) -> tuple[list[int], list[int]]:
@@ -193,23 +81,59 @@ def _size(disk: Disk, path: str) -> int:
         file.close()
 
 
-def _no_progress() -> None:
-    """Nobody waits."""
+# ---- measuring
 
 
-def _waking(method: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(method)
-    def awake(self: DormantLog, *arguments: Any, **named: Any) -> Any:
-        self.wake()
-        return method(self, *arguments, **named)
+def measure_sleeping(disk: Disk, logs: Iterable[PartitionLog], done: Callable[[], None]) -> None:
+    """Learn, in a worker and some logs at a time, how large those are that sleep and were not measured yet.
 
-    return awake
+    Then `done` is called. A disk that refuses fails the log, as it would when it wakes.
+    """
+    left = [log for log in logs if log.is_unmeasured]
+
+    def step() -> None:
+        several = [log for log in left[-MEASURED_TOGETHER:] if log.is_unmeasured]
+        del left[-MEASURED_TOGETHER:]
+        if several:
+            work = partial(_measure_all, disk, [log.directory for log in several])
+            disk.in_worker(work, partial(over, several))
+        elif left:
+            step()
+        else:
+            done()
+
+    def over(several: list[PartitionLog], results: list[Measured | DiskFailure | None] | DiskFailure) -> None:
+        assert isinstance(results, list), "each has its own failure"
+        for log, result in zip(several, results, strict=True):
+            log.note_measured(result)
+        step()
+
+    step()
 
 
-ANSWERED_ASLEEP: Final = frozenset({"fail", "broken", "sync_if_overdue", "synced_to", "open"})
-"""Public methods of PartitionLog that need nothing but the ends."""
+def _measure_all(disk: Disk, directories: Sequence[str]) -> list[Measured | DiskFailure | None]:
+    return [_measure(disk, directory) for directory in directories]
 
-for _name, _member in list(vars(PartitionLog).items()):
-    if callable(_member) and not _name.startswith("_") and _name not in ANSWERED_ASLEEP | set(vars(DormantLog)):
-        # Woken first, so that a failure to load is there when the method looks for one.
-        setattr(DormantLog, _name, _waking(_member))
+
+def _measure(disk: Disk, directory: str) -> Measured | DiskFailure | None:
+    """None where the files are not as a clean stop leaves them: whoever wakes the log will see."""
+    try:
+        stems = [name[:-4] for name in disk.list(directory) if name.endswith(".log")]
+        sizes = [_size(disk, f"{directory}/{stem}.log") for stem in stems]
+        newest_ms = _newest_ms(disk, f"{directory}/{stems[0]}.timeindex") if sizes and sizes[0] else NO_TIMESTAMP
+    except FileNotFoundError:
+        return None
+    except DiskFailure as failure:
+        return failure
+    return Measured(sum(sizes), sizes[0], newest_ms) if sizes and newest_ms is not None else None
+
+
+def _newest_ms(disk: Disk, path: str) -> int | None:
+    """The last entry of a time index has the largest timestamp; None in a damaged one. Raises FileNotFoundError."""
+    index = time_index(FileHandle(OpenFiles(disk), path))
+    try:
+        if not index.adopt():
+            return None
+        return index.last[0] if index.last is not None else NO_TIMESTAMP
+    finally:
+        index.handle.close()

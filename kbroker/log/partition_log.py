@@ -5,6 +5,10 @@
 `log_end` moves when an append is accepted, `written_end` when readers may see it, `flushed_end` when it has been
 fsynced. Small appends are written before `append_as_leader` returns; a queued one calls `on_progress`
 later. A DiskFailure fails the log for good: it refuses everything with KAFKA_STORAGE_ERROR until it is opened again.
+
+    asleep (see log/place.py) --the first call that its ends do not answer--> awake --DiskFailure--> failed
+
+What most calls need is that it `_is_usable`: neither asleep nor failed, one look on the way of every append and read.
 Source: Kafka's UnifiedLog and LocalLog.
 """
 
@@ -19,23 +23,23 @@ from kbroker.log.compaction.cleaning import Cleaned
 from kbroker.log.compaction.progress import CleaningProgress
 from kbroker.log.compaction.swap import finish_swap
 from kbroker.log.damage import DamagedBatch, DamagedIndex
+from kbroker.log.leader_epochs import LeaderEpochs
 from kbroker.log.loading import load_log
 from kbroker.log.mended import Mended
 from kbroker.log.open_files import OpenFiles
 from kbroker.log.outcome import Appended, LogRead, Origin, Progress, Refused, Stage, Ticket
 from kbroker.log.partition_metadata import InconsistentTopicId, claim_directory
+from kbroker.log.place import Asleep, LogPlace, Measured
 from kbroker.log.preparation import Preparation, needs_preparation
-from kbroker.log.producer_state import StoredBatch, Unfit
+from kbroker.log.producer_state import ProducerState, StoredBatch, Unfit
 from kbroker.log.reading import read_batches
 from kbroker.log.segment import Segment
 from kbroker.log.segment_list import SegmentList
-from kbroker.log.settings import LogSettings
 from kbroker.log.stamping import stamped
 from kbroker.log.time_search import TimeSearch
 from kbroker.log.transactions import aborted_between
 from kbroker.log.txn_index import AbortedTransaction
 from kbroker.log.validation import check_client_batch, read_client_header
-from kbroker.names import TopicPartition
 from kbroker.record.batch import (
     CONTROL_BIT,
     PREFIX_BYTES,
@@ -46,7 +50,7 @@ from kbroker.record.batch import (
 )
 from kbroker.record.compression import CorruptRecords
 from kbroker.record.markers import Marker, read_marker
-from kbroker.world import Buffer, Clock, Disk, DiskFailure, Line
+from kbroker.world import Buffer, DiskFailure, Line
 from protocol_specs.errors import ErrorCode
 
 __all__ = ["Appended", "InconsistentTopicId", "LogRead", "Origin", "PartitionLog", "Refused", "Stage", "Ticket"]
@@ -82,6 +86,7 @@ class PartitionLog(Progress):
         "_disk",
         "_files",
         "_has_aborted",
+        "_is_usable",
         "_leaving",
         "_line",
         "_on_written",
@@ -108,22 +113,12 @@ class PartitionLog(Progress):
         "topic_partition",
     )
 
-    def __init__(
-        self,
-        disk: Disk,
-        directory: str,
-        topic_partition: TopicPartition,
-        topic_id: bytes,
-        settings: LogSettings,
-        clock: Clock,
-        files: OpenFiles,
-        on_progress: Callable[[], None],
-    ) -> None:
+    def __init__(self, place: LogPlace, on_progress: Callable[[], None]) -> None:
         super().__init__()
-        self.directory = directory
-        self.topic_partition = topic_partition
-        self.topic_id = topic_id
-        self.settings = settings
+        self.directory = place.directory
+        self.topic_partition = place.topic_partition
+        self.topic_id = place.topic_id
+        self.settings = place.settings
         self.on_progress = on_progress
         self.on_failure: Callable[[DiskFailure], None] = _nobody_told
         self.on_truncation: Callable[[int], None] = _no_checkpoint
@@ -133,10 +128,16 @@ class PartitionLog(Progress):
         self.log_start = 0
         self.is_dirty = False
         self.is_closed = False
-        self._disk = disk
-        self._clock = clock
-        self._files = files
+        self._disk = disk = place.disk
+        self._clock = place.clock
+        self._files = OpenFiles(disk) if place.files is None else place.files
+        self._is_usable = False
+        self._asleep: Asleep | None = None
+        # Not there before it is loaded, nor are the epochs.
         self._segments: SegmentList
+        # Whoever asks a log that sleeps sees nobody write: a clean stop leaves nothing unreplicated.
+        self.producers = ProducerState()
+        self._has_aborted = False
         # Of the newest batch since the log was opened or cut.
         self._appended_epoch = -1
         # Base offsets of segments whose files a worker is going to rename.
@@ -153,28 +154,35 @@ class PartitionLog(Progress):
     @classmethod
     def open(
         cls,
-        disk: Disk,
-        directory: str,
-        topic_partition: TopicPartition,
-        topic_id: bytes,
-        settings: LogSettings,
-        clock: Clock,
+        place: LogPlace,
         *,
         recovery_point: int = 0,
         log_start: int = 0,
         clean: bool = False,
         on_progress: Callable[[], None] = _no_progress,
-        files: OpenFiles | None = None,
     ) -> PartitionLog:
-        """Open or create the log in `directory`; `clean` trusts what is there, otherwise it is recovered.
+        """Open or create the log; `clean` trusts what is there, otherwise it is recovered.
+
+        None of its files stays open: of many logs few are used. Raises DiskFailure, InconsistentTopicId.
+        """
+        log = cls(place, on_progress)
+        log.topic_id, log.is_dirty = claim_directory(place.disk, place.directory, place.topic_id, log.mended)
+        log._load(recovery_point, log_start, clean=clean)
+        for segment in log._segments.all:
+            segment.rest()
+        return log
+
+    @classmethod
+    def asleep(cls, place: LogPlace, asleep: Asleep) -> PartitionLog:
+        """A log that is there, closed; its files are not looked at before it is used.
 
         Raises DiskFailure, InconsistentTopicId.
         """
-        if files is None:
-            files = OpenFiles(disk)
-        log = cls(disk, directory, topic_partition, topic_id, settings, clock, files, on_progress)
-        log.topic_id, log.is_dirty = claim_directory(disk, directory, topic_id, log.mended)
-        log._load(recovery_point, log_start, clean=clean)
+        log = cls(place, _no_progress)
+        log.topic_id, _ = claim_directory(place.disk, place.directory, place.topic_id, log.mended)
+        log.log_end = log.written_end = log.flushed_end = asleep.recovery_point
+        log.log_start = max(asleep.log_start, asleep.first_base)
+        log._asleep = asleep
         return log
 
     def _load(self, recovery_point: int, log_start: int, *, clean: bool) -> None:
@@ -197,52 +205,122 @@ class PartitionLog(Progress):
         self._has_aborted = any(len(segment.transactions) for segment in loaded.segments.all)
         self.is_dirty = self.is_dirty or loaded.is_dirty
         self._syncing.loaded(loaded.segments.all, loaded.epochs_on_disk)
+        self._is_usable = True
+
+    def _wake(self) -> None:
+        """Load it if it sleeps. What goes wrong fails the log; a damaged batch that alone."""
+        if self._asleep is None:
+            return
+        asleep, self._asleep = self._asleep, None
+        if self.is_closed and self.failure is None:
+            # Its directory is gone, and by now another topic's may have its name.
+            self.failure = DiskFailure(self.directory, "the log is closed")
+        if self.failure is not None:
+            self._stand_in()
+            return
+        self.mended = []  # what was found up to now has been told
+        promised_end = self.log_end
+        try:
+            self._load(asleep.recovery_point, asleep.log_start, clean=True)
+            if self.log_end < promised_end:
+                self.on_truncation(self.log_end)
+        except (DiskFailure, FileNotFoundError) as error:
+            self._stand_in()
+            if isinstance(error, DamagedBatch):
+                self.failure = error
+                self.on_progress()
+            else:
+                self.broken(error)
+            self.on_woken(self)
+            return
+        self.on_woken(self)
+        for epoch, start in asleep.epochs:
+            self.assign_epoch(epoch, start)
+
+    def _stand_in(self) -> None:
+        """Something to look at where loading failed; nothing of it touches the disk."""
+        self._segments = SegmentList([Segment(self._files, self.directory, self.log_end, self._clock.wall_ms())])
+        self.epochs = LeaderEpochs()
+
+    def _refusal(self) -> Refused | None:
+        """Why it cannot be used even when it is awake."""
+        self._wake()
+        return None if self.failure is None else self._storage_error()
 
     # ---- what it is
 
     @property
     def latest_epoch(self) -> int:
         """The leader epoch of the newest batch, -1 when there is none."""
+        self._wake()
         return self.epochs.latest
 
     @property
     def recovery_point(self) -> int:
         """Up to where the next start may trust segments that end before it, indexes included; at most flushed_end."""
-        return min(self.flushed_end, self._syncing.trusted_end)
+        return self.flushed_end if self._asleep else min(self.flushed_end, self._syncing.trusted_end)
 
     @property
     def size_bytes(self) -> int:
         """All segments, without indexes."""
+        if self._asleep is not None and self._asleep.measured is not None:
+            return self._asleep.measured.size_bytes
+        self._wake()
         return self._segments.size_bytes
 
     @property
     def has_moved_start(self) -> bool:
         """Does the log start behind the beginning of its first segment (DeleteRecords)?"""
-        return self.log_start > self._segments.first_base
+        return self.log_start > (self._asleep.first_base if self._asleep else self._segments.first_base)
 
     @property
     def segments(self) -> tuple[Segment, ...]:
         """From the oldest to the one that grows."""
+        self._wake()
         return tuple(self._segments.all)
 
     @property
     def segments_count(self) -> int:
         """How many there are."""
-        return len(self._segments)
+        return self._asleep.segments_count if self._asleep else len(self._segments)
+
+    @property
+    def is_asleep(self) -> bool:
+        """Has nobody used it since a clean stop?"""
+        return self._asleep is not None
+
+    @property
+    def is_unmeasured(self) -> bool:
+        """Does it sleep, without that anybody knows how large its files are?"""
+        return self._asleep is not None and self._asleep.measured is None and not self.is_closed
+
+    def note_measured(self, result: Measured | DiskFailure | None) -> None:
+        """How large its files are; nothing changes them before it wakes. None: they must be looked at more closely."""
+        if self._asleep is None or self.is_closed:
+            return
+        if isinstance(result, DiskFailure):
+            self.broken(result)
+        else:
+            self._asleep.measured = result
 
     @property
     def cut(self) -> tuple[int, int]:
         """What opening took away behind the last sound batch: bytes of its segment, and whole segments after it."""
+        if self._asleep is not None:
+            return 0, 0
         last = self._segments.active
         return last.cut_bytes, last.cut_segments
 
     def last_stable_end(self, high_watermark: int) -> int:
         """Where readers of committed records stop: before the oldest transaction that is open or unreplicated."""
+        if not self._is_usable:
+            self._wake()
         first = self.producers.first_unstable_offset(high_watermark)
         return high_watermark if first is None else min(high_watermark, max(first, self.log_start))
 
     def aborted_transactions(self, start: int, end: int) -> list[AbortedTransaction]:
         """The aborted transactions that touch offsets [start, end). Raises DiskFailure, FileNotFoundError."""
+        self._wake()
         if not self._has_aborted or start >= end:
             return []
         return aborted_between(self._segments.since(start), start, end)
@@ -275,8 +353,8 @@ class PartitionLog(Progress):
             if isinstance(outcome, Preparation):
                 return self.append_prepared(outcome.run(), leader_epoch, origin=origin)
             return outcome
-        if self.failure is not None:
-            return self._storage_error()
+        if not self._is_usable and (refused := self._refusal()) is not None:
+            return refused
         view = memoryview(records)
         return self._append(view, read_header(view), leader_epoch, self._clock.wall_ms(), origin)
 
@@ -288,8 +366,8 @@ class PartitionLog(Progress):
         Nothing is promised then: run it, in a worker, and hand what it gives to append_prepared. Whatever is appended
         in between comes before it.
         """
-        if self.failure is not None:
-            return self._storage_error()
+        if not self._is_usable and (refused := self._refusal()) is not None:
+            return refused
         view = memoryview(records)
         header = read_client_header(view)
         if isinstance(header, Refused):
@@ -311,8 +389,8 @@ class PartitionLog(Progress):
         self, prepared: memoryview | Refused, leader_epoch: int, *, origin: Origin = Origin.CLIENT
     ) -> Appended | Refused:
         """The end of what append_or_prepare began."""
-        if self.failure is not None:
-            return self._storage_error()
+        if not self._is_usable and (refused := self._refusal()) is not None:
+            return refused
         if isinstance(prepared, Refused):
             return prepared
         return self._append(prepared, read_header(prepared), leader_epoch, self._clock.wall_ms(), origin)
@@ -440,8 +518,8 @@ class PartitionLog(Progress):
 
     def append_as_follower(self, records: Buffer) -> Appended | Refused:
         """Append what a leader sent: whole batches with their offsets and epochs; a cut one at the end is left out."""
-        if self.failure is not None:
-            return self._storage_error()
+        if not self._is_usable and (refused := self._refusal()) is not None:
+            return refused
         first, outcome = self.log_end, None
         try:
             for batch in iterate_batches(records):
@@ -467,7 +545,8 @@ class PartitionLog(Progress):
 
     def without_waiting(self, look: Callable[[], T]) -> T:
         """`look()`, which reads this log. Raises ColdRead where it would wait for the medium."""
-        assert self._segments, "a log that sleeps wakes here, and not half-way"
+        if not self._is_usable:
+            self._wake()
         self._files.waits = False
         try:
             return look()
@@ -479,8 +558,8 @@ class PartitionLog(Progress):
 
         The first batch comes even when it is larger than `max_bytes`, if `at_least_one`. One segment's worth at most.
         """
-        if self.failure is not None:
-            return self._storage_error()
+        if not self._is_usable and (refused := self._refusal()) is not None:
+            return refused
         if not self.log_start <= offset <= self.log_end:
             return Refused(
                 ErrorCode.OFFSET_OUT_OF_RANGE, f"offset {offset} is outside [{self.log_start}, {self.log_end}]"
@@ -495,8 +574,8 @@ class PartitionLog(Progress):
 
     def offset_for_timestamp(self, timestamp: int) -> tuple[int, int, int] | Refused | None:
         """(offset, timestamp, leader epoch) of the first record at `timestamp` (ms) or later, or None."""
-        if self.failure is not None:
-            return self._storage_error()
+        if not self._is_usable and (refused := self._refusal()) is not None:
+            return refused
         try:
             return self._times.first_at_or_after(timestamp, self._segments.all, self.log_start)
         except (DiskFailure, FileNotFoundError) as error:
@@ -504,8 +583,8 @@ class PartitionLog(Progress):
 
     def max_timestamp(self) -> tuple[int, int, int] | Refused | None:
         """(offset, timestamp, leader epoch) of the first record with the largest timestamp; None in an empty log."""
-        if self.failure is not None:
-            return self._storage_error()
+        if not self._is_usable and (refused := self._refusal()) is not None:
+            return refused
         try:
             return self._times.of_largest(self._segments.all)
         except (DiskFailure, FileNotFoundError) as error:
@@ -513,6 +592,7 @@ class PartitionLog(Progress):
 
     def end_offset_for_epoch(self, epoch: int) -> tuple[int, int]:
         """The largest known leader epoch up to `epoch`, and the offset where it ends; (-1, -1) unknown (KIP-101)."""
+        self._wake()
         return self.epochs.end_of(epoch, self.log_end)
 
     def assign_epoch(self, epoch: int, start: int) -> None:
@@ -520,6 +600,9 @@ class PartitionLog(Progress):
 
         The file may lag behind until a batch comes: an epoch without one is assigned again by the next start.
         """
+        if self._asleep is not None:
+            self._asleep.epochs.append((epoch, start))
+            return
         self.epochs.assign(epoch, start)
         if self.epochs.is_dirty:
             self.is_dirty = True
@@ -533,6 +616,7 @@ class PartitionLog(Progress):
 
     def epoch_at(self, offset: int) -> int:
         """The leader epoch that `offset` was or will be written in, -1 unknown."""
+        self._wake()
         return self.epochs.epoch_at(offset)
 
     # ---- grow, shrink
@@ -542,6 +626,7 @@ class PartitionLog(Progress):
 
         May raise DiskFailure.
         """
+        self._wake()
         active = self._segments.active
         base_offset = max(base_offset, self.log_end)
         if not active.size and active.base_offset == base_offset:
@@ -556,6 +641,7 @@ class PartitionLog(Progress):
     def delete_before(self, offset: int) -> int:
         """Move the log start up to `offset`, dropping segments that end before it; the new log start."""
         if offset > self.log_start:
+            self._wake()
             self._move_start(min(offset, self.log_end))
             self._drop_front(self._segments.ending_before(self.log_start))
         return self.log_start
@@ -574,13 +660,17 @@ class PartitionLog(Progress):
         """
         if self.failure is not None or self.cleaning.is_under_way:
             return 0
-        count = removal.expired_segments(
-            self._segments.all,
+        case = removal.RetentionCase(
             self.settings,
             now_ms=self._clock.wall_ms(),
             log_start=self.log_start,
             deletable_end=self.written_end if deletable_end is None else deletable_end,
         )
+        if self._asleep is not None and removal.sleeps_on(self._asleep, case):
+            return 0
+        if self._refusal() is not None:
+            return 0
+        count = removal.expired_segments(self._segments.all, case)
         try:
             if count and count == len(self._segments):
                 self.roll()
@@ -636,7 +726,7 @@ class PartitionLog(Progress):
         Nothing that it drops is back after a power failure: it waits for the medium.
         """
         assert not self._pending, "truncation waits for queued writes"
-        if offset >= self.log_end or self.failure is not None:
+        if self._refusal() is not None or offset >= self.log_end:
             return
         if offset < self._segments.first_base:
             self.truncate_fully_and_start_at(offset)
@@ -658,6 +748,7 @@ class PartitionLog(Progress):
     def truncate_fully_and_start_at(self, offset: int) -> None:
         """Drop everything; the next batch gets `offset`. All writes must be over. May fail the log."""
         assert not self._pending, "truncation waits for queued writes"
+        self._wake()
         if offset in self._leaving:
             self._disk.drain()  # or its files, made anew, would be renamed in their place
         try:
@@ -723,6 +814,8 @@ class PartitionLog(Progress):
         """
         self.is_closed = True
         is_clean = clean and self.can_close_cleanly
+        if self._asleep is not None:
+            return is_clean  # nothing is open, and nothing is to be written
         if is_clean and self.is_dirty:
             try:
                 self._syncing.finish(self.producers.snapshot())
@@ -753,6 +846,7 @@ class PartitionLog(Progress):
     def _fail(self, failure: DiskFailure) -> None:
         if self.failure is None:
             self.failure = failure
+            self._is_usable = False
             self.on_failure(failure)
             self.on_progress()
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from kbroker.log.compaction.cleaning import Cleaned
 from kbroker.log.open_files import OpenFiles
+from kbroker.log.place import Asleep, OldestSegment
 from kbroker.log.recovery import SNAPSHOT_SUFFIX, remove_segment_files
 from kbroker.log.segment import Segment, file_name
 from kbroker.log.settings import LogSettings
@@ -25,31 +26,52 @@ _COPY_BYTES = 1 << 20
 DELETED_SUFFIX = ".deleted"
 
 
-def expired_segments(
-    segments: Sequence[Segment], settings: LogSettings, *, now_ms: int, log_start: int, deletable_end: int
-) -> int:
+class RetentionCase(NamedTuple):
+    """What decides beside a segment itself. Offsets; `now_ms` since 1970."""
+
+    settings: LogSettings
+    now_ms: int
+    log_start: int
+    deletable_end: int
+    """The high watermark."""
+
+
+def expired_segments(segments: Sequence[Segment], case: RetentionCase) -> int:
     """How many segments from the front retention lets go: by log start, by age of the newest record, by bytes.
 
     The growing one goes by age and bytes alone, and never when it is empty.
     Source: Kafka's UnifiedLog.deletableSegments.
     """
     count = 0
-    excess = sum(segment.size for segment in segments) - settings.retention_bytes
-    by_policy = "delete" in settings.cleanup_policy
+    excess = sum(segment.size for segment in segments) - case.settings.retention_bytes
     for segment in segments:
-        newest = segment.largest_timestamp()
-        age_ms = now_ms - (newest if newest >= 0 else segment.created_ms)
-        is_old = by_policy and 0 <= settings.retention_ms < age_ms
-        is_excess = by_policy and settings.retention_bytes >= 0 and excess >= segment.size
-        is_growing = segment is segments[-1]
-        is_before_start = segment.next_offset <= log_start and not is_growing
-        if not (is_before_start or is_old or is_excess):
-            break
-        if segment.next_offset > deletable_end or (not segment.size and is_growing):
+        if not _is_expired(segment, case, excess, is_growing=segment is segments[-1]):
             break
         excess -= segment.size
         count += 1
     return count
+
+
+def sleeps_on(asleep: Asleep, case: RetentionCase) -> bool:
+    """Is it known of a log that sleeps that retention lets nothing of it go?"""
+    oldest, measured = asleep.oldest, asleep.measured
+    if oldest is None or measured is None:
+        return False
+    excess = measured.size_bytes - case.settings.retention_bytes
+    return not _is_expired(oldest, case, excess, is_growing=asleep.segments_count == 1)
+
+
+def _is_expired(segment: Segment | OldestSegment, case: RetentionCase, excess: int, *, is_growing: bool) -> bool:
+    """Does the oldest segment go? `excess` is how many bytes the log has over its bound."""
+    settings = case.settings
+    by_policy = "delete" in settings.cleanup_policy
+    newest = segment.largest_timestamp()
+    age_ms = case.now_ms - (newest if newest >= 0 else segment.created_ms)
+    is_old = by_policy and 0 <= settings.retention_ms < age_ms
+    is_excess = by_policy and settings.retention_bytes >= 0 and excess >= segment.size
+    is_before_start = segment.next_offset <= case.log_start and not is_growing
+    is_kept = segment.next_offset > case.deletable_end or (not segment.size and is_growing)
+    return (is_before_start or is_old or is_excess) and not is_kept
 
 
 def remove_later(

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from kbroker.log import time_search
 from kbroker.log.partition_log import PartitionLog
+from kbroker.log.place import LogPlace
 from kbroker.log.settings import LogSettings
 from kbroker.names import TopicPartition
 from kbroker.real.clock import RealClock
@@ -59,7 +60,9 @@ class _Workshop:
 
     def opened(self, *, clean: bool) -> PartitionLog:
         name, clock = TopicPartition("t", 0), RealClock()
-        return PartitionLog.open(self.disk, self.directory, name, bytes(16), self.settings, clock, clean=clean)
+        return PartitionLog.open(
+            LogPlace(self.disk, self.directory, name, bytes(16), self.settings, clock), clean=clean
+        )
 
     def end(self) -> None:
         self.log.close(clean=True)

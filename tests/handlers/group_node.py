@@ -8,6 +8,7 @@ from kbroker.config import BrokerConfig
 from kbroker.handlers.answer import Pending
 from kbroker.handlers.context import RequestContext
 from kbroker.log.partition_log import PartitionLog
+from kbroker.log.place import LogPlace
 from kbroker.log.settings import LogSettings
 from kbroker.metadata.image import MetadataImage, PartitionImage, TopicImage, Topics
 from kbroker.names import OFFSETS_TOPIC, TopicPartition
@@ -78,7 +79,9 @@ class GroupNode:
         for index in range(PARTITIONS):
             name = TopicPartition(OFFSETS_TOPIC, index)
             log = PartitionLog.open(
-                self.disk, f"/data/{name}", name, OFFSETS_ID, LogSettings(max_message_bytes=100_000), self.clock
+                LogPlace(
+                    self.disk, f"/data/{name}", name, OFFSETS_ID, LogSettings(max_message_bytes=100_000), self.clock
+                )
             )
             partition = Partition(OFFSETS_TOPIC, OFFSETS_ID, index, NODE_ID, log)
             log.on_progress = partition.progressed

@@ -8,6 +8,7 @@ from kbroker.controller.registration import Registration
 from kbroker.handlers.answer import Pending
 from kbroker.handlers.context import RequestContext
 from kbroker.log.partition_log import PartitionLog
+from kbroker.log.place import LogPlace
 from kbroker.log.settings import LogSettings
 from kbroker.metadata.image import Endpoint, MetadataImage
 from kbroker.names import METADATA_TOPIC, METADATA_TOPIC_ID, TopicPartition
@@ -47,7 +48,7 @@ class Dealt:
 def open_metadata_log(disk: MemoryDisk, clock: Standing) -> PartitionLog:
     """`__cluster_metadata-0` in the directory `data`."""
     where = TopicPartition(METADATA_TOPIC, 0)
-    return PartitionLog.open(disk, f"data/{where}", where, METADATA_TOPIC_ID, LogSettings(), clock)
+    return PartitionLog.open(LogPlace(disk, f"data/{where}", where, METADATA_TOPIC_ID, LogSettings(), clock))
 
 
 class OneBroker:

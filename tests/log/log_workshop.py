@@ -7,6 +7,7 @@ from typing import Any
 
 from kbroker.log.outcome import Appended, LogRead, Origin, Refused
 from kbroker.log.partition_log import PartitionLog
+from kbroker.log.place import LogPlace
 from kbroker.log.settings import LogSettings
 from kbroker.names import TopicPartition
 from kbroker.record.batch import Record, build_batch, iterate_batches, iterate_records
@@ -33,12 +34,7 @@ class Workshop:
         if settings:
             self.settings = LogSettings(**settings)
         self.log = PartitionLog.open(
-            self.disk,
-            DIRECTORY,
-            TopicPartition("t", 0),
-            TOPIC_ID,
-            self.settings,
-            self.clock,
+            LogPlace(self.disk, DIRECTORY, TopicPartition("t", 0), TOPIC_ID, self.settings, self.clock),
             clean=clean,
             recovery_point=recovery_point,
             log_start=log_start,

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from compat.contracts.raw_batches import raw_batch, record
 from kbroker.log.outcome import Refused
 from kbroker.log.partition_log import PartitionLog
+from kbroker.log.place import LogPlace
 from kbroker.log.preparation import Preparation
 from kbroker.log.settings import LogSettings
 from kbroker.names import TopicPartition
@@ -170,7 +171,9 @@ def _prepared(batch: bytearray, **way: Any) -> memoryview | Refused:
 def _log(way: dict[str, Any]) -> PartitionLog:
     clock = VirtualClock()
     clock.advance(NOW - clock.wall_ms())
-    return PartitionLog.open(MemoryDisk(), "/d/t-0", TopicPartition("t", 0), bytes(16), LogSettings(**way), clock)
+    return PartitionLog.open(
+        LogPlace(MemoryDisk(), "/d/t-0", TopicPartition("t", 0), bytes(16), LogSettings(**way), clock)
+    )
 
 
 @settings(max_examples=4 * EXAMPLES, deadline=None)

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from kbroker.log.directory import LogDirectory
-from kbroker.log.dormant import DormantLog
 from kbroker.log.outcome import Appended, LogRead, Refused
 from kbroker.log.partition_log import PartitionLog
 from kbroker.log.settings import LogSettings
@@ -48,7 +47,7 @@ def disk() -> SimulatedDisk:
 
 def _asleep(disk: SimulatedDisk) -> PartitionLog:
     log = _open(disk).open_log(WHERE, ID, SETTINGS)
-    assert type(log) is DormantLog
+    assert log.is_asleep
     return log
 
 
@@ -63,7 +62,7 @@ def test_the_ends_are_known_without_a_look_at_segments_indexes_or_snapshots(disk
     assert log.expire_producers() == 0
     assert log.segments_count == len(names) > 1
     assert not log.producers.has_unreplicated
-    assert type(log) is DormantLog
+    assert log.is_asleep
     assert log.close(clean=True)
 
 
@@ -75,27 +74,59 @@ def test_a_clean_stop_and_another_start_later_it_still_sleeps(disk: SimulatedDis
     assert _asleep(disk).log_end == 10
 
 
-@pytest.mark.parametrize(
-    "use",
-    [
-        lambda log: log.read(5, 1000, 10),
-        lambda log: log.offset_for_timestamp(1),
-        lambda log: log.end_offset_for_epoch(3),
-        lambda log: log.segments,
-        lambda log: log.size_bytes,
-        lambda log: log.epochs,
-        lambda log: log.last_stable_end(10),
-        lambda log: log.apply_retention(10),
-        _append,
-    ],
-)
+USES: list[Any] = [
+    lambda log: log.read(5, 1000, 10),
+    lambda log: log.offset_for_timestamp(1),
+    lambda log: log.end_offset_for_epoch(3),
+    lambda log: log.segments,
+    lambda log: log.size_bytes,
+    lambda log: log.latest_epoch,
+    lambda log: log.epoch_at(5),
+    lambda log: log.aborted_transactions(1, 5),
+    lambda log: log.without_waiting(lambda: log.read(5, 1000, 10)),
+    lambda log: log.max_timestamp(),
+    lambda log: log.delete_before(2),
+    lambda log: log.roll(),
+    lambda log: log.append_as_follower(b""),
+    lambda log: log.last_stable_end(10),
+    lambda log: log.apply_retention(10),
+    _append,
+]
+
+
+@pytest.mark.parametrize("use", USES)
 def test_the_first_use_wakes_it(disk: SimulatedDisk, use: Any) -> None:
     log = _asleep(disk)
     assert not isinstance(use(log), Refused)
-    assert type(log) is PartitionLog
+    assert not log.is_asleep
     assert log.failure is None
-    assert log.log_start == 1
+    assert log.log_start in (1, 2)
     assert isinstance(log.read(9, 1000, 10), LogRead)
+
+
+ANSWERED_ASLEEP = {
+    *("asleep", "open", "close", "in_worker"),
+    *("assign_epoch", "broken", "fail", "note_measured", "on_failure", "on_progress", "on_truncation", "on_woken"),
+    *("can_close_cleanly", "cut", "has_moved_start", "is_asleep", "is_unmeasured", "recovery_point", "segments_count"),
+    *("cleaning", "directory", "is_closed", "is_dirty", "last_flush_ms", "log_start", "mended", "producers"),
+    *("settings", "sync", "sync_if_overdue", "synced_to", "expire_producers", "topic_id", "topic_partition"),
+}
+"""What needs nothing but the ends."""
+REACHED_THROUGH_OTHERS = {"append_or_prepare", "append_prepared", "aborted_in", "replace_segments", "epochs"}
+"""`append_as_leader` and `segments` come first."""
+OF_A_DIRTY_LOG = {"write_out", "written_out"}
+OF_FOLLOWERS = {"truncate_to", "truncate_fully_and_start_at"}
+
+
+def test_it_is_said_of_every_member_whether_it_wakes_a_log() -> None:
+    """A new one that forgets to wake it meets a log without segments."""
+    woken_by = {name for use in USES for name in (*use.__code__.co_names, *_inner_names(use))}
+    public = {name for name in vars(PartitionLog) if not name.startswith("_")}
+    assert public - woken_by - ANSWERED_ASLEEP - REACHED_THROUGH_OTHERS - OF_A_DIRTY_LOG - OF_FOLLOWERS == set()
+
+
+def _inner_names(use: Any) -> list[str]:
+    return [name for inner in use.__code__.co_consts if hasattr(inner, "co_names") for name in inner.co_names]
 
 
 def test_an_awakened_log_goes_on_where_it_stopped(disk: SimulatedDisk) -> None:
@@ -123,18 +154,18 @@ def test_a_log_that_was_never_written_to_sleeps_too() -> None:
 @pytest.mark.parametrize("name", ["00000000000000000000.log.deleted", "00000000000000000003.log.swap", "x.tmp"])
 def test_a_directory_with_something_to_be_tidied_is_looked_at(disk: SimulatedDisk, name: str) -> None:
     disk.open(f"/data/t-0/{name}", create=True)
-    assert type(_open(disk).open_log(WHERE, ID, SETTINGS)) is PartitionLog
+    assert not _open(disk).open_log(WHERE, ID, SETTINGS).is_asleep
 
 
 def test_a_recovery_point_that_the_newest_snapshot_does_not_share_is_not_taken_for_the_end(disk: SimulatedDisk) -> None:
     disk.replace("/data/recovery-point-offset-checkpoint", b"0\n1\nt 0 8\n")
     log = _open(disk).open_log(WHERE, ID, SETTINGS)
-    assert (type(log), log.log_end) == (PartitionLog, 10)
+    assert (log.is_asleep, log.log_end) == (False, 10)
 
 
 def test_after_a_kill_nothing_sleeps(disk: SimulatedDisk) -> None:
     disk.remove("/data/.kafka_cleanshutdown")
-    assert type(_open(disk).open_log(WHERE, ID, SETTINGS)) is PartitionLog
+    assert not _open(disk).open_log(WHERE, ID, SETTINGS).is_asleep
 
 
 def test_a_disk_that_refuses_when_it_wakes_takes_the_directory_offline(disk: SimulatedDisk) -> None:

@@ -11,6 +11,7 @@ from log_workshop import DIRECTORY, TOPIC_ID
 from kbroker.log.open_files import OpenFiles
 from kbroker.log.outcome import Refused
 from kbroker.log.partition_log import PartitionLog
+from kbroker.log.place import LogPlace
 from kbroker.log.settings import LogSettings
 from kbroker.names import TopicPartition
 from kbroker.real.memory_disk import MemoryDisk
@@ -122,7 +123,7 @@ def test_open_files_are_bounded_and_leased_ones_stay(shop: Workshop) -> None:
     files = OpenFiles(shop.disk, limit=4)
     settings = LogSettings(segment_bytes=150)
     shop.log = PartitionLog.open(
-        shop.disk, DIRECTORY, TopicPartition("t", 0), TOPIC_ID, settings, shop.clock, files=files
+        LogPlace(shop.disk, DIRECTORY, TopicPartition("t", 0), TOPIC_ID, settings, shop.clock, files=files)
     )
     for _ in range(20):
         shop.append(1)

@@ -10,6 +10,7 @@ from log_workshop import DIRECTORY
 
 from kbroker.log.open_files import OpenFiles
 from kbroker.log.partition_log import PartitionLog
+from kbroker.log.place import LogPlace
 from kbroker.log.settings import LogSettings
 from kbroker.log.syncing import SEGMENTS_MAX
 from kbroker.names import TopicPartition
@@ -158,7 +159,9 @@ def test_more_segments_than_may_be_open_are_synced_some_at_a_time(tmp_path: Path
     disk = RealDisk(posted.put)
     files = OpenFiles(disk, 8)
     directory, settings = str(tmp_path / "t-0"), LogSettings(segment_bytes=100)
-    log = PartitionLog.open(disk, directory, TopicPartition("t", 0), bytes(16), settings, VirtualClock(), files=files)
+    log = PartitionLog.open(
+        LogPlace(disk, directory, TopicPartition("t", 0), bytes(16), settings, VirtualClock(), files=files)
+    )
     open_most = 0
     for number in range(SEGMENTS_MAX * 2):
         log.append_as_leader(build_batch([(b"k", b"v" * 20)], timestamp_ms=number), 0)

@@ -10,6 +10,7 @@ from kbroker.controller.decision import Decision, Refused
 from kbroker.controller.registration import Registration
 from kbroker.log.outcome import Origin
 from kbroker.log.partition_log import PartitionLog
+from kbroker.log.place import LogPlace
 from kbroker.log.settings import LogSettings
 from kbroker.metadata.checkpoint import SnapshotId, checkpoint_batches
 from kbroker.metadata.image import Endpoint, MetadataImage
@@ -79,7 +80,9 @@ class World:
 
     def open(self, node_id: int = 1, endpoints: list[VoterEndpoint] | None = None) -> MetadataLog:
         where = TopicPartition(METADATA_TOPIC, 0)
-        log = self.log = PartitionLog.open(self.disk, DIRECTORY, where, METADATA_TOPIC_ID, LogSettings(), Standing())
+        log = self.log = PartitionLog.open(
+            LogPlace(self.disk, DIRECTORY, where, METADATA_TOPIC_ID, LogSettings(), Standing())
+        )
         metadata = MetadataLog(
             log,
             self.disk,

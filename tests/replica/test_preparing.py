@@ -10,6 +10,7 @@ import pytest
 
 from kbroker.log.outcome import Appended, Refused
 from kbroker.log.partition_log import PartitionLog
+from kbroker.log.place import LogPlace
 from kbroker.log.settings import LogSettings
 from kbroker.metadata.image import PartitionImage
 from kbroker.names import TopicPartition
@@ -54,7 +55,7 @@ class Bench:
 
     def partition(self, index: int = 0, settings: LogSettings = REPACKED) -> Partition:
         where = TopicPartition("t", index)
-        log = PartitionLog.open(self.disk, f"/data/{where}", where, bytes(16), settings, self.clock)
+        log = PartitionLog.open(LogPlace(self.disk, f"/data/{where}", where, bytes(16), settings, self.clock))
         partition = Partition("t", bytes(16), index, NODE, log)
         log.on_progress = partition.progressed
         image = PartitionImage((NODE,), (NODE,), NODE, 0, 0)

@@ -10,7 +10,6 @@ import pytest
 
 from kbroker.config import BrokerConfig
 from kbroker.log.directories import LogDirectories
-from kbroker.log.dormant import DormantLog
 from kbroker.log.outcome import Origin
 from kbroker.log.partition_log import PartitionLog
 from kbroker.log.settings import LogSettings
@@ -322,10 +321,10 @@ def test_a_log_of_one_segment_is_not_woken() -> None:
     assert before.directories.close(clean=True)
     after = Yard(before.disk)
     log = after.log("t")
-    assert type(log) is DormantLog
+    assert log.is_asleep
     after.begin()
     after.wait(10 * BACKOFF_MS)
-    assert type(log) is DormantLog
+    assert log.is_asleep
 
 
 def test_no_sync_waits_behind_a_step_and_nothing_else_waits_behind_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
