@@ -78,7 +78,8 @@ def complete_swaps(disk: Disk, directory: str) -> None:
         for name in names:
             if start <= int(name[:20]) < end and name[20:] in _FILES:
                 disk.remove(f"{directory}/{name}")
-    for name in swaps:
+    # The logs first: while one is named .swap, another start takes the indexes beside it for old ones.
+    for name in sorted(swaps, key=lambda name: name not in logs):
         disk.rename(f"{directory}/{name}", f"{directory}/{name.removesuffix(SWAP_SUFFIX)}")
 
 

@@ -156,6 +156,30 @@ def test_a_start_that_finishes_a_swap_may_crash_too(loss: Loss) -> None:
     assert len(seen) >= 10
 
 
+def test_an_index_outlives_a_crash_of_the_start_that_finishes_its_swap() -> None:
+    """It had its name before the log had: the next start took it for one that the swap replaced."""
+    disk = SimulatedDisk()
+    shop = filled(disk)
+    works = shop.works()
+    steps = next(works)
+    while not shop.names(".log.swap"):
+        try:
+            next(steps)
+        except StopIteration as done:
+            steps = works.send(done.value)
+    end = shop.log.log_end
+    for step in range(1, 12):
+        shop.disk = disk.restarted(Loss.PROCESS_DIED)
+        shop.disk.crash_at = step
+        try:
+            shop.open(recovery_point=end)
+        except Crashed:
+            shop.disk = shop.disk.restarted(Loss.PROCESS_DIED)
+            shop.open(recovery_point=end)
+        assert [str(each) for each in shop.log.mended if "missing" in str(each)] == [], step
+    assert shop.disk.crash_at > shop.disk.steps, "the start got through"
+
+
 def test_what_a_swap_takes_away_is_kept_by_what_has_reached_the_medium() -> None:
     """A flushed record went for a newer one of its key that was only written: a power failure took that, too."""
     shop = CleaningShop(SimulatedDisk(queues_work=True))
