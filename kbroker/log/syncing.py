@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from kbroker.log.checkpoints import format_epochs
 from kbroker.log.open_files import FileHandle
-from kbroker.log.recovery import EPOCHS_FILE, SNAPSHOT_SUFFIX
+from kbroker.log.recovery import EPOCHS_FILE, LOG_SUFFIX, SNAPSHOT_SUFFIX
 from kbroker.log.segment import Segment, file_name
 from kbroker.log.settings import INT64_MAX
 from kbroker.world import Disk, DiskFailure
@@ -219,7 +219,8 @@ class Syncing:
     def write_out(self, snapshot: bytes) -> list[tuple[str, str]]:
         """Like finish, but nothing is synced, and small files are left under the first of two names."""
         for handle in self._completed():
-            handle.file(create=True)
+            if not handle.path.endswith(LOG_SUFFIX):
+                handle.file(create=True)
         renames = []
         for path, data in self._small_files(snapshot):
             temporary = f"{path}.tmp"
@@ -240,7 +241,9 @@ class Syncing:
         log = self._log
         snapshots = (*self._snapshots, (log.log_end, snapshot))
         files = [(f"{log.directory}/{file_name(offset)}{SNAPSHOT_SUFFIX}", data) for offset, data in snapshots]
-        return [*files, (f"{log.directory}/{EPOCHS_FILE}", format_epochs(log.epochs.entries()))]
+        if log.epochs.entries() != self._epochs_on_disk:
+            files.append((f"{log.directory}/{EPOCHS_FILE}", format_epochs(log.epochs.entries())))
+        return files
 
     def finished(self) -> None:
         """All that is written has reached the medium."""

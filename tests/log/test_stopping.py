@@ -73,6 +73,20 @@ def test_a_stop_of_many_costs_few_syncs() -> None:
     assert [path for path in synced if "/t-" in path] == []
 
 
+def test_a_stop_writes_no_leader_epochs_that_the_file_has_already() -> None:
+    """Half of the renames of a stop of ten thousand logs, eleven seconds of them, put a file in its own place."""
+    disk = SimulatedDisk(queues_work=True)
+    directory = _started(disk)
+    directory.logs[_where(3)].assign_epoch(99, 3)
+    renamed: list[str] = []
+    rename = disk.rename
+    disk.rename = lambda source, target: (renamed.append(target), rename(source, target))[1]  # type: ignore[method-assign]
+    assert directory.close(clean=True)
+    assert [path for path in renamed if path.endswith("leader-epoch-checkpoint")] == [
+        "/data/t-3/leader-epoch-checkpoint"
+    ]
+
+
 @pytest.mark.parametrize("loss", list(Loss))
 def test_a_stop_of_many_that_is_interrupted_loses_nothing(loss: Loss) -> None:
     steps = _steps_of_a_stop()
