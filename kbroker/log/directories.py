@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from kbroker.log.checkpoints import CorruptCheckpoint, parse_partition_metadata
 from kbroker.log.directory import LOGS_PER_STEP, METADATA_PARTITION, NO_OFFSETS, LogDirectory
+from kbroker.log.dormant import measure_sleeping
 from kbroker.log.meta_properties import FILE_NAME, ForeignDirectory, UnreadableProperties
 from kbroker.log.open_files import OPEN_FILES_MAX, OpenFiles
 from kbroker.log.partition_log import PartitionLog
@@ -200,6 +201,11 @@ class LogDirectories:
                 self._holders.pop(where, None)
 
     # ---- upkeep
+
+    def measure_sleeping(self, done: Callable[[], None]) -> None:
+        """Learn how large the logs are that sleep, in a worker, then call `done`: at once where all are known."""
+        logs = [log for directory in self.online for log in directory.logs.values()]
+        measure_sleeping(self.metadata.disk, logs, done)
 
     def sync_overdue(self) -> None:
         """Sync the logs that have waited for `flush.ms`."""

@@ -17,7 +17,7 @@ FLUSH_CHECK_INTERVAL_MS: Final = 1000
 """How late `flush.ms` may be where `log.flush.scheduler.interval.ms` is not set; Kafka never looks then."""
 
 PARTITIONS_PER_TURN: Final = 20
-"""Looked at before requests are served again: a log that slept wakes for it, which takes up to half a millisecond."""
+"""Looked at before requests are served again; a log that must be woken for it, half a millisecond, is the last."""
 
 TURN_MS: Final = 1
 """Between two turns: ten thousand partitions take half a second, and nobody waits for more than some milliseconds."""
@@ -40,6 +40,18 @@ def _some_at_a_time(partitions: Iterable[Partition], chore: Callable[[Partition]
             chore(partition)
 
 
+def _retaining(partitions: Iterable[Partition]) -> Iterator[None]:
+    """Retention for each partition that is still there, in steps; most logs that sleep sleep on."""
+    for count, partition in enumerate(list(partitions)):
+        if count and count % PARTITIONS_PER_TURN == 0:
+            yield
+        if not partition.is_gone:
+            was_asleep = partition.log.is_asleep
+            _apply_retention(partition)
+            if was_asleep and not partition.log.is_asleep:
+                yield
+
+
 class Housekeeping:
     """Repeats its chores on the world's clock until stopped."""
 
@@ -48,6 +60,7 @@ class Housekeeping:
         self._directories = directories
         self._hosting = hosting
         self._timers: dict[str, Timer] = {}
+        self._is_measuring = self._is_stopped = False
         self._repeat("retention", config["log.retention.check.interval.ms"], self.apply_retention)
         flush_check_ms = config["log.flush.scheduler.interval.ms"]
         if flush_check_ms == INT64_MAX:
@@ -64,7 +77,15 @@ class Housekeeping:
 
     def apply_retention(self) -> None:
         """Drop segments that are over their time or size, below the high watermark; some partitions at a time."""
-        self._in_turns("retention turns", _some_at_a_time(self._hosting.partitions, _apply_retention))
+        if not self._is_measuring:
+            self._is_measuring = True
+            self._directories.measure_sleeping(self._measured)
+
+    def _measured(self) -> None:
+        """It is known now of logs that sleep whether anything of them goes."""
+        self._is_measuring = False
+        if not self._is_stopped:
+            self._in_turns("retention turns", _retaining(self._hosting.partitions))
 
     def checkpoint_recovery_points(self) -> None:
         """Write down how far each log is on the medium."""
@@ -87,6 +108,7 @@ class Housekeeping:
 
     def stop(self) -> None:
         """No more chores."""
+        self._is_stopped = True
         for timer in self._timers.values():
             timer.cancel()
 

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from small_broker import SmallBroker, batch
 
+from kbroker.handlers import k35_describe_log_dirs
+from kbroker.real.memory_disk import MemoryDisk
 from kbroker.world import DiskFailure
 from protocol_specs.api.k35_describe_log_dirs import DescribeLogDirsRequest
 from protocol_specs.errors import ErrorCode
@@ -50,3 +52,29 @@ def test_a_directory_that_is_offline_is_named_with_its_error() -> None:
     (directory,) = ask(broker).results
     assert (directory.log_dir, directory.error_code) == ("/data", ErrorCode.KAFKA_STORAGE_ERROR)
     assert (directory.topics, directory.total_bytes, directory.usable_bytes) == ([], -1, -1)
+
+
+def test_logs_that_sleep_are_described_and_sleep_on() -> None:
+    """Each was woken on the loop: half a second for 1,500 logs."""
+    disk = MemoryDisk()
+    before = SmallBroker({"t": 3}, disk=disk)
+    before.partitions.find("t", 1).append_as_leader(memoryview(batch(b"v")), 1)
+    size = before.partitions.find("t", 1).log.size_bytes
+    before.directories.close(clean=True)
+    after = SmallBroker(disk=disk)
+    after.hosting.host_all(after.metadata.image)
+    assert all(partition.log.is_asleep for partition in after.partitions)
+    (directory,) = ask(after).results
+    assert [each.partition_size for each in directory.topics[0].partitions] == [0, size, 0]
+    assert all(partition.log.is_asleep for partition in after.partitions)
+
+
+def test_many_partitions_are_described_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten thousand were described in one, while nobody else was served."""
+    monkeypatch.setattr(k35_describe_log_dirs, "PARTITIONS_PER_TURN", 2)
+    broker = SmallBroker({"t": 5})
+    asked = broker.start(DescribeLogDirsRequest(topics=None), 5)
+    assert asked.is_pending
+    broker.clock.advance(1)
+    (directory,) = asked.answer().results
+    assert len(directory.topics[0].partitions) == 5

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from kbroker.log.directory import LogDirectory
+from kbroker.log.dormant import measure_sleeping
 from kbroker.log.outcome import Appended, LogRead, Refused
 from kbroker.log.partition_log import PartitionLog
+from kbroker.log.place import Measured
 from kbroker.log.settings import LogSettings
 from kbroker.names import TopicPartition
 from kbroker.real.entropy import RealEntropy
@@ -21,6 +23,7 @@ from protocol_specs.errors import ErrorCode
 WHERE = TopicPartition("t", 0)
 ID = bytes(range(16))
 SETTINGS = LogSettings(segment_bytes=300)
+APPENDED_MS = 1_700_000_000_000
 FILE = "/data/t-0/00000000000000000000"
 
 
@@ -29,7 +32,7 @@ def _open(disk: SimulatedDisk) -> LogDirectory:
 
 
 def _append(log: PartitionLog, epoch: int = 3) -> Any:
-    return log.append_as_leader(build_batch([(None, b"v" * 40)], timestamp_ms=1_700_000_000_000), epoch)
+    return log.append_as_leader(build_batch([(None, b"v" * 40)], timestamp_ms=APPENDED_MS), epoch)
 
 
 @pytest.fixture
@@ -127,6 +130,112 @@ def test_it_is_said_of_every_member_whether_it_wakes_a_log() -> None:
 
 def _inner_names(use: Any) -> list[str]:
     return [name for inner in use.__code__.co_consts if hasattr(inner, "co_names") for name in inner.co_names]
+
+
+def _measure(disk: SimulatedDisk, log: PartitionLog) -> None:
+    done: list[bool] = []
+    measure_sleeping(disk, [log], lambda: done.append(True))
+    assert done == [True]
+
+
+def _sizes(disk: SimulatedDisk) -> list[int]:
+    return [disk.open(f"/data/t-0/{name}").size() for name in disk.list("/data/t-0") if name.endswith(".log")]
+
+
+def test_a_worker_learns_how_large_it_is_while_it_sleeps(disk: SimulatedDisk) -> None:
+    """The first DescribeLogDirs woke every log, half a second for 1,500."""
+    log = _asleep(disk)
+    _measure(disk, log)
+    assert log.size_bytes == sum(_sizes(disk)) > 0
+    assert log.is_asleep
+    disk.failing = {"/data/t-0": "looked at again"}
+    _measure(disk, log)
+    assert log.size_bytes > 0
+
+
+def test_what_was_measured_is_forgotten_when_it_wakes(disk: SimulatedDisk) -> None:
+    log = _asleep(disk)
+    _measure(disk, log)
+    before = log.size_bytes
+    _append(log)
+    assert log.size_bytes == sum(_sizes(disk)) > before
+    _measure(disk, log)
+    log.note_measured(Measured(1, 1, 1))
+    assert log.size_bytes > before
+
+
+@pytest.mark.parametrize(
+    ("retention_ms", "retention_bytes", "end", "goes"),
+    [
+        (-1, -1, 10, False),
+        (1000, -1, 10, False),  # as old as, not older
+        (999, -1, 10, True),
+        (999, -1, 1, False),  # not replicated yet
+        (-1, 10_000, 10, False),
+        (-1, 0, 10, True),
+    ],
+)
+def test_retention_wakes_only_a_log_that_loses_something(
+    disk: SimulatedDisk, retention_ms: int, retention_bytes: int, end: int, goes: bool
+) -> None:
+    """The first round of retention woke every log, some half a millisecond each."""
+    clock = VirtualClock()
+    directory = LogDirectory.open(disk, "/data", clock, RealEntropy(), node_id=1)
+    settings = LogSettings(segment_bytes=300, retention_ms=retention_ms, retention_bytes=retention_bytes)
+    log = directory.open_log(WHERE, ID, settings)
+    clock.advance(APPENDED_MS + 1000 - clock.wall_ms())
+    _measure(disk, log)
+    dropped = log.apply_retention(end)
+    assert (bool(dropped), log.is_asleep) == (goes, not goes)
+
+
+def test_retention_judges_a_measured_log_by_its_settings_of_now(disk: SimulatedDisk) -> None:
+    log = _asleep(disk)
+    _measure(disk, log)
+    assert (log.apply_retention(10), log.is_asleep) == (0, True)
+    log.settings = LogSettings(segment_bytes=300, retention_bytes=0)
+    assert log.apply_retention(10) > 0
+
+
+def test_a_log_that_cannot_be_measured_is_looked_at_more_closely(disk: SimulatedDisk) -> None:
+    log = _asleep(disk)
+    first = min(name for name in disk.list("/data/t-0") if name.endswith(".timeindex"))
+    disk.open(f"/data/t-0/{first}").truncate(5)
+    _measure(disk, log)
+    assert log.is_asleep
+    log.apply_retention(10)
+    assert not log.is_asleep
+
+
+def test_a_disk_that_refuses_to_be_measured_takes_the_directory_offline(disk: SimulatedDisk) -> None:
+    directory = _open(disk)
+    log = directory.open_log(WHERE, ID, SETTINGS)
+    disk.failing = {FILE: "Input/output error"}
+    _measure(disk, log)
+    assert isinstance(directory.failure, DiskFailure)
+    refused = log.read(5, 1000, 10)
+    assert isinstance(refused, Refused)
+    assert refused.error == ErrorCode.KAFKA_STORAGE_ERROR
+
+
+def test_a_log_that_woke_while_it_was_measured_keeps_what_it_knows(disk: SimulatedDisk) -> None:
+    log = _asleep(disk)
+    disk.queues_work = True
+    measure_sleeping(disk, [log], lambda: None)
+    _append(log)
+    size = log.size_bytes
+    disk.run_queued()
+    assert (log.size_bytes, log.is_asleep) == (size, False)
+
+
+def test_a_recovered_log_holds_no_descriptor_until_it_is_used(disk: SimulatedDisk) -> None:
+    """After a kill ten thousand logs held as many descriptors as the bound allows, 4,096, for nobody."""
+    disk.remove("/data/.kafka_cleanshutdown")
+    directory = _open(disk)
+    log = directory.open_log(WHERE, ID, SETTINGS)
+    assert not log.is_asleep
+    assert not any(handle.is_open for segment in log.segments for handle in segment.handles())
+    assert isinstance(_append(log), Appended)
 
 
 def test_an_awakened_log_goes_on_where_it_stopped(disk: SimulatedDisk) -> None:

@@ -45,7 +45,7 @@ class Looked:
     """A partition that counts how often its log was looked at."""
 
     def __init__(self) -> None:
-        self.log, self.high_watermark, self.is_gone = self, 0, False
+        self.log, self.high_watermark, self.is_gone, self.is_asleep = self, 0, False, False
         self.looks = 0
 
     def apply_retention(self, high_watermark: int) -> int:
@@ -133,3 +133,31 @@ def test_a_round_that_takes_longer_than_its_interval_reaches_every_partition() -
     chores.stop()
     assert min(hosts.looks) > 1
     assert max(hosts.looks) - min(hosts.looks) <= 1
+
+
+def test_retention_lets_sleeping_logs_sleep_but_for_those_that_lose_something() -> None:
+    """The first round woke every log: twenty at a time held the loop for 9 ms."""
+    clock, disk, config = VirtualClock(), MemoryDisk(), BrokerConfig.of({})
+    settings = [LogSettings(retention_bytes=0 if number == 2 else -1) for number in range(5)]
+
+    def opened() -> tuple[LogDirectories, Hosts]:
+        directories = LogDirectories.open(disk, ["/data"], clock, RealEntropy(), node_id=config.node_id)
+        hosts = Hosts(0)
+        for number, each in enumerate(settings):
+            partition: Any = Looked()
+            partition.log = directories.open_log(TopicPartition("t", number), bytes(15) + b"t", each)
+            partition.high_watermark = 1
+            hosts.partitions.append(partition)
+        return directories, hosts
+
+    before, hosts = opened()
+    for partition in hosts.partitions:
+        log: Any = partition.log
+        log.append_as_leader(build_batch([(b"k", b"v")], timestamp_ms=clock.wall_ms()), 0)
+    assert before.close(clean=True)
+    directories, hosts = opened()
+    chores: Any = Housekeeping(config, clock, directories, hosts)  # type: ignore[arg-type]
+    chores.apply_retention()
+    clock.advance(10)
+    chores.stop()
+    assert [partition.log.is_asleep for partition in hosts.partitions] == [True, True, False, True, True]
