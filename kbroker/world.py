@@ -90,6 +90,9 @@ class File(Protocol):
     def size(self) -> int:
         """The size that readers see."""
 
+    def modified_ms(self) -> int:
+        """When it was written or cut last, ms since 1970 by the disk's own clock."""
+
     def write_at(self, position: int, buffers: Sequence[Buffer]) -> None:
         """Write all of `buffers`, one after the other, at `position`, now; holes read as zeros."""
 

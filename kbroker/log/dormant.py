@@ -120,7 +120,7 @@ def _measure(disk: Disk, directory: str) -> Measured | DiskFailure | None:
     try:
         stems = [name[:-4] for name in disk.list(directory) if name.endswith(".log")]
         sizes = [_size(disk, f"{directory}/{stem}.log") for stem in stems]
-        newest_ms = _newest_ms(disk, f"{directory}/{stems[0]}.timeindex") if sizes and sizes[0] else NO_TIMESTAMP
+        newest_ms = _newest_ms(disk, f"{directory}/{stems[0]}") if sizes and sizes[0] else NO_TIMESTAMP
     except FileNotFoundError:
         return None
     except DiskFailure as failure:
@@ -128,12 +128,24 @@ def _measure(disk: Disk, directory: str) -> Measured | DiskFailure | None:
     return Measured(sum(sizes), sizes[0], newest_ms) if sizes and newest_ms is not None else None
 
 
-def _newest_ms(disk: Disk, path: str) -> int | None:
-    """The last entry of a time index has the largest timestamp; None in a damaged one. Raises FileNotFoundError."""
-    index = time_index(FileHandle(OpenFiles(disk), path))
+def _newest_ms(disk: Disk, stem: str) -> int | None:
+    """The last entry of a time index has the largest timestamp; without one, when the segment was written last.
+
+    None where the index is damaged. Raises FileNotFoundError.
+    """
+    index = time_index(FileHandle(OpenFiles(disk), f"{stem}.timeindex"))
     try:
         if not index.adopt():
             return None
-        return index.last[0] if index.last is not None else NO_TIMESTAMP
+        newest_ms = index.last[0] if index.last is not None else NO_TIMESTAMP
     finally:
         index.handle.close()
+    return newest_ms if newest_ms >= 0 else _modified_ms(disk, f"{stem}.log")
+
+
+def _modified_ms(disk: Disk, path: str) -> int:
+    file = disk.open(path)
+    try:
+        return file.modified_ms()
+    finally:
+        file.close()

@@ -36,6 +36,10 @@ class OldestSegment(NamedTuple):
         """See Segment."""
         return self.newest_ms
 
+    def modified_ms(self) -> int:
+        """See Segment."""
+        return self.created_ms
+
 
 class Measured(NamedTuple):
     """What the files of a log that sleeps tell from outside; sizes in bytes, without indexes."""

@@ -66,7 +66,7 @@ def _is_expired(segment: Segment | OldestSegment, case: RetentionCase, excess: i
     settings = case.settings
     by_policy = "delete" in settings.cleanup_policy
     newest = segment.largest_timestamp()
-    age_ms = case.now_ms - (newest if newest >= 0 else segment.created_ms)
+    age_ms = case.now_ms - (newest if newest >= 0 else segment.modified_ms())
     is_old = by_policy and 0 <= settings.retention_ms < age_ms
     is_excess = by_policy and settings.retention_bytes >= 0 and excess >= segment.size
     is_before_start = segment.next_offset <= case.log_start and not is_growing

@@ -20,6 +20,7 @@ from kbroker.log.open_files import FileHandle, OpenFiles
 from kbroker.log.settings import LogSettings
 from kbroker.log.txn_index import TransactionIndex
 from kbroker.record.batch import HEADER_BYTES, MAGIC, NO_TIMESTAMP, BatchHeader, read_header
+from kbroker.world import DiskFailure
 
 INT32_MAX: Final = 0x7FFFFFFF
 TAIL_BATCHES_MAX: Final = 1024
@@ -291,6 +292,16 @@ class Segment:
     def largest_timestamp(self) -> int:
         """The largest timestamp of its records, -1 when none has a time."""
         return self.max_timestamp
+
+    def modified_ms(self) -> int:
+        """When its file was written last, ms since 1970: the age of records without times, as in Kafka.
+
+        When the log was opened where the file can't be asked; whoever reads or writes it next is told why.
+        """
+        try:
+            return self.handle.file().modified_ms()
+        except (DiskFailure, FileNotFoundError):
+            return self.created_ms
 
     def find_time(self, timestamp: int, from_offset: int) -> Iterator[tuple[int, BatchHeader]]:
         """(position, header) of batches whose largest timestamp is at least `timestamp`, from `from_offset` on."""

@@ -100,6 +100,13 @@ class RealFile:
         except OSError as error:
             raise _failure(self.path, error) from error
 
+    def modified_ms(self) -> int:
+        """See world.File."""
+        try:
+            return os.fstat(self._descriptor).st_mtime_ns // 1_000_000
+        except OSError as error:
+            raise _failure(self.path, error) from error
+
     def write_at(self, position: int, buffers: Sequence[Buffer]) -> None:
         """See world.File."""
         try:

@@ -17,5 +17,6 @@ def make_world(post: Callable[[Callable[[], None]], None], *, in_memory: bool) -
 
     The clock's timers fire while its `run()` runs; the disk's threads end with its `close()`.
     """
-    disk = MemoryDisk() if in_memory else RealDisk(post)
-    return World(RealClock(), disk, RealEntropy(), network)
+    clock = RealClock()
+    disk = MemoryDisk(clock.wall_ms) if in_memory else RealDisk(post)
+    return World(clock, disk, RealEntropy(), network)

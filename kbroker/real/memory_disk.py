@@ -8,6 +8,7 @@ nothing until they are written.
 from __future__ import annotations
 
 import mmap
+import time
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
@@ -39,22 +40,34 @@ def _new_extent(index: int) -> memoryview:
     return memoryview(mmap.mmap(-1, size, flags=private | anonymous))
 
 
+def system_ms() -> int:
+    """The machine's wall clock, for a disk of a world that has no other."""
+    return time.time_ns() // 1_000_000
+
+
 class MemoryFile:
     """world.File in memory. Every opening of a path is the same object; it lives on after its removal while in use."""
 
-    __slots__ = ("_extents", "_size", "path")
+    __slots__ = ("_extents", "_modified_ms", "_size", "_wall_ms", "path")
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, wall_ms: Callable[[], int] = system_ms) -> None:
         self.path = path
         self._extents: list[memoryview] = []
         self._size = 0
+        self._wall_ms = wall_ms
+        self._modified_ms = wall_ms()
 
     def size(self) -> int:
         """See world.File."""
         return self._size
 
+    def modified_ms(self) -> int:
+        """See world.File."""
+        return self._modified_ms
+
     def write_at(self, position: int, buffers: Sequence[Buffer]) -> None:
         """See world.File."""
+        self._modified_ms = self._wall_ms()
         for buffer in buffers:
             self._write(position, buffer)
             position += len(buffer)
@@ -119,6 +132,7 @@ class MemoryFile:
         else:
             self._reserve(size)
         self._size = size
+        self._modified_ms = self._wall_ms()
 
     def sync(self) -> None:
         """See world.File: memory is as far as it goes."""
@@ -158,7 +172,8 @@ class MemoryLock:
 class MemoryDisk:
     """world.Disk in memory. Everything is done at once, completions included; no thread is used."""
 
-    def __init__(self) -> None:
+    def __init__(self, wall_ms: Callable[[], int] = system_ms) -> None:
+        self._wall_ms = wall_ms
         # A directory's names, each with its file, or None where it is a directory itself.
         self._directories: dict[str, dict[str, MemoryFile | None]] = {"": {}}
         self._locks: set[str] = set()
@@ -172,7 +187,7 @@ class MemoryDisk:
                 raise FileNotFoundError(path)
             if names is None or name in names:
                 raise DiskFailure(path, "No such directory" if names is None else "Is a directory")
-            file = names[name] = MemoryFile(path)
+            file = names[name] = MemoryFile(path, self._wall_ms)
         return file
 
     def _inside(self, path: str) -> tuple[dict[str, MemoryFile | None] | None, str]:

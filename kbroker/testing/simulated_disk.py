@@ -132,6 +132,11 @@ class SimulatedFile:
         """See world.File."""
         return self._node.live.size()
 
+    def modified_ms(self) -> int:
+        """See world.File."""
+        self._disk.check(self.path)
+        return self._node.live.modified_ms()
+
     def write_at(self, position: int, buffers: Sequence[Buffer]) -> None:
         """See world.File. The step that crashes is not done."""
         self._disk.step(self.path)

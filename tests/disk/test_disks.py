@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from kbroker.real import disk as disk_module
+from kbroker.real.clock import RealClock
 from kbroker.real.disk import RealDisk
 from kbroker.real.memory_disk import MemoryDisk
 from kbroker.testing.simulated_disk import SimulatedDisk
+from kbroker.testing.virtual_clock import VirtualClock
 from kbroker.world import ColdRead, DirectoryLocked, DiskFailure
 
 
@@ -73,6 +75,45 @@ def test_buffers_are_written_one_after_the_other(bench: Bench) -> None:
     file.write_at(2, [b"one", bytearray(b"two"), memoryview(b"three")])
     assert file.read_at(0, 100) == b"\0\0onetwothree"
     assert file.size() == 13
+
+
+def test_a_file_tells_when_it_was_changed_last(bench: Bench) -> None:
+    file = bench.file("a", b"x")
+    made_ms = file.modified_ms()
+    file.write_at(1, [b"y"])
+    file.truncate(1)
+    changed_ms = file.modified_ms()
+    file.read_at(0, 1)
+    assert 0 < made_ms <= changed_ms <= RealClock().wall_ms()
+    assert bench.disk.open(bench.path("a")).modified_ms() == changed_ms
+
+
+@pytest.mark.parametrize("change", [lambda file: file.write_at(0, [b"y"]), lambda file: file.truncate(0)])
+def test_a_change_makes_a_file_young_again(tmp_path: Path, change: Callable[[Any], None]) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"x")
+    os.utime(path, ns=(0, 5_000_000))
+    disk = RealDisk(_never)
+    file = disk.open(str(path))
+    assert file.modified_ms() == 5
+    change(file)
+    assert file.modified_ms() > 5
+    file.close()
+    disk.close()
+
+
+def _never(action: Callable[[], None]) -> None:
+    raise AssertionError("nothing was handed to a thread")
+
+
+def test_a_disk_in_memory_goes_by_the_clock_it_is_given() -> None:
+    clock = VirtualClock(1_000)
+    disk = MemoryDisk(clock.wall_ms)
+    file = disk.open("/a", create=True)
+    clock.advance(500)
+    assert file.modified_ms() == 1_000
+    file.write_at(0, [b"x"])
+    assert file.modified_ms() == 1_500
 
 
 def test_many_buffers_are_all_written(bench: Bench) -> None:

@@ -6,11 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from log_workshop import DIRECTORY, Workshop
+from log_workshop import DIRECTORY, TOPIC_ID, Workshop
 
+from kbroker.log.dormant import find_asleep, measure_sleeping
 from kbroker.log.outcome import Appended
+from kbroker.log.place import LogPlace
 from kbroker.log.segment import Segment
+from kbroker.names import TopicPartition
+from kbroker.real.memory_disk import MemoryDisk
 from kbroker.testing.simulated_disk import SimulatedDisk
+from kbroker.testing.virtual_clock import VirtualClock
 
 
 def in_segments(shop: Workshop, count: int, **settings: Any) -> int:
@@ -48,12 +53,53 @@ def test_a_record_from_the_future_keeps_its_segment_and_those_behind_it(shop: Wo
     assert bases(shop) == [1, 2]
 
 
-def test_segments_without_timestamps_are_as_old_as_their_files(shop: Workshop) -> None:
-    shop.open(retention_ms=1000)
-    shop.append(1, timestamp_ms=-1)
-    assert shop.log.apply_retention() == 0
-    shop.clock.advance(1001)
-    assert shop.log.apply_retention() == 1
+@pytest.fixture
+def dated() -> Workshop:
+    """A log on a disk that goes by the log's clock."""
+    clock = VirtualClock()
+    workshop = Workshop(MemoryDisk(clock.wall_ms))
+    workshop.clock = clock
+    workshop.open(retention_ms=1000)
+    return workshop
+
+
+def test_segments_without_timestamps_are_as_old_as_their_files(dated: Workshop) -> None:
+    dated.append(1, timestamp_ms=-1)
+    assert dated.log.apply_retention() == 0
+    dated.clock.advance(700)
+    dated.append(1, timestamp_ms=-1)
+    dated.clock.advance(1000)
+    assert dated.log.apply_retention() == 0
+    dated.clock.advance(1)
+    assert dated.log.apply_retention() == 1
+
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_records_without_times_do_not_become_younger_by_a_restart(dated: Workshop, clean: bool) -> None:
+    """Their age was counted from when the log was opened; Kafka goes by when the file was written last."""
+    dated.append(1, timestamp_ms=-1)
+    dated.log.roll()
+    dated.append(1, timestamp_ms=dated.clock.wall_ms() + 5000)
+    dated.clock.advance(900)
+    dated.reopen(clean=clean)
+    assert dated.log.apply_retention() == 0
+    dated.clock.advance(101)
+    dated.reopen(clean=clean)
+    assert dated.log.apply_retention() == 1
+
+
+def test_a_log_that_sleeps_is_as_old_as_its_file(dated: Workshop) -> None:
+    dated.append(1, timestamp_ms=-1)
+    assert dated.log.close(clean=True)
+    dated.clock.advance(1000)
+    place = LogPlace(dated.disk, DIRECTORY, TopicPartition("t", 0), TOPIC_ID, dated.settings, dated.clock)
+    asleep = find_asleep(place, recovery_point=1, log_start=0)
+    assert asleep is not None
+    measure_sleeping(dated.disk, [asleep], lambda: None)
+    assert asleep.apply_retention() == 0
+    assert asleep.is_asleep
+    dated.clock.advance(1)
+    assert asleep.apply_retention() == 1
 
 
 @pytest.mark.parametrize(("kept", "dropped"), [(0, 5), (1, 4), (3, 2), (4, 1), (5, 0), (6, 0)])

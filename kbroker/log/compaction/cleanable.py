@@ -78,8 +78,8 @@ def cleanable(
 
 
 def _is_young(segment: Segment, settings: LogSettings, now_ms: int) -> bool:
-    lag_ms = settings.min_compaction_lag_ms
-    return lag_ms > 0 and segment.largest_timestamp() > now_ms - lag_ms
+    lag_ms, newest_ms = settings.min_compaction_lag_ms, segment.largest_timestamp()
+    return lag_ms > 0 and (newest_ms if newest_ms >= 0 else segment.modified_ms()) > now_ms - lag_ms
 
 
 def _is_overdue(dirty: Sequence[Segment], settings: LogSettings, now_ms: int) -> bool:
