@@ -42,6 +42,7 @@ def claim_directory(disk: Disk, directory: str, topic_id: bytes, mended: list[Me
                 mended.append(Mended(METADATA_FILE, problem, "written anew with the topic's id"))
             # No fsync of its own: a creation is promised by the metadata log, which names the id again.
             file = disk.open(path, create=True)
+            file.truncate(0)
             file.write_at(0, [format_partition_metadata(topic_id)])
             file.close()
         return topic_id, is_new

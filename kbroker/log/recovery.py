@@ -76,7 +76,9 @@ def base_offsets(disk: Disk, directory: str, mended: list[Mended] | None = None,
         is_orphan = dot + suffix in _OF_A_SEGMENT and stem not in logs
         if is_orphan or name.endswith(_LEFT_OVER):
             disk.remove(f"{directory}/{name}")
-        if is_orphan and clean and mended is not None:
+        # A crash leaves some before the first segment and behind the last one.
+        is_inside = bool(bases) and file_name(bases[0]) < stem < file_name(bases[-1])
+        if is_orphan and mended is not None and (clean or is_inside):
             mended.append(Mended(name, "is of no segment", "removed"))
     return bases
 
@@ -92,7 +94,7 @@ def recover(segment: Segment, expected: int, interval_bytes: int, epochs: Leader
     file = segment.handle.file()
     size = file.size()
     for position, header, batch in batches(file, size):
-        if not _is_sound(header, batch, expected, segment.base_offset):
+        if not is_sound(header, batch, expected, segment.base_offset):
             break
         note_sound(segment, position, header, interval_bytes, epochs)
         expected = header.last_offset + 1
@@ -151,7 +153,8 @@ def stands_rightly(header: BatchHeader, expected: int, base: int) -> bool:
     return header.base_offset >= expected and header.last_offset_delta >= 0 and header.last_offset - base <= INT32_MAX
 
 
-def _is_sound(header: BatchHeader, batch: memoryview, expected: int, base: int) -> bool:
+def is_sound(header: BatchHeader, batch: memoryview, expected: int, base: int) -> bool:
+    """Does the batch stand rightly, and is what its checksum covers what was written?"""
     return stands_rightly(header, expected, base) and checksum_matches(batch, header)
 
 
@@ -176,7 +179,7 @@ def check_undamaged(disk: Disk, directory: str, *, was_clean: bool = False) -> N
 def _check_undamaged(file: File, base: int, *, may_be_torn: bool) -> None:
     size, expected, end = file.size(), base, 0
     for position, header, batch in batches(file, size):
-        if header.base_offset != expected or not _is_sound(header, batch, expected, base):
+        if header.base_offset != expected or not is_sound(header, batch, expected, base):
             break
         expected, end = header.last_offset + 1, position + header.size
     if end == size or (may_be_torn and begins_torn(file, end, size)):

@@ -16,9 +16,17 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from kbroker.log.leader_epochs import LeaderEpochs
-from kbroker.log.recovery import batches, begins_torn, find_sound_batch, note_sound, refuse_old_message, stands_rightly
+from kbroker.log.recovery import (
+    batches,
+    begins_torn,
+    find_sound_batch,
+    is_sound,
+    note_sound,
+    refuse_old_message,
+    stands_rightly,
+)
 from kbroker.log.segment import Segment
-from kbroker.record.batch import checksum_matches
+from kbroker.log.settings import INT64_MAX
 
 
 class Salvaged(NamedTuple):
@@ -37,7 +45,7 @@ def salvage(segment: Segment, interval_bytes: int, epochs: LeaderEpochs, end: in
     """
     file = segment.handle.file()
     size = file.size()
-    damaged = _read(segment, interval_bytes, epochs)
+    damaged = _read(segment, interval_bytes, epochs, INT64_MAX if is_last else end)
     sound_bytes, sound_end = segment.size, segment.next_offset
     if is_last and damaged and damaged[-1] >= sound_bytes and _is_torn(segment, damaged[-1], size):
         segment.cut_bytes = size - sound_bytes
@@ -50,8 +58,8 @@ def salvage(segment: Segment, interval_bytes: int, epochs: LeaderEpochs, end: in
     return Salvaged(damaged[0] if damaged else None, sound_end)
 
 
-def _read(segment: Segment, interval_bytes: int, epochs: LeaderEpochs) -> list[int]:
-    """Index every sound batch; the bytes where others begin. The segment's size is that of the sound part."""
+def _read(segment: Segment, interval_bytes: int, epochs: LeaderEpochs, end: int) -> list[int]:
+    """Index every sound batch before offset `end`; the bytes where others begin. Its size is that of the sound part."""
     has_transactions = segment.transactions.adopt(segment.base_offset)
     segment.restart()
     segment.transactions.reset()
@@ -59,15 +67,12 @@ def _read(segment: Segment, interval_bytes: int, epochs: LeaderEpochs) -> list[i
     size, walked, expected = file.size(), 0, segment.base_offset
     damaged: list[int] = []
     for position, header, batch in batches(file, size):
-        if not stands_rightly(header, expected, segment.base_offset):
-            break
         walked = position + header.size
-        if checksum_matches(batch, header):
+        if is_sound(header, batch, expected, segment.base_offset) and header.last_offset < end:
             note_sound(segment, position, header, interval_bytes, epochs)
             expected = header.last_offset + 1
         else:
             damaged.append(position)
-            expected = header.base_offset + 1
     segment.finish_indexes()
     refuse_old_message(segment, walked, size)
     if walked < size:

@@ -182,10 +182,44 @@ class Segment:
                 return None
             return Found(self._tail_bases[index], self._tail_positions[index])
         entry = self.offsets.floor(offset - self.base_offset)
-        for position, header in self.headers(entry[1] if entry else 0):
+        start = entry[1] if entry else 0
+        try:
+            found = self._first_from(start, offset)
+        except DamagedBatch as damage:
+            if damage.position != start:
+                raise
+            found = None
+        if found is None or (found.position == start and found.base_offset > offset):
+            # Behind the end, in a gap of compaction, or led astray by a damaged index, past batches that are there.
+            truthful = self._truthful_start(offset, start)
+            if found is None or truthful != start:
+                found = self._first_from(truthful, offset)
+        return found
+
+    def _first_from(self, start: int, offset: int) -> Found | None:
+        """The first batch from byte `start` on whose last offset is at least `offset`."""
+        for position, header in self.headers(start):
             if header.base_offset + header.last_offset_delta >= offset:
                 return Found(header.base_offset, position)
         return None
+
+    def _truthful_start(self, offset: int, start: int) -> int:
+        """The byte of the last batch at or before `offset` that the index and the log agree on; 0 without one.
+
+        That is `start`, where the index sent us, but for a damaged index.
+        """
+        if self._begins_before(start, offset):
+            return start
+        positions = (at for key, at in self.offsets.entries() if key <= offset - self.base_offset)
+        return next((at for at in sorted(positions, reverse=True) if self._begins_before(at, offset)), 0)
+
+    def _begins_before(self, position: int, offset: int) -> bool:
+        """Does a batch begin at byte `position` that holds `offset` or an earlier one?"""
+        try:
+            _, header = next(self.headers(position))
+        except (DamagedBatch, StopIteration):
+            return False
+        return header.base_offset <= offset
 
     def cut(self, start: int, bytes_max: int, end: int, *, at_least_one: bool) -> int:
         """Where whole batches from position `start` stop: within `bytes_max`, before the one that reaches offset `end`.
@@ -222,8 +256,8 @@ class Segment:
                 if at + header.size > position:
                     break
         except DamagedBatch as damage:
-            # What is sound is read up to there; who reads on from there is told.
-            boundary = damage.position
+            # What is sound is read up to there; who reads on from there is told. A damaged index leads into a batch.
+            boundary = damage.position if damage.position != boundary else start
         return boundary
 
     def end_before(self, position: int) -> int:
@@ -251,15 +285,19 @@ class Segment:
 
         Raises DamagedBatch at a header that no append could have written.
         """
+        if position < 0:  # as a damaged index may say
+            raise DamagedBatch(self.handle.path, f"no batch begins at byte {position}", position)
         window, start, window_bytes = b"", position, _FIRST_WINDOW_BYTES
         expected = self.base_offset
+        # Not known yet of one that is read for the first time.
+        end = self.next_offset if self.next_offset > expected else expected + INT32_MAX + 1
         while (left := self.written - position) > 0:
             inside = position - start
             if inside + HEADER_BYTES > len(window):
                 window = self.handle.read(position, min(window_bytes, left))
                 start, inside, window_bytes = position, 0, _WINDOW_BYTES
             header = read_header(window, inside) if len(window) - inside >= HEADER_BYTES else None
-            if header is None or not self._can_hold(header, left, expected):
+            if header is None or not self._can_hold(header, left, expected, end):
                 raise DamagedBatch(self.handle.path, f"the batch at byte {position} is damaged", position)
             yield position, header
             position += header.size
@@ -275,14 +313,14 @@ class Segment:
             except DamagedBatch as damage:
                 start = next((at for _, at in self.offsets.entries() if at > damage.position), None)
 
-    def _can_hold(self, header: BatchHeader, left: int, expected: int) -> bool:
-        """Can a batch like this stand where `left` bytes and offsets from `expected` on remain?"""
+    def _can_hold(self, header: BatchHeader, left: int, expected: int, end: int) -> bool:
+        """Can a batch like this stand where `left` bytes and offsets from `expected` to `end` remain?"""
         return (
             header.magic == MAGIC
             and HEADER_BYTES <= header.size <= left
             and header.base_offset >= expected
             and header.last_offset_delta >= 0
-            and header.last_offset - self.base_offset <= INT32_MAX
+            and header.last_offset < end
         )
 
     def read_batch(self, position: int, size: int) -> bytes:

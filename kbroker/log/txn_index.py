@@ -75,7 +75,7 @@ class TransactionIndex:
         self._last_offset = base_offset - 1
         try:
             for entry in self._from(0):
-                if entry.last_offset <= self._last_offset or entry.first_offset > entry.last_offset:
+                if entry.last_offset <= self._last_offset or entry.first_offset >= entry.last_offset:
                     return False
                 self._last_offset = entry.last_offset
         except DamagedIndex:

@@ -147,3 +147,66 @@ def test_damage_beyond_the_recovery_point_cuts_the_log_there(shop: Workshop) -> 
     assert len(names) > 10
     assert shop.open(clean=False).log_end == 0
     assert shop.names(".log") == names[:1]
+
+
+@pytest.mark.parametrize("position", [-1, 0, 7, 300, 1 << 20])
+@pytest.mark.parametrize("key", [0, 1, 2])
+def test_an_index_that_leads_astray_hides_no_batch(shop: Workshop, key: int, position: int) -> None:
+    """Reads used to be sent past sound batches, or to be refused where the index led into one."""
+    shop.open(segment_bytes=500, index_interval_bytes=1)
+    for _ in range(12):
+        shop.append(1)
+    assert shop.log.close(clean=True)
+    shop.disk.open(f"{DIRECTORY}/{0:020d}.index").write_at(8, [struct.pack(">ii", key, position)])
+    shop.open(clean=True, segment_bytes=500, index_interval_bytes=1)
+    assert [shop.read(offset).first_offset for offset in range(12)] == list(range(12))
+    assert shop.offsets() == list(range(12))
+
+
+def test_recovery_says_what_it_cuts_of_the_records_that_were_flushed(shop: Workshop) -> None:
+    """It reads the segment that holds the recovery point from its begin, as Kafka does; it used to cut in silence."""
+    size = len(shop.batch(1))
+    for _ in range(6):
+        shop.append(1)
+    _rot(shop, 0, size + 70, b"\xff\xff")
+    shop.reopen(clean=False, recovery_point=4)
+    assert [str(each) for each in shop.log.mended] == [
+        f"{0:020d}.log is damaged at byte {size}, so that it ends at offset 1, not at 4 as when it was flushed: "
+        f"{5 * size} bytes are cut, it is served up to offset 1"
+    ]
+    assert shop.log.mended[0].is_loss
+    assert shop.log.cut == (0, 0), "said already"
+    assert shop.append(1).base_offset == 1
+    assert shop.reopen(clean=False, recovery_point=1).mended == []
+
+
+def test_a_changed_record_at_the_very_end_is_kept_and_followed_by_a_new_segment(shop: Workshop) -> None:
+    """Kafka appends behind it, and after a kill recovery cuts what was acknowledged since."""
+    size = len(shop.batch(1))
+    for _ in range(3):
+        shop.append(1)
+    assert shop.log.close(clean=True)
+    _rot(shop, 0, 3 * size - 5, b"\xff")
+    shop.open(clean=True)
+    assert f"is damaged at byte {2 * size}" in str(shop.log.mended[0])
+    assert shop.append(1).base_offset == 3
+    shop.reopen(clean=False, recovery_point=3)
+    assert shop.log.mended == []
+    assert (shop.log.log_end, shop.read(2).first_offset, shop.read(3).first_offset) == (4, 2, 3)
+
+
+@pytest.mark.parametrize("zeros", [512, 700])
+def test_an_end_that_never_reached_the_medium_is_cut_after_a_clean_stop_too(shop: Workshop, zeros: int) -> None:
+    """It failed the log where a header was among it, and else the log went on behind it."""
+    shop.append(1)
+    size = shop.log.size_bytes
+    shop.append(60)
+    end = shop.log.size_bytes
+    assert end - size > zeros + 512
+    assert shop.log.close(clean=True)
+    _rot(shop, 0, (end - zeros) // 512 * 512, bytes(end - (end - zeros) // 512 * 512))
+    shop.open(clean=True)
+    assert "ends at offset 1, not at 61 as when it was stopped" in str(shop.log.mended[0])
+    assert shop.log.size_bytes == size
+    assert shop.append(1).base_offset == 1
+    assert shop.reopen(clean=True).mended == []
