@@ -7,7 +7,9 @@ import pytest
 from compat.contracts.bench import Bench, made
 from compat.contracts.engine import Broken, Contract, contract, expect, load_contracts, run_contract, run_contracts
 from compat.contracts.report import as_json, as_text
-from compat.contracts.transcript import Exchange, differences
+from compat.contracts.transcript import Exchange, Transcriber, differences
+from kbroker.record.compression import Codec, compress
+from kbroker.record.legacy import write_message
 from kbroker.testing import run
 from protocol_specs import api
 
@@ -112,6 +114,27 @@ def test_differences_name_the_field_and_both_values():
     theirs = [Exchange("Fetch", 4, {"responses": [{"topic": "t", "error_code": 6}]})]
     assert differences(ours, ours) == []
     assert differences(ours, theirs) == ["1. Fetch v4 responses[0].error_code: 0, the other 6"]
+
+
+def test_a_message_set_is_noted_by_its_entries_and_a_wrapper_without_its_size():
+    """Fetch 0 to 3 left no trace, because only record batches could be told."""
+    plain, packed, out = bytearray(), bytearray(), bytearray()
+    write_message(plain, 1, Codec.NONE, 4, 1000, b"k", b"v")
+    for offset in range(2):
+        write_message(packed, 1, Codec.NONE, offset, 1000, None, b"v")
+    write_message(out, 1, Codec.GZIP, 6, 1000, None, compress(Codec.GZIP, bytes(packed)))
+    _, response = api.messages(1)
+    topics = [{"topic": "t", "partitions": [{"partition_index": 0, "records": bytes(plain + out)}]}]
+    noted = Transcriber("run").plain(response, 2, made(response, {"responses": topics}))
+    assert noted["responses"][0]["partitions"][0]["records"] == [
+        {"offset": 4, "magic": 1, "attributes": 0, "messages": 1, "size": len(plain)},
+        {"offset": 6, "magic": 1, "attributes": 1, "messages": 2},
+    ]
+
+
+def test_free_bytes_of_a_disk_are_no_difference():
+    one, other = ([Exchange("DescribeLogDirs", 4, {"usable_bytes": n, "total_bytes": 9})] for n in (1, 2))
+    assert differences(one, other) == []
 
 
 def test_lists_of_different_lengths_are_compared_by_name():
