@@ -631,7 +631,7 @@ class PartitionLog(Progress):
         base_offset = max(base_offset, self.log_end)
         if not active.size and active.base_offset == base_offset:
             return active
-        active.seal()
+        active.stop_growing()
         fresh = Segment(self._files, self.directory, base_offset, self._clock.wall_ms())
         fresh.handle.file(create=True)
         self._segments.append(fresh)
@@ -732,6 +732,7 @@ class PartitionLog(Progress):
             self.truncate_fully_and_start_at(offset)
             return
         try:
+            self._syncing.let_go()
             # Its last segment grows again: that its indexes were on the medium says nothing any more.
             self.on_truncation(max(0, offset - 1))
             self.cleaning.cut(self._disk, self.directory, offset)
@@ -752,6 +753,7 @@ class PartitionLog(Progress):
         if offset in self._leaving:
             self._disk.drain()  # or its files, made anew, would be renamed in their place
         try:
+            self._syncing.let_go()
             self.on_truncation(min(offset, self._segments.first_base))
             self.cleaning.cut(self._disk, self.directory, offset)
             self._syncing.forget(self._segments.all)

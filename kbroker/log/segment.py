@@ -20,6 +20,7 @@ from kbroker.log.open_files import FileHandle, OpenFiles
 from kbroker.log.settings import LogSettings
 from kbroker.log.txn_index import TransactionIndex
 from kbroker.record.batch import HEADER_BYTES, MAGIC, NO_TIMESTAMP, BatchHeader, read_header
+from kbroker.world import Disk
 from kbroker.world import DiskFailure
 
 INT32_MAX: Final = 0x7FFFFFFF
@@ -151,6 +152,27 @@ class Segment:
         """
         bound = min(settings.segment_jitter_ms, settings.segment_ms)
         return crc32c(self.handle.path.encode()) % bound if bound > 0 else 0
+
+    def stop_growing(self) -> None:
+        """The last time entry is forced; the indexes stay in memory until somebody completes their files."""
+        if self.size:
+            self._note_time()
+        self._forget_tail()
+
+    @property
+    def is_complete(self) -> bool:
+        """Does it grow no more, with all of its indexes in their files?"""
+        return self.offsets.is_complete and self.times.is_complete
+
+    def complete_indexes(self, disk: Disk) -> None:
+        """Bring both to their files, synced. In a worker. Raises DiskFailure."""
+        self.offsets.complete(disk)
+        self.times.complete(disk)
+
+    def completed(self) -> None:
+        """complete_indexes() is over: searches read the files from now on."""
+        self.offsets.completed()
+        self.times.completed()
 
     def seal(self) -> None:
         """It grows no more: the last time entry is forced, the indexes go to their files."""

@@ -1,12 +1,13 @@
 """Bringing a log to the medium: fsync in a worker, one for all who wait; epochs and producer snapshots beside it.
 
-A sealed segment is synced whole, indexes included, before the recovery point passes it: recovery trusts what lies
-before that point. Of the growing segment only the log matters; its indexes are rebuilt anyway.
+A sealed segment is synced whole, with its indexes, which are written then and not before: recovery trusts what lies
+before the recovery point. Of the growing segment only the log matters; its indexes are rebuilt anyway.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from kbroker.log.checkpoints import format_epochs
@@ -22,6 +23,20 @@ if TYPE_CHECKING:
 SEGMENTS_MAX: Final = 64
 """Sealed segments synced at once, the oldest first: all their files are open meanwhile, and a start that found no
 recovery point has every segment to sync."""
+
+
+def _ignore(result: object) -> None:
+    """A file that can't be removed costs space, nothing else; the next start tries again."""
+
+
+def _remove(disk: Disk, paths: Sequence[str]) -> None:
+    for path in paths:
+        disk.remove(path)
+
+
+def _is_there(segment: Segment, handle: FileHandle) -> bool:
+    """Has the file been made? Indexes are with the segment's first sync."""
+    return segment.is_complete or handle not in (segment.offsets.handle, segment.times.handle)
 
 
 class Syncing:
@@ -115,12 +130,12 @@ class Syncing:
         # What a snapshot says must be in the log: else a batch that is sent again passes for a duplicate.
         snapshots = [snapshot for snapshot in self._snapshots if snapshot[0] <= end]
         self._snapshots = [snapshot for snapshot in self._snapshots if snapshot[0] > end]
-        handles = [handle for segment in sealed for handle in segment.handles()]
+        handles = [handle for segment in sealed for handle in segment.handles() if _is_there(segment, handle)]
         # Those that a queued write has not filled yet hold some of what is written, and stay to be synced whole.
         growing = (*self._sealed, log.segments[-1])
         handles += [segment.handle for segment in growing if segment.written and segment.base_offset < end]
         try:
-            work = self._work(handles, snapshots)
+            work = self._work(handles, [segment for segment in sealed if not segment.is_complete], snapshots)
         except (DiskFailure, FileNotFoundError) as error:
             for handle in handles:
                 handle.unpin()
@@ -129,9 +144,11 @@ class Syncing:
         self._is_under_way = True
         self._being_synced = sealed
         self._end_under_way = end
-        self._disk.in_worker(work, lambda result: self._finished(result, handles))
+        self._disk.in_worker(work, lambda result: self._finished(result, handles, sealed))
 
-    def _work(self, handles: list[FileHandle], snapshots: list[tuple[int, bytes]]) -> Callable[[], None]:
+    def _work(
+        self, handles: list[FileHandle], incomplete: list[Segment], snapshots: list[tuple[int, bytes]]
+    ) -> Callable[[], None]:
         for handle in handles:
             handle.pins += 1  # or the first might be closed for the last to be opened
         files = [handle.file() for handle in handles]
@@ -139,10 +156,14 @@ class Syncing:
         has_new_names, self._has_new_names = self._has_new_names, False
 
         def work() -> None:
+            for segment in incomplete:
+                # The directory of a deleted log is gone, and by now another topic's may have its name.
+                if log.is_closed:
+                    return
+                segment.complete_indexes(disk)
             for file in files:
                 file.sync()
             for offset, data in snapshots:
-                # The directory of a deleted log is gone, and by now another topic's may have its name.
                 if log.is_closed:
                     return
                 disk.replace(f"{directory}/{file_name(offset)}{SNAPSHOT_SUFFIX}", data)
@@ -152,7 +173,7 @@ class Syncing:
 
         return work
 
-    def _finished(self, result: DiskFailure | None, handles: list[FileHandle]) -> None:
+    def _finished(self, result: DiskFailure | None, handles: list[FileHandle], sealed: list[Segment]) -> None:
         for handle in handles:
             handle.unpin()
         self._is_under_way = False
@@ -163,12 +184,30 @@ class Syncing:
         if isinstance(result, DiskFailure):
             log.fail(result)
             return
+        self._complete(sealed)
         self._being_synced = []
         end = self._end_under_way
         if self._is_again:
             self._is_again = False
             self.start()
         log.synced_to(end)
+
+    def _complete(self, sealed: list[Segment]) -> None:
+        """Their indexes are in their files; those of a segment that has left the log meanwhile follow it."""
+        left = []
+        for segment in sealed:
+            if segment in self._being_synced:
+                if not segment.is_complete:
+                    segment.completed()
+            else:
+                left += [segment.offsets.handle.path, segment.times.handle.path]
+        if left:
+            self._disk.in_worker(partial(_remove, self._disk, left), _ignore)
+
+    def let_go(self) -> None:
+        """The log is going to be cut: no worker may write the indexes of its segments any more. Blocks."""
+        if any(not segment.is_complete for segment in self._being_synced):
+            self._disk.drain()
 
     def save_epochs(self) -> None:
         """Bring the leader epochs to their file, in a worker.
@@ -233,9 +272,10 @@ class Syncing:
 
     def _completed(self) -> list[FileHandle]:
         """The files that a clean stop must bring to the medium, their indexes complete."""
-        active = self._log.segments[-1]
-        active.finish_indexes()
-        return [handle for segment in (*self._sealed, active) for handle in segment.handles()]
+        segments = (*self._being_synced, *self._sealed, self._log.segments[-1])
+        for segment in segments:
+            segment.finish_indexes()
+        return [handle for segment in segments for handle in segment.handles()]
 
     def _small_files(self, snapshot: bytes) -> list[tuple[str, bytes]]:
         log = self._log

@@ -17,6 +17,7 @@ import os
 import resource
 import shutil
 import struct
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -287,6 +288,7 @@ class RealDisk:
         workers_max: int = WORKERS_MAX,
     ) -> None:
         self.post = post
+        self._thread = threading.get_ident()
         self._small_bytes_max = small_bytes_max
         self._slow_write_s = slow_write_s
         # A disk is quick until it shows otherwise; with a threshold of 0 it is never trusted.
@@ -446,7 +448,8 @@ class RealDisk:
 
     def close_descriptor(self, descriptor: int) -> None:
         """Close it; in a worker where that frees the blocks of a file without a name: 600 ms for 1 GB."""
-        if self.post is None or self._is_closed or os.fstat(descriptor).st_nlink:
+        is_elsewhere = threading.get_ident() != self._thread
+        if is_elsewhere or self.post is None or self._is_closed or os.fstat(descriptor).st_nlink:
             os.close(descriptor)
         else:
             self.in_worker(partial(os.close, descriptor), _ignore)

@@ -173,6 +173,59 @@ def test_more_segments_than_may_be_open_are_synced_some_at_a_time(tmp_path: Path
     disk.close()
 
 
+def test_the_indexes_of_a_full_segment_are_written_by_the_worker_that_syncs_it(shop: Workshop) -> None:
+    """They were written on the loop, some entries at a time and the rest at the roll: 33 ms and more while the kernel
+    makes whoever writes wait."""
+    shop.open(index_interval_bytes=0)
+    for _ in range(200):
+        shop.append()
+    assert shop.names("index") == []
+    shop.log.roll()
+    assert shop.names("index") == []
+    full = shop.log.segments[0]
+    assert (shop.offsets(150)[0], full.is_complete) == (150, False)
+    while not full.is_complete:
+        assert shop.disk.run_queued(1)
+        # The recovery point vouches for them.
+        assert full.is_complete or shop.log.recovery_point < 200
+    assert len(shop.disk.read(full.offsets.handle.path)) == 8 * 199
+    assert shop.offsets(150)[0] == 150
+    assert shop.log.close(clean=True)
+    assert [len(shop.disk.read(f"{DIRECTORY}/{name}")) for name in shop.names("index")][:2] == [8 * 199, 12]
+
+
+def test_an_index_that_a_worker_wrote_for_a_segment_that_was_dropped_meanwhile_goes_too(shop: Workshop) -> None:
+    shop.open(retention_bytes=0, file_delete_delay_ms=0)
+    shop.append()
+    shop.log.roll()
+    shop.append()
+
+    def dropped(path: str) -> None:
+        if path.endswith(".index"):
+            shop.disk.on_step = lambda path: None
+            shop.log.apply_retention()
+
+    shop.disk.on_step = dropped
+    shop.disk.run_queued()
+    shop.clock.advance(1)
+    shop.disk.run_queued()
+    assert [name[:20] for name in shop.names(".log")] == [f"{shop.log.segments[0].base_offset:020d}"]
+    assert all(name[:20] == f"{shop.log.segments[0].base_offset:020d}" for name in shop.names("index"))
+
+
+def test_a_log_is_not_cut_while_a_worker_writes_the_indexes_of_its_segments(shop: Workshop) -> None:
+    """What the worker wrote afterwards would stand behind the entries that are left."""
+    shop.open(index_interval_bytes=0)
+    for _ in range(10):
+        shop.append()
+    shop.log.roll()
+    shop.log.truncate_to(5)
+    shop.disk.run_queued()
+    shop.append()
+    assert shop.log.close(clean=True)
+    assert len(shop.disk.read(f"{DIRECTORY}/{0:020d}.index")) == 8 * 5
+
+
 # ---- answers that wait
 
 

@@ -117,7 +117,8 @@ def test_the_offsets_of_many_logs_are_noted_in_turns(chore: str, name: str, monk
     assert not disk.exists(f"/data/{name}")
     clock.advance(10)
     chores.stop()
-    offset = 1 if name.startswith("log-start") else 2
+    # The growing segment's indexes are on no medium yet: the recovery point stays before its last record.
+    offset = 2 if chore == "checkpoint_high_watermarks" else 1
     expected = "".join(f"t {number} {offset}\n" for number in range(7))
     assert disk.read(f"/data/{name}").decode() == f"0\n7\n{expected}"
 

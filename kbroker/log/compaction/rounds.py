@@ -50,8 +50,11 @@ Works = Generator[Steps[Any], Any, Round]
 
 def cleanable_part(log: PartitionLog, high_watermark: int, now_ms: int) -> Cleanable:
     """What of the log could be cleaned now. May raise DiskFailure."""
+    segments = log.segments
+    # What is full but not synced yet counts as growing: a worker writes its indexes.
+    growing = next((at for at, segment in enumerate(segments) if not segment.is_complete), len(segments) - 1)
     return cleanable(
-        log.segments,
+        segments[: growing + 1],
         log.settings,
         checkpoint=log.cleaning.first_dirty,
         log_start=log.log_start,
