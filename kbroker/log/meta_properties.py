@@ -8,6 +8,7 @@ from kbroker.names import uuid_bytes, uuid_text
 
 FILE_NAME: Final = "meta.properties"
 _VERSION: Final = "1"
+_NAMES: Final = frozenset({"version", "cluster.id", "node.id", "directory.id"})
 
 
 class ForeignDirectory(Exception):
@@ -43,6 +44,12 @@ def parse_meta_properties(data: bytes, path: str) -> MetaProperties:
             values[name.strip()] = value.strip().replace("\\", "")
     if values.get("version") != _VERSION:
         raise UnreadableProperties(f"{path}: version {values.get('version')!r}, only {_VERSION} (KRaft) is known")
+    # A directory that has lost its id would get another one, and be refused for that from then on.
+    unknown = values.keys() - _NAMES
+    if unknown and "directory.id" not in values:
+        raise UnreadableProperties(f"{path}: directory.id is missing, and {min(unknown)!r} is none of its names")
+    if not all(values[name].isprintable() for name in _NAMES & values.keys()):
+        raise UnreadableProperties(f"{path} is damaged: there are bytes in it that are no text")
     try:
         directory_id = uuid_bytes(values["directory.id"]) if "directory.id" in values else None
         return MetaProperties(values["cluster.id"], int(values["node.id"]), directory_id)

@@ -163,34 +163,36 @@ def check_undamaged(disk: Disk, directory: str, *, was_clean: bool = False) -> N
 
     A crash leaves a last batch cut, or zeros where bytes had not reached the medium; batches behind those may have
     reached it. Where something else breaks the row of batches and sound ones follow, the medium changed what it held:
-    cutting there would lose what was promised. A clean stop leaves the last segment whole, and no other is looked at.
+    cutting there would lose what was promised. A clean stop leaves the last segment whole, up to the offset that its
+    producer snapshot is named by; no other is looked at.
     """
     if not disk.is_directory(directory):
         return
     bases = base_offsets(disk, directory)
+    stopped_at = max(snapshot_offsets(disk, directory), default=INT64_MAX) if was_clean else 0
     for base in bases[-1:] if was_clean else bases:
         file = disk.open(f"{directory}/{file_name(base)}{LOG_SUFFIX}")
         try:
-            _check_undamaged(file, base, may_be_torn=not was_clean)
+            _check_undamaged(file, base, stopped_at)
         finally:
             file.close()
 
 
-def _check_undamaged(file: File, base: int, *, may_be_torn: bool) -> None:
+def _check_undamaged(file: File, base: int, stopped_at: int) -> None:
     size, expected, end = file.size(), base, 0
     for position, header, batch in batches(file, size):
         if header.base_offset != expected or not is_sound(header, batch, expected, base):
             break
         expected, end = header.last_offset + 1, position + header.size
-    if end == size or (may_be_torn and begins_torn(file, end, size)):
+    if end == size or (expected >= stopped_at and begins_torn(file, end, size)):
         return
     follows = find_sound_batch(file, end + 1, size, expected, base)
     if follows is not None:
         raise CorruptRecords(
             f"{file.path}: the batch at byte {end} is damaged, and sound ones follow at byte {follows}"
         )
-    if not may_be_torn:
-        raise CorruptRecords(f"{file.path}: the batch at byte {end} is damaged, and it was whole when it was stopped")
+    if expected < stopped_at:
+        raise CorruptRecords(f"{file.path}: the batch at byte {end} is damaged, and was whole at the last clean stop")
 
 
 def begins_torn(file: File, position: int, size: int) -> bool:
