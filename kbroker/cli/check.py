@@ -9,22 +9,31 @@ from contextlib import suppress
 
 import click
 
-from kbroker.cli.main import EXIT_FAILED, CommandFailed
+from kbroker.cli.main import EXIT_CONFIG, EXIT_FAILED, CommandFailed
+from kbroker.cli.settings import Flags, load_config
+from kbroker.config import BrokerConfig
+from kbroker.controller.configs import log_settings
 from kbroker.log.damage import DamagedBatch
 from kbroker.log.directory import LOCK_FILE, LogDirectory
 from kbroker.log.meta_properties import ForeignDirectory
 from kbroker.log.open_files import OpenFiles
 from kbroker.log.partition_log import PartitionLog
 from kbroker.log.recovery import EPOCHS_FILE, SNAPSHOT_SUFFIX
-from kbroker.log.settings import LogSettings
 from kbroker.log.verify import Finding, total_bytes, verify_directory
 from kbroker.metadata.image import MetadataImage
 from kbroker.names import NO_UUID
 from kbroker.real.clock import RealClock
 from kbroker.real.disk import RealDisk
 from kbroker.real.entropy import RealEntropy
+from kbroker.real.files import FileUnreadable
 from kbroker.record.compression import CorruptRecords
-from kbroker.server.metadata_check import METADATA_DIRECTORY, MetadataCheck, verify_identities, verify_topic_ids
+from kbroker.server.metadata_check import (
+    METADATA_DIRECTORY,
+    MetadataCheck,
+    verify_directory_id,
+    verify_identities,
+    verify_topic_ids,
+)
 from kbroker.world import DirectoryLocked, Disk, DiskFailure
 
 INDEX_SUFFIX = ".index"
@@ -34,25 +43,29 @@ _MADE_ANEW = (INDEX_SUFFIX, ".timeindex", TRANSACTION_INDEX_SUFFIX, SNAPSHOT_SUF
 
 @click.command()
 @click.option("--repair", is_flag=True, help="Do what a broker's start would do, then check again.")
+@click.option("-c", "--config", "properties", metavar="FILE", help="The broker's properties, for --repair.")
 @click.option("-f", "--format", "form", type=click.Choice(["text", "json"]), default="text", help="[text]")
 @click.argument("directories", nargs=-1, required=True)
-def check(directories: tuple[str, ...], form: str, repair: bool) -> int:
+def check(directories: tuple[str, ...], form: str, properties: str | None, repair: bool) -> int:
     """Check log directories: batches, indexes, producer snapshots, leader epochs, checkpoints, metadata, identity.
 
     Name all directories of a node together: logs are compared with its metadata log. Nothing is changed without
-    --repair. Exit code 0: nothing found; 1: something is not as it should be. In a directory that a broker is using,
-    what grows is looked at twice.
+    --repair, which makes indexes as dense as the topics are configured, and the broker in --config. Exit code 0:
+    nothing found; 1: something is not as it should be. In a directory that a broker is using, what grows is looked at
+    twice.
     """
     disk = RealDisk(_leave_to_drain)
     paths = [path.rstrip("/") or "/" for path in directories]
     count = 0
     try:
         if repair:
-            _repair_all(disk, paths)
+            _repair_all(disk, paths, load_config(Flags(properties=properties)))
         metadata = _metadata_of(disk, paths)
         for path in paths:
             count += _report(_findings(disk, path, metadata), form)
         count += _report(verify_identities(disk, paths), form)
+    except FileUnreadable as error:
+        raise CommandFailed(str(error), EXIT_CONFIG) from None
     except (DiskFailure, CorruptRecords, FileNotFoundError) as error:
         raise CommandFailed(str(error)) from None
     finally:
@@ -92,7 +105,9 @@ def _metadata_findings(disk: Disk, path: str, metadata: MetadataCheck) -> list[F
     of_log = [*metadata.run()]
     own = [found for found in of_log if found.path.startswith(f"{path}/")]
     # A log that could not be read names too few topics.
-    return [*own, *verify_topic_ids(disk, path, metadata.image)] if metadata.is_whole else own
+    if not metadata.is_whole:
+        return own
+    return [*own, *verify_topic_ids(disk, path, metadata.image), *verify_directory_id(disk, path, metadata)]
 
 
 def _report(findings: Iterable[Finding], form: str) -> int:
@@ -114,17 +129,17 @@ def _is_in_use(disk: Disk, path: str) -> bool:
     return False
 
 
-def _repair_all(disk: RealDisk, paths: Sequence[str]) -> None:
-    """Repair each. Where the metadata log names a topic's index interval, indexes are made anew with that."""
+def _repair_all(disk: RealDisk, paths: Sequence[str], config: BrokerConfig) -> None:
+    """Repair each. Indexes are made anew as the topic is configured: by the metadata log, or else by `config`."""
     metadata = _metadata_of(disk, paths)
     if metadata is not None:
         for _ in metadata.run():
             pass
     for path in paths:
-        _repair(disk, path, metadata.image if metadata is not None else MetadataImage())
+        _repair(disk, path, metadata.image if metadata is not None else MetadataImage(), config)
 
 
-def _repair(disk: RealDisk, path: str, image: MetadataImage) -> None:
+def _repair(disk: RealDisk, path: str, image: MetadataImage, config: BrokerConfig) -> None:
     """Open every log as a broker's start would, and close it cleanly. Raises CommandFailed for a directory in use.
 
     What can be made anew from the batches and is not what they say goes first: indexes, snapshots, leader epochs.
@@ -146,7 +161,7 @@ def _repair(disk: RealDisk, path: str, image: MetadataImage) -> None:
     for where in list(directory.partitions()):
         # What recovery must not cut stays; the check that follows says it.
         with suppress(DamagedBatch):
-            opened = directory.open_log(where, NO_UUID, _settings(image, where.topic))
+            opened = directory.open_log(where, NO_UUID, log_settings(image, config, where.topic))
             assert opened.segments, "woken, and so loaded"
             _say_what_was_done(opened)
     disk.drain()
@@ -161,8 +176,3 @@ def _say_what_was_done(opened: PartitionLog) -> None:
     if cut_bytes or cut_segments:
         what = f"{cut_bytes} bytes and {cut_segments} segments cut"
         click.echo(f"repaired: {opened.directory}: {what} behind offset {opened.log_end}", err=True)
-
-
-def _settings(image: MetadataImage, topic: str) -> LogSettings:
-    interval = image.topic_configs(topic).get("index.interval.bytes")
-    return LogSettings(index_interval_bytes=int(interval)) if interval else LogSettings()

@@ -11,13 +11,13 @@ Source: Kafka's DumpLogSegments, LogSegment.sanityCheck, ProducerStateManager.
 from __future__ import annotations
 
 import struct
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 from itertools import pairwise
 from typing import NamedTuple
 
 from kbroker.log.checkpoints import CorruptCheckpoint, parse_epochs, parse_offsets, parse_partition_metadata
-from kbroker.log.directory import CLEAN_FILE, STRAY_SUFFIX
-from kbroker.log.directory_checkpoints import ALL_FILES, RECOVERY_POINTS_FILE
+from kbroker.log.directory import CLEAN_FILE, DELETE_SUFFIX, STRAY_SUFFIX
+from kbroker.log.directory_checkpoints import ALL_FILES, CLEANED_ENDS_FILE, RECOVERY_POINTS_FILE
 from kbroker.log.meta_properties import FILE_NAME, ForeignDirectory, parse_meta_properties
 from kbroker.log.partition_metadata import METADATA_FILE
 from kbroker.log.producer_state import CorruptSnapshot, Producer, ProducerState
@@ -35,6 +35,9 @@ from kbroker.world import Disk
 _ELECTION_FILE = "quorum-state"
 _OFFSET_ENTRY = struct.Struct(">ii")
 _TIME_ENTRY = struct.Struct(">qi")
+_LINES_BEFORE_ENTRIES = 2
+"""Of a checkpoint: its version, and how many there are."""
+_GOING_SUFFIXES = (DELETE_SUFFIX, STRAY_SUFFIX, "-future")
 _TRANSACTION_ENTRY = struct.Struct(">hqqqq")
 
 
@@ -70,11 +73,15 @@ def verify_directory(disk: Disk, path: str, *, is_in_use: bool = False) -> Found
     checkpoints: dict[str, Mapping[TopicPartition, int]] = {}
     for name in ALL_FILES:
         try:
-            checkpoints[name] = parse_offsets(disk.read(f"{path}/{name}"))
+            data = disk.read(f"{path}/{name}")
+            checkpoints[name] = parse_offsets(data)
         except FileNotFoundError:
             continue
         except CorruptCheckpoint as error:
             yield Finding(f"{path}/{name}", str(error))
+            continue
+        if len(data.splitlines()) - _LINES_BEFORE_ENTRIES > len(checkpoints[name]):
+            yield Finding(f"{path}/{name}", "lists a partition twice")
     ends: dict[TopicPartition, int] = {}
     look = _look_twice if is_in_use else _look
     for name in partition_names(disk, path):
@@ -82,16 +89,39 @@ def verify_directory(disk: Disk, path: str, *, is_in_use: bool = False) -> Found
         where = TopicPartition(topic, int(number))
         recovery_point = checkpoints.get(RECOVERY_POINTS_FILE, {}).get(where, 0)
         ends[where] = yield from look(disk, f"{path}/{name}", recovery_point, is_clean)
+    names = disk.list(path)
+    going = {name.rpartition(".")[0] for name in names if name.endswith(_GOING_SUFFIXES)}
     for name, offsets in checkpoints.items():
+        is_settled = is_clean and not is_in_use and name != CLEANED_ENDS_FILE
         for where, offset in offsets.items():
             if where not in ends:
-                if not is_in_use:
-                    yield Finding(f"{path}/{name}", f"{where} has no directory")
+                problem = None if str(where) in going else _stranger(where, offsets, ends, is_settled=is_settled)
+                if problem is not None:
+                    yield Finding(f"{path}/{name}", problem)
             elif offset > ends[where] and (is_clean or name == RECOVERY_POINTS_FILE):
                 yield Finding(f"{path}/{name}", f"{where} at {offset}, but the log ends at {ends[where]}")
-    for name in disk.list(path):
+    for name in names:
         if name.endswith(STRAY_SUFFIX):
             yield Finding(f"{path}/{name}", "set aside: belongs to no topic")
+
+
+def _stranger(
+    where: TopicPartition, listed: Collection[TopicPartition], known: Collection[TopicPartition], *, is_settled: bool
+) -> str | None:
+    """What is wrong with an entry of no directory.
+
+    A clean stop leaves none, but for the cleaner's of deleted topics, which Kafka leaves too. While a broker runs, and
+    after it was killed, those of deleted topics are there until the next checkpoint; there it is damage where a log of
+    nearly that name lacks its entry.
+    """
+    for own in known:
+        if own not in listed and _differ_in_one(str(own), str(where)):
+            return f"{where} has no directory, and {own} no entry: the name is damaged"
+    return f"{where} has no directory" if is_settled else None
+
+
+def _differ_in_one(name: str, other: str) -> bool:
+    return len(name) == len(other) and sum(a != b for a, b in zip(name, other, strict=True)) == 1
 
 
 def _look(disk: Disk, path: str, recovery_point: int, is_clean: bool) -> Generator[Finding | int, None, int]:

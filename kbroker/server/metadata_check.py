@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from kbroker.log.checkpoints import CorruptCheckpoint, parse_partition_metadata
+from kbroker.log.directory import CLEAN_FILE
 from kbroker.log.meta_properties import FILE_NAME, MetaProperties, UnreadableProperties, parse_meta_properties
 from kbroker.log.partition_metadata import METADATA_FILE
 from kbroker.log.recovery import LOG_SUFFIX, batches
@@ -19,7 +20,8 @@ from kbroker.metadata.checkpoint import parse_name
 from kbroker.metadata.delta import InconsistentRecord, MetadataDelta
 from kbroker.metadata.image import MetadataImage
 from kbroker.metadata.records import UnknownRecord
-from kbroker.names import METADATA_TOPIC, uuid_text
+from kbroker.names import METADATA_TOPIC, NO_UUID, uuid_text
+from kbroker.quorum.control import QuorumRecords
 from kbroker.quorum.election import ElectionUnreadable, parse_election
 from kbroker.record.batch import checksum_matches, iterate_records
 from kbroker.record.compression import CorruptRecords
@@ -30,6 +32,8 @@ from protocol_specs.frame import MalformedFrame
 
 DIFFICULTIES: Final = (CorruptRecords, MalformedFrame, UnknownRecord, InconsistentRecord)
 METADATA_DIRECTORY: Final = f"{METADATA_TOPIC}-0"
+RESERVED_IDS: Final = 100
+"""Smaller directory ids are no directory's: unassigned, lost, of before there were any (Kafka: DirectoryId)."""
 
 
 class MetadataCheck:
@@ -41,6 +45,8 @@ class MetadataCheck:
         self.image = MetadataImage()
         self.is_whole = True
         """Could all be read? What the image lacks may be there otherwise."""
+        self.quorum = QuorumRecords()
+        """Who votes, as far as the log says it."""
 
     def run(self) -> Iterator[Finding]:
         """Every snapshot, then the records behind the newest sound one."""
@@ -62,6 +68,7 @@ class MetadataCheck:
                     yield Finding(f"{self._path}/{name}", str(error))
                     break
         self.image = delta.apply(replayed.image.offset, replayed.image.epoch)
+        self.quorum = replayed.quorum
 
     def _replay(self, path: str, delta: MetadataDelta, replayed: Replayed) -> None:
         file = self._disk.open(path)
@@ -94,6 +101,35 @@ def verify_topic_ids(disk: Disk, path: str, image: MetadataImage) -> Iterator[Fi
         if found != topic.topic_id:
             wanted = uuid_text(topic.topic_id)
             yield Finding(file, f"names topic id {uuid_text(found)}, and the metadata log {wanted}")
+
+
+def verify_directory_id(disk: Disk, path: str, metadata: MetadataCheck) -> Iterator[Finding]:
+    """Is a log directory the one that the voters' record and the partitions in it name?
+
+    Only a clean stop promises that the metadata log has been told where each log lies.
+    """
+    try:
+        meta = parse_meta_properties(disk.read(f"{path}/{FILE_NAME}"), path)
+    except (FileNotFoundError, UnreadableProperties):
+        return  # the check of the directory says it
+    own = meta.directory_id
+    if own is None:
+        return
+    if disk.is_directory(f"{path}/{METADATA_DIRECTORY}"):
+        for voter in metadata.quorum.voters:
+            if voter.node_id == meta.node_id and voter.directory_id not in (own, NO_UUID):
+                named = f"the voter of node {meta.node_id} is directory {uuid_text(voter.directory_id)}"
+                yield Finding(f"{path}/{METADATA_DIRECTORY}", f"{named}, and {FILE_NAME} says {uuid_text(own)}")
+    for name in partition_names(disk, path) if disk.exists(f"{path}/{CLEAN_FILE}") else ():
+        topic_name, _, number = name.rpartition("-")
+        topic = metadata.image.topics.by_name.get(topic_name)
+        if topic is None or int(number) >= len(topic.partitions):
+            continue  # verify_topic_ids says it
+        image = topic.partitions[int(number)]
+        assigned = dict(zip(image.replicas, image.directories, strict=False))
+        home = assigned.get(meta.node_id, own)
+        if home != own and int.from_bytes(home) >= RESERVED_IDS:
+            yield Finding(f"{path}/{name}", f"lies in directory {uuid_text(own)}, and its place is {uuid_text(home)}")
 
 
 def verify_identities(disk: Disk, paths: Sequence[str]) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,16 @@ from typing import Any
 import pytest
 
 from kbroker.cli.main import run as run_command
+from kbroker.controller.decision import Decision
 from kbroker.log.checkpoints import format_partition_metadata
 from kbroker.log.meta_properties import parse_meta_properties
+from kbroker.metadata.image import ResourceType
 from kbroker.quorum.election import Election, format_election
 from kbroker.record.batch import build_batch
 from kbroker.testing import run
 from protocol_specs import api
-from tests.server.raw_peer import CREATE_TOPICS, RawPeer, batch_of
+from protocol_specs.metadata.config import ConfigRecord
+from tests.server.raw_peer import CREATE_TOPICS, WAIT_S, RawPeer, batch_of
 
 METADATA_LOG = "a/__cluster_metadata-0"
 LOG = f"{0:020}.log"
@@ -75,8 +79,8 @@ def _append_record(node: Path) -> None:
     log.write_bytes(data + build_batch([(None, b"\x01\x63\0")], base_offset=end, leader_epoch=1, timestamp_ms=1))
 
 
-def _meta(node: Path, **fields: Any) -> None:
-    path = node / "b" / "meta.properties"
+def _meta(node: Path, directory: str = "b", **fields: Any) -> None:
+    path = node / directory / "meta.properties"
     path.write_bytes(parse_meta_properties(path.read_bytes(), "")._replace(**fields).format())
 
 
@@ -101,6 +105,9 @@ DAMAGE: list[tuple[Callable[[Path], Any], str]] = [
     (_copy_identity, "one is a copy of the other"),
     (lambda node: (node / "b" / "meta.properties").write_bytes(b"\0\0"), "meta.properties"),
     (lambda node: (node / METADATA_LOG / "quorum-state").write_bytes(b"\0{"), "quorum-state"),
+    (lambda node: _meta(node, "a", directory_id=ID), "the voter of node 1 is directory"),
+    (lambda node: _meta(node, "b", directory_id=ID), "and its place is"),
+    (lambda node: _topic(node).rename(node / "a" / _topic(node).name), "and its place is"),
     (
         lambda node: (node / METADATA_LOG / "quorum-state").write_bytes(format_election(Election(3, 4, -1), 1)),
         "names voters [3]",
@@ -132,6 +139,37 @@ def test_indexes_are_made_anew_at_the_topics_own_interval(tmp_path: Path) -> Non
     index.write_bytes(b"\7" * len(before))
     assert run_command(["check", str(tmp_path), "--repair"]) == 0
     assert index.read_bytes() == before
+
+
+@pytest.mark.parametrize("is_dynamic", [True, False])
+def test_indexes_are_made_anew_at_the_brokers_interval(tmp_path: Path, is_dynamic: bool) -> None:
+    """They got an entry every 4,096 bytes where only the broker was configured."""
+    name, data = "log.index.interval.bytes", tmp_path / "data"
+    with run(data_dir=str(data), topics={"t": 1}, config={name: 200}) as broker, RawPeer(broker.bootstrap) as peer:
+        for _ in range(60):
+            assert peer.produce("t", batch_of(b"v" * 50)).error_code == 0
+        if is_dynamic:
+            record = ConfigRecord(resource_type=ResourceType.BROKER, resource_name="", name=name, value="200")
+            _commit(broker, record)
+    index = data / "t-0" / f"{0:020}.index"
+    before = index.read_bytes()
+    assert len(before) > 80
+    index.write_bytes(b"\7" * len(before))
+    properties = tmp_path / "server.properties"
+    properties.write_text(f"{name}=200\n")
+    flags = [] if is_dynamic else ["--config", str(properties)]
+    assert run_command(["check", str(data), "--repair", *flags]) == 0
+    assert index.read_bytes() == before
+
+
+def _commit(broker: Any, record: Any) -> None:
+    done = threading.Event()
+
+    def propose() -> None:
+        broker._broker.metadata.propose(lambda image: Decision([record], None), lambda _: done.set())
+
+    broker._token.run_sync_soon(propose)
+    assert done.wait(WAIT_S)
 
 
 def test_after_a_clean_stop_a_damaged_batch_stays_and_does_not_keep_other_logs_from_repair(node: Path) -> None:

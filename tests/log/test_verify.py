@@ -155,6 +155,46 @@ def test_a_checkpoint_beyond_the_log_or_of_no_log_is_found(disk: SimulatedDisk) 
     assert problems[1] == "gone-0 has no directory"
 
 
+HIGH_WATERMARKS = "/data/replication-offset-checkpoint"
+RECOVERY_POINTS = "/data/recovery-point-offset-checkpoint"
+
+
+def _checkpoint_problems(disk: SimulatedDisk) -> list[str]:
+    return [found.problem for found in _findings(disk) if found.path.endswith("-offset-checkpoint")]
+
+
+@pytest.mark.parametrize("clean", [True, False])
+@pytest.mark.parametrize("path", [RECOVERY_POINTS, HIGH_WATERMARKS])
+def test_a_damaged_name_in_a_checkpoint_is_found(path: str, clean: bool) -> None:
+    disk = SimulatedDisk()
+    _filled(disk, clean=clean)
+    disk.replace(path, b"0\n2\nt 0 0\nv 0 0\n")
+    assert _checkpoint_problems(disk) == ["v-0 has no directory, and u-0 no entry: the name is damaged"]
+    disk.replace(path, b"0\n2\nt 0 0\nt 0 0\n")
+    assert _checkpoint_problems(disk) == ["lists a partition twice"]
+
+
+def test_entries_of_deleted_topics_are_no_damage() -> None:
+    """After a kill they are there until the next checkpoint; they were found to have no directory."""
+    disk = SimulatedDisk()
+    _filled(disk, clean=False)
+    for path in (RECOVERY_POINTS, HIGH_WATERMARKS):
+        disk.replace(path, b"0\n3\nt 0 0\nu 0 0\nv 0 0\n")
+    assert _checkpoint_problems(disk) == []
+
+
+def test_after_a_clean_stop_an_entry_has_a_directory_or_one_that_waits_for_its_removal(disk: SimulatedDisk) -> None:
+    disk.replace(HIGH_WATERMARKS, b"0\n3\nt 0 0\nu 0 0\nv 0 0\n")
+    assert _checkpoint_problems(disk) == ["v-0 has no directory"]
+    disk.make_directory("/data/v-0.0123456789abcdef0123456789abcdef-delete")
+    assert _checkpoint_problems(disk) == []
+
+
+def test_what_the_cleaner_noted_of_a_topic_that_is_gone_is_no_damage(disk: SimulatedDisk) -> None:
+    disk.replace("/data/cleaner-offset-checkpoint", b"0\n1\ngone 0 1\n")
+    assert _checkpoint_problems(disk) == []
+
+
 def test_what_was_set_aside_is_found(disk: SimulatedDisk) -> None:
     disk.rename("/data/u-0", "/data/u-0.0123-stray")
     assert any(finding.path == "/data/u-0.0123-stray" for finding in _findings(disk))
