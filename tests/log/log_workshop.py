@@ -5,17 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from kbroker.log.directory import LogDirectory
 from kbroker.log.outcome import Appended, LogRead, Origin, Refused
 from kbroker.log.partition_log import PartitionLog
 from kbroker.log.place import LogPlace
 from kbroker.log.settings import LogSettings
 from kbroker.names import TopicPartition
 from kbroker.record.batch import Record, build_batch, iterate_batches, iterate_records
+from kbroker.testing.counting_entropy import CountingEntropy
 from kbroker.testing.virtual_clock import VirtualClock
 from kbroker.world import FileSlice
 
 TOPIC_ID = bytes(range(16))
-DIRECTORY = "/data/t-0"
+PATH = "/data"
+DIRECTORY = f"{PATH}/t-0"
+
+
+def open_directory(disk: Any, clock: VirtualClock | None = None, *, node_id: int = 1, **extra: Any) -> LogDirectory:
+    """The directory that the log of a workshop lies in, and others; `disk` says what is in it."""
+    return LogDirectory.open(disk, PATH, clock or VirtualClock(), CountingEntropy(), node_id=node_id, **extra)
 
 
 class Workshop:

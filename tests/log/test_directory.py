@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from log_workshop import PATH, open_directory
 
 from kbroker.log import directory as directory_module
 from kbroker.log.checkpoints import (
@@ -15,7 +16,7 @@ from kbroker.log.checkpoints import (
     parse_offsets,
     parse_partition_metadata,
 )
-from kbroker.log.directory import METADATA_PARTITION, LogDirectory
+from kbroker.log.directory import METADATA_PARTITION
 from kbroker.log.meta_properties import ForeignDirectory, parse_meta_properties
 from kbroker.log.outcome import Appended, Refused
 from kbroker.log.partition_log import InconsistentTopicId
@@ -29,28 +30,8 @@ from kbroker.testing.virtual_clock import VirtualClock
 from kbroker.world import DirectoryLocked, DiskFailure
 from protocol_specs.errors import ErrorCode
 
-PATH = "/var/kbroker"
 WHERE = TopicPartition("my-topic.x", 3)
 ID = bytes(range(16))
-
-
-class CountingEntropy:
-    """world.Entropy that counts."""
-
-    def __init__(self) -> None:
-        self._count = 0
-
-    def uuid(self) -> bytes:
-        self._count += 1
-        return self._count.to_bytes(16, "big")
-
-    def below(self, end: int) -> int:
-        return 0
-
-
-def _open(disk: Any, clock: VirtualClock | None = None, **extra: Any) -> LogDirectory:
-    extra.setdefault("node_id", 1)
-    return LogDirectory.open(disk, PATH, clock or VirtualClock(), CountingEntropy(), **extra)
 
 
 def _append(log: Any, count: int = 2) -> Any:
@@ -63,7 +44,7 @@ def disk() -> MemoryDisk:
 
 
 def test_a_fresh_directory_is_formatted_for_its_node(disk: MemoryDisk) -> None:
-    directory = _open(disk, cluster_id="c1")
+    directory = open_directory(disk, cluster_id="c1")
     assert (directory.cluster_id, directory.directory_id) == ("c1", (1).to_bytes(16, "big"))
     assert disk.read(f"{PATH}/meta.properties") == (
         b"cluster.id=c1\ndirectory.id=" + uuid_text((1).to_bytes(16, "big")).encode() + b"\nnode.id=1\nversion=1\n"
@@ -71,20 +52,20 @@ def test_a_fresh_directory_is_formatted_for_its_node(disk: MemoryDisk) -> None:
 
 
 def test_without_a_cluster_id_what_is_there_is_taken_or_a_fresh_one_made(disk: MemoryDisk) -> None:
-    first = _open(disk)
+    first = open_directory(disk)
     cluster_id = first.cluster_id
     first.close(clean=True)
-    assert _open(disk, cluster_id="").cluster_id == cluster_id
+    assert open_directory(disk, cluster_id="").cluster_id == cluster_id
 
 
 @pytest.mark.parametrize(("extra", "message"), [({"cluster_id": "c2"}, "cluster c1"), ({"node_id": 2}, "node 1")])
 def test_a_directory_of_another_cluster_or_node_is_refused_and_left_unlocked(
     disk: MemoryDisk, extra: dict[str, Any], message: str
 ) -> None:
-    _open(disk, cluster_id="c1").close(clean=True)
+    open_directory(disk, cluster_id="c1").close(clean=True)
     with pytest.raises(ForeignDirectory, match=message):
-        _open(disk, **extra)
-    _open(disk, cluster_id="c1")
+        open_directory(disk, **extra)
+    open_directory(disk, cluster_id="c1")
 
 
 def test_javas_properties_file_is_read() -> None:
@@ -102,15 +83,15 @@ def test_a_properties_file_that_is_none_of_ours_is_refused(text: bytes) -> None:
 
 
 def test_one_broker_at_a_time(disk: MemoryDisk) -> None:
-    first = _open(disk)
+    first = open_directory(disk)
     with pytest.raises(DirectoryLocked):
-        _open(disk)
+        open_directory(disk)
     first.close(clean=False)
-    _open(disk)
+    open_directory(disk)
 
 
 def test_a_clean_stop_leaves_checkpoints_and_the_marker_that_the_next_start_takes(disk: MemoryDisk) -> None:
-    first = _open(disk)
+    first = open_directory(disk)
     assert not first.was_clean
     first.open_metadata_log()
     log = first.open_log(WHERE, ID, LogSettings())
@@ -124,7 +105,7 @@ def test_a_clean_stop_leaves_checkpoints_and_the_marker_that_the_next_start_take
     assert read["recovery-point-offset-checkpoint"] == b"0\n1\nmy-topic.x 3 7\n"
     assert read["log-start-offset-checkpoint"] == b"0\n1\nmy-topic.x 3 1\n"
     assert read["replication-offset-checkpoint"] == b"0\n1\nmy-topic.x 3 5\n"
-    second = _open(disk)
+    second = open_directory(disk)
     assert second.was_clean
     again = second.open_log(WHERE, ID, LogSettings())
     assert (again.log_start, again.log_end) == (1, 7)
@@ -132,10 +113,10 @@ def test_a_clean_stop_leaves_checkpoints_and_the_marker_that_the_next_start_take
 
 
 def test_a_kill_leaves_no_marker_and_the_records(disk: MemoryDisk) -> None:
-    _append(_open(disk).open_log(WHERE, ID, LogSettings()), 4)
+    _append(open_directory(disk).open_log(WHERE, ID, LogSettings()), 4)
     disk.open(f"{PATH}/.lock")
     disk._locks.clear()
-    second = _open(disk)
+    second = open_directory(disk)
     assert not second.was_clean
     assert second.open_log(WHERE, ID, LogSettings()).log_end == 4
 
@@ -143,13 +124,13 @@ def test_a_kill_leaves_no_marker_and_the_records(disk: MemoryDisk) -> None:
 def test_the_marker_of_a_clean_stop_is_gone_for_good_before_anything_is_appended() -> None:
     """It used to be back after a power failure: zeros at the end of a log were trusted, and appended to."""
     disk = SimulatedDisk()
-    directory = _open(disk)
+    directory = open_directory(disk)
     _append(directory.open_log(WHERE, ID, LogSettings()), 1)
     assert directory.close(clean=True)
-    log = _open(disk).open_log(WHERE, ID, LogSettings())
+    log = open_directory(disk).open_log(WHERE, ID, LogSettings())
     for _ in range(5):
         _append(log, 1)
-    again = _open(disk.restarted(Loss.POWER_FAILED, Keep.ZEROS))
+    again = open_directory(disk.restarted(Loss.POWER_FAILED, Keep.ZEROS))
     assert not again.was_clean
     log = again.open_log(WHERE, ID, LogSettings())
     assert log.log_end == 1
@@ -158,14 +139,14 @@ def test_the_marker_of_a_clean_stop_is_gone_for_good_before_anything_is_appended
 
 
 def test_a_checkpoint_bounds_what_the_next_start_reads(disk: MemoryDisk) -> None:
-    directory = _open(disk)
+    directory = open_directory(disk)
     log = directory.open_log(WHERE, ID, LogSettings())
     _append(log, 4)
     log.sync()
     directory.checkpoint()
     disk._locks.clear()
     # Inside the segment that grows: it is read anyway.
-    assert _open(disk).recovery_points == {WHERE: 3}
+    assert open_directory(disk).recovery_points == {WHERE: 3}
 
 
 def test_logs_that_are_cut_or_deleted_between_the_steps_of_a_checkpoint_are_noted_as_they_are_at_its_end(
@@ -173,7 +154,7 @@ def test_logs_that_are_cut_or_deleted_between_the_steps_of_a_checkpoint_are_note
 ) -> None:
     monkeypatch.setattr(directory_module, "LOGS_PER_STEP", 1)
     disk = SimulatedDisk()
-    directory = _open(disk)
+    directory = open_directory(disk)
     logs = [directory.open_log(TopicPartition("t", number), ID, LogSettings()) for number in range(5)]
     for log in logs:
         for _ in range(3):
@@ -187,12 +168,14 @@ def test_logs_that_are_cut_or_deleted_between_the_steps_of_a_checkpoint_are_note
     for deleted in (logs[1], logs[4]):
         directory.delete_log(deleted)
     list(steps)
-    points = {str(where): point for where, point in _open(disk.restarted(Loss.PROCESS_DIED)).recovery_points.items()}
+    points = {
+        str(where): point for where, point in open_directory(disk.restarted(Loss.PROCESS_DIED)).recovery_points.items()
+    }
     assert points == {"t-0": 0, "t-2": 5, "t-3": 1}
 
 
 def test_the_metadata_log_is_no_partition_and_not_in_the_checkpoints(disk: MemoryDisk) -> None:
-    directory = _open(disk)
+    directory = open_directory(disk)
     log = directory.open_metadata_log()
     assert (log.topic_partition, log.topic_id) == (METADATA_PARTITION, METADATA_TOPIC_ID)
     directory.open_log(WHERE, ID, LogSettings())
@@ -201,7 +184,7 @@ def test_the_metadata_log_is_no_partition_and_not_in_the_checkpoints(disk: Memor
 
 def test_a_deleted_log_vanishes_at_once_and_its_files_after_the_delay(disk: MemoryDisk) -> None:
     clock = VirtualClock()
-    directory = _open(disk, clock)
+    directory = open_directory(disk, clock)
     log = directory.open_log(WHERE, ID, LogSettings(file_delete_delay_ms=500))
     _append(log)
     directory.delete_log(log)
@@ -220,7 +203,7 @@ def test_a_deleted_log_vanishes_at_once_and_its_files_after_the_delay(disk: Memo
 def test_the_next_topic_of_a_deleted_ones_name_takes_nothing_from_its_checkpoints(is_restarted: bool) -> None:
     """The old recovery point and log start were forgotten in memory alone: after a kill new records were invisible."""
     disk = SimulatedDisk()
-    directory = _open(disk)
+    directory = open_directory(disk)
     other = directory.open_log(TopicPartition("other", 0), ID, LogSettings())
     _append(other, 3)
     other.delete_before(2)
@@ -231,11 +214,11 @@ def test_the_next_topic_of_a_deleted_ones_name_takes_nothing_from_its_checkpoint
     directory.delete_log(old)
     if is_restarted:
         disk = disk.restarted(Loss.PROCESS_DIED)
-        directory = _open(disk)
+        directory = open_directory(disk)
     fresh = directory.open_log(WHERE, b"n" * 16, LogSettings())
     assert (fresh.log_start, fresh.flushed_end) == (0, 0)
     _append(fresh, 5)
-    again = _open(disk.restarted(Loss.PROCESS_DIED))
+    again = open_directory(disk.restarted(Loss.PROCESS_DIED))
     fresh = again.open_log(WHERE, b"n" * 16, LogSettings())
     assert (fresh.log_start, fresh.log_end, fresh.flushed_end) == (0, 5, 0)
     assert again.open_log(TopicPartition("other", 0), ID, LogSettings()).log_start == 2, "of others nothing is lost"
@@ -244,7 +227,7 @@ def test_the_next_topic_of_a_deleted_ones_name_takes_nothing_from_its_checkpoint
 def test_a_deleted_log_is_not_back_under_its_name_after_a_power_failure() -> None:
     """Its renaming was not durable, nor was its topic's id: the next topic of the name took over its records."""
     disk = SimulatedDisk()
-    directory = _open(disk)
+    directory = open_directory(disk)
     directory.begin()
     old = directory.open_log(WHERE, ID, LogSettings())
     _append(old, 10)
@@ -252,12 +235,12 @@ def test_a_deleted_log_is_not_back_under_its_name_after_a_power_failure() -> Non
     directory.delete_log(old)
     directory.open_log(WHERE, b"n" * 16, LogSettings())
     disk = disk.restarted(Loss.POWER_FAILED, Keep.NOTHING)
-    assert _open(disk).open_log(WHERE, b"n" * 16, LogSettings()).log_end == 0
+    assert open_directory(disk).open_log(WHERE, b"n" * 16, LogSettings()).log_end == 0
 
 
 def test_a_checkpoint_under_way_when_a_name_is_used_again_is_written_once_more() -> None:
     disk = SimulatedDisk(queues_work=True)
-    directory = _open(disk)
+    directory = open_directory(disk)
     old = directory.open_log(WHERE, ID, LogSettings())
     _append(old, 10)
     old.delete_before(8)
@@ -265,40 +248,40 @@ def test_a_checkpoint_under_way_when_a_name_is_used_again_is_written_once_more()
     directory.delete_log(old)
     _append(directory.open_log(WHERE, b"n" * 16, LogSettings()), 5)
     disk.run_queued()
-    again = _open(disk.restarted(Loss.PROCESS_DIED))
+    again = open_directory(disk.restarted(Loss.PROCESS_DIED))
     assert again.log_starts == {}
     assert again.open_log(WHERE, b"n" * 16, LogSettings()).log_start == 0
 
 
 def test_a_deletion_that_a_stop_cut_short_is_finished_by_the_next_start(disk: MemoryDisk) -> None:
-    directory = _open(disk)
+    directory = open_directory(disk)
     directory.delete_log(directory.open_log(WHERE, ID, LogSettings()))
     directory.close(clean=True)
-    _open(disk).begin()
+    open_directory(disk).begin()
     assert [name for name in disk.list(PATH) if name.startswith("my-topic")] == []
 
 
 def test_a_directory_of_another_topic_id_is_set_aside(disk: MemoryDisk) -> None:
-    directory = _open(disk)
+    directory = open_directory(disk)
     _append(directory.open_log(WHERE, ID, LogSettings()))
     directory.close(clean=True)
-    again = _open(disk)
+    again = open_directory(disk)
     assert again.open_log(WHERE, b"o" * 16, LogSettings()).log_end == 0
     assert [name for name in disk.list(PATH) if name.endswith("-stray")] == [f"my-topic.x-3.{1:032x}-stray"]
 
 
 def test_partitions_that_nobody_claims_are_set_aside(disk: MemoryDisk) -> None:
-    directory = _open(disk)
+    directory = open_directory(disk)
     for partition in range(3):
         directory.open_log(TopicPartition("t", partition), ID, LogSettings())
     directory.close(clean=True)
-    again = _open(disk)
+    again = open_directory(disk)
     assert again.set_aside_strays({TopicPartition("t", 1)}) == [TopicPartition("t", 0), TopicPartition("t", 2)]
     assert list(again.partitions()) == [TopicPartition("t", 1)]
 
 
 def test_a_long_topic_name_still_fits_a_file_name(disk: MemoryDisk) -> None:
-    directory = _open(disk)
+    directory = open_directory(disk)
     log = directory.open_log(TopicPartition("x" * 249, 12), ID, LogSettings())
     directory.delete_log(log)
     assert max(map(len, disk.list(PATH))) == 255
@@ -306,7 +289,7 @@ def test_a_long_topic_name_still_fits_a_file_name(disk: MemoryDisk) -> None:
 
 def test_a_broken_log_takes_its_directory_offline() -> None:
     disk = SimulatedDisk()
-    directory = _open(disk)
+    directory = open_directory(disk)
     one = directory.open_log(TopicPartition("a", 0), ID, LogSettings())
     two = directory.open_log(TopicPartition("b", 0), ID, LogSettings())
     told: list[Any] = []
@@ -320,14 +303,14 @@ def test_a_broken_log_takes_its_directory_offline() -> None:
     assert directory.close(clean=True) is False
     assert not disk.exists(f"{PATH}/.kafka_cleanshutdown")
     disk.failing.clear()
-    assert isinstance(_append(_open(disk).open_log(TopicPartition("b", 0), ID, LogSettings())), Appended)
+    assert isinstance(_append(open_directory(disk).open_log(TopicPartition("b", 0), ID, LogSettings())), Appended)
 
 
 def test_what_workers_still_do_for_a_deleted_log_harms_nobody() -> None:
     """The checkpoint of its leader epochs used to fail in the renamed directory, and took all others offline."""
     disk = SimulatedDisk(queues_work=True)
     clock = VirtualClock()
-    directory = _open(disk, clock)
+    directory = open_directory(disk, clock)
     log = directory.open_log(WHERE, ID, LogSettings(file_delete_delay_ms=100, segment_bytes=1))
     _append(log, 1)  # its epoch is saved, by a worker
     _append(log, 1)  # its full segment is synced, by another
@@ -342,7 +325,7 @@ def test_what_workers_still_do_for_a_deleted_log_harms_nobody() -> None:
 
 def test_workers_of_a_deleted_log_leave_the_next_topic_of_its_name_alone() -> None:
     disk = SimulatedDisk(queues_work=True)
-    directory = _open(disk)
+    directory = open_directory(disk)
     old = directory.open_log(WHERE, ID, LogSettings())
     old.append_as_leader(build_batch([(b"k", b"v")], timestamp_ms=1_700_000_000_000), 7)
     directory.delete_log(old)
@@ -353,7 +336,7 @@ def test_workers_of_a_deleted_log_leave_the_next_topic_of_its_name_alone() -> No
 
 def test_a_write_that_is_queued_when_its_topic_is_deleted_harms_nobody() -> None:
     disk = SimulatedDisk(queues_writes=True, queues_work=True)
-    directory = _open(disk)
+    directory = open_directory(disk)
     log = directory.open_log(WHERE, ID, LogSettings(segment_bytes=200))
     for _ in range(4):
         _append(log)
@@ -365,7 +348,7 @@ def test_a_write_that_is_queued_when_its_topic_is_deleted_harms_nobody() -> None
 def test_a_log_that_could_not_be_recovered_is_recovered_by_the_next_start() -> None:
     """Its checkpoints were dropped, and the marker of the next clean stop made its torn end trusted."""
     disk = SimulatedDisk()
-    directory = _open(disk)
+    directory = open_directory(disk)
     log = directory.open_log(WHERE, ID, LogSettings())
     _append(log, 4)
     _append(log, 4)
@@ -374,14 +357,14 @@ def test_a_log_that_could_not_be_recovered_is_recovered_by_the_next_start() -> N
     disk = disk.restarted(Loss.PROCESS_DIED)
     file = disk.open(f"{PATH}/{WHERE}/{0:020d}.log")
     file.write_at(file.size(), [bytes(200)])
-    directory = _open(disk)
+    directory = open_directory(disk)
     disk.failing[f"{WHERE}/"] = "Input/output error"
     with pytest.raises(DiskFailure):
         directory.open_log(WHERE, ID, LogSettings())
     disk.failing.clear()
     directory.checkpoint()
     assert directory.close(clean=True) is False
-    again = _open(disk)
+    again = open_directory(disk)
     assert not again.was_clean
     log = again.open_log(WHERE, ID, LogSettings())
     assert (log.log_start, log.log_end) == (2, 8)
@@ -390,7 +373,7 @@ def test_a_log_that_could_not_be_recovered_is_recovered_by_the_next_start() -> N
 
 def test_the_metadata_log_goes_on_when_its_directory_is_offline_and_fails_by_itself() -> None:
     disk = SimulatedDisk()
-    directory = _open(disk)
+    directory = open_directory(disk)
     metadata = directory.open_metadata_log()
     log = directory.open_log(WHERE, ID, LogSettings())
     disk.failing[f"{WHERE}/"] = "Input/output error"
@@ -405,19 +388,19 @@ def test_the_metadata_log_goes_on_when_its_directory_is_offline_and_fails_by_its
 
 def test_a_foreign_metadata_log_is_never_set_aside(disk: MemoryDisk) -> None:
     """It used to be renamed as a stray, and a new cluster began."""
-    directory = _open(disk)
+    directory = open_directory(disk)
     directory.open_log(METADATA_PARTITION, ID, LogSettings())
     directory.close(clean=True)
     before = disk.list(PATH)
     with pytest.raises(InconsistentTopicId):
-        _open(disk).open_metadata_log()
+        open_directory(disk).open_metadata_log()
     assert disk.list(PATH) == before
 
 
 def test_a_log_whose_files_were_taken_away_fails_like_a_broken_disk() -> None:
     """FileNotFoundError used to go up to the handler."""
     disk = SimulatedDisk()
-    log = _open(disk, open_files_max=1).open_log(WHERE, ID, LogSettings())
+    log = open_directory(disk, open_files_max=1).open_log(WHERE, ID, LogSettings())
     _append(log)
     for segment in log.segments:
         for handle in segment.handles():
@@ -430,7 +413,7 @@ def test_a_log_whose_files_were_taken_away_fails_like_a_broken_disk() -> None:
 
 def _metadata_log(disk: SimulatedDisk, batches: int) -> Any:
     """The file of a metadata log of so many batches, left by a kill."""
-    log = _open(disk).open_metadata_log()
+    log = open_directory(disk).open_metadata_log()
     for _ in range(batches):
         assert isinstance(_append(log), Appended)
     return disk.open(f"{PATH}/__cluster_metadata-0/00000000000000000000.log")
@@ -449,7 +432,7 @@ def test_a_damaged_metadata_log_is_not_cut_even_after_a_kill() -> None:
         if position in range(12, 16):
             continue  # the leader epoch is under no checksum
         with pytest.raises(CorruptRecords, match=f"the batch at byte {size} is damaged"):
-            _open(after).open_metadata_log()
+            open_directory(after).open_metadata_log()
 
 
 @pytest.mark.parametrize("cut", [2, 30, 60, 61, 75])
@@ -460,7 +443,7 @@ def test_a_torn_end_of_the_metadata_log_is_cut(cut: int) -> None:
         end = file.size()
         file.truncate(end - cut)
         file.write_at(end - cut, [tail])
-        log = _open(disk.restarted(Loss.PROCESS_DIED)).open_metadata_log()
+        log = open_directory(disk.restarted(Loss.PROCESS_DIED)).open_metadata_log()
         assert log.log_end == 4
 
 
@@ -469,7 +452,7 @@ def test_zeros_where_bytes_never_reached_the_medium_are_cut_with_what_follows() 
     file = _metadata_log(disk, 3)
     size = file.size() // 3
     file.write_at(size, [bytes(size)])
-    assert _open(disk.restarted(Loss.PROCESS_DIED)).open_metadata_log().log_end == 2
+    assert open_directory(disk.restarted(Loss.PROCESS_DIED)).open_metadata_log().log_end == 2
 
 
 def test_checkpoints_come_back() -> None:

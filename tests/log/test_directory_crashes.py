@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from log_workshop import open_directory
 
 from kbroker.log.directory import LogDirectory
 from kbroker.log.outcome import Appended
@@ -18,20 +19,6 @@ from kbroker.world import FileSlice
 
 WHERE = TopicPartition("t", 0)
 SETTINGS = LogSettings(segment_bytes=250, index_interval_bytes=50, retention_bytes=300, file_delete_delay_ms=100)
-
-
-class CountingEntropy:
-    """world.Entropy that counts."""
-
-    def __init__(self) -> None:
-        self._count = 0
-
-    def uuid(self) -> bytes:
-        self._count += 1
-        return self._count.to_bytes(16, "big")
-
-    def below(self, end: int) -> int:
-        return 0
 
 
 @dataclass
@@ -58,7 +45,7 @@ class Day:
         self.log: Any = None
 
     def start(self) -> None:
-        self.directory = LogDirectory.open(self.disk, "/data", self.clock, CountingEntropy(), node_id=1)
+        self.directory = open_directory(self.disk, self.clock)
 
     def open_log(self) -> None:
         self.log = self.directory.open_log(WHERE, self.promised.topic_id, SETTINGS)

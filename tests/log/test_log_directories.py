@@ -14,6 +14,7 @@ from kbroker.names import TopicPartition
 from kbroker.real.memory_disk import MemoryDisk
 from kbroker.record.batch import build_batch
 from kbroker.record.legacy import write_message
+from kbroker.testing.counting_entropy import CountingEntropy
 from kbroker.testing.simulated_disk import SimulatedDisk
 from kbroker.testing.virtual_clock import VirtualClock
 from kbroker.world import DirectoryLocked, DiskFailure
@@ -22,21 +23,7 @@ PATHS = ["/a", "/b", "/c"]
 ID = bytes(range(16))
 
 
-class CountingEntropy:
-    """world.Entropy that counts."""
-
-    def __init__(self) -> None:
-        self._count = 100
-
-    def uuid(self) -> bytes:
-        self._count += 1
-        return self._count.to_bytes(16, "big")
-
-    def below(self, end: int) -> int:
-        return 0
-
-
-ENTROPY = CountingEntropy()
+ENTROPY = CountingEntropy(101)
 
 
 def _open(disk: Any, paths: list[str] | None = None, **extra: Any) -> LogDirectories:

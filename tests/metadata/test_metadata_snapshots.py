@@ -18,6 +18,7 @@ from kbroker.metadata.records import encode_record
 from kbroker.quorum.control import VoterEndpoint
 from kbroker.server.metadata_log import MetadataLog
 from kbroker.server.metadata_snapshots import MetadataSnapshots, SnapshotSettings, metadata_log_settings
+from kbroker.testing.counting_entropy import CountingEntropy
 from kbroker.testing.simulated_disk import Crashed, Keep, Loss, SimulatedDisk
 from kbroker.testing.virtual_clock import VirtualClock
 from kbroker.world import DiskFailure
@@ -33,20 +34,6 @@ FOLDER = f"/data/{METADATA_PARTITION}"
 HERE = VoterEndpoint("CONTROLLER", "localhost", 9093)
 SEGMENTS = LogSettings(segment_bytes=500, retention_ms=-1, retention_bytes=-1, file_delete_delay_ms=100)
 OFTEN = SnapshotSettings(record_bytes_max=300, interval_ms=0, retention_bytes=-1, retention_ms=-1, delete_delay_ms=100)
-
-
-class CountingEntropy:
-    """world.Entropy that counts."""
-
-    def __init__(self) -> None:
-        self._count = 0
-
-    def uuid(self) -> bytes:
-        self._count += 1
-        return self._count.to_bytes(16, "big")
-
-    def below(self, end: int) -> int:
-        return 0
 
 
 class Node:
