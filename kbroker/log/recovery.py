@@ -288,16 +288,16 @@ def _add_first_epochs(epochs: LeaderEpochs, segments: Sequence[Segment]) -> None
 
 
 def remove_if_before(disk: Disk, directory: str, segments: Sequence[Segment], log_start: int) -> bool:
-    """Does the log end before its checkpointed start? Then none of it may be seen again: all goes, newest first.
+    """Does the log end before its checkpointed start? Then none of it may be seen again: all goes.
 
-    The offsets up to the start are used up, be their records lost or deleted. Source: Kafka's LogLoader.
+    The offsets up to the start are used up, be their records lost or deleted; what a crash brings back goes again.
+    Source: Kafka's LogLoader.
     """
     if not segments or segments[-1].next_offset >= log_start:
         return False
-    for segment in reversed(segments):
+    for segment in segments:
         segment.retire()
         remove_segment_files(disk, directory, segment.base_offset)
-    disk.sync_directory(directory)
     return True
 
 

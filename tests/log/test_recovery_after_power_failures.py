@@ -6,13 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from log_workshop import DIRECTORY, Workshop
+from log_workshop import DIRECTORY, Workshop, open_directory
 
-from kbroker.log.directory import CLEAN_FILE, LogDirectory
+from kbroker.log.checkpoints import parse_epochs
+from kbroker.log.directory import CLEAN_FILE
+from kbroker.log.settings import LogSettings
+from kbroker.names import TopicPartition
 from kbroker.record.batch import build_batch
 from kbroker.testing.simulated_disk import Crashed, Loss, SimulatedDisk
-from kbroker.testing.virtual_clock import VirtualClock
 
+EPOCHS_FILE = f"{DIRECTORY}/leader-epoch-checkpoint"
+WHERE, ID = TopicPartition("t", 0), bytes(range(16))
 NEVER_INDEXED = 1 << 20
 """Bytes between two index entries: there are none but those that a stop or a roll asks for."""
 
@@ -24,6 +28,16 @@ def shop(make: Callable[[Any], Workshop]) -> Workshop:
     workshop.disk.make_directory("/data")
     workshop.open(index_interval_bytes=NEVER_INDEXED)
     return workshop
+
+
+def in_three_epochs(shop: Workshop) -> None:
+    """A record in each, the first in a sealed segment; all is synced."""
+    shop.append(epoch=0)
+    shop.log.roll()
+    shop.append(epoch=1)
+    shop.append(epoch=2)
+    shop.log.sync()
+    shop.disk.run_queued()
 
 
 def power_fails(shop: Workshop, **extra: Any) -> None:
@@ -99,25 +113,104 @@ def test_epochs_that_were_cut_for_a_start_that_is_lost_again_are_no_damage(shop:
     assert (log.log_start, log.epochs.entries(), log.mended) == (0, [(0, 0), (1, 1), (2, 2)], [])
 
 
+def test_epochs_that_were_lost_are_in_their_file_again(shop: Workshop) -> None:
+    """Nobody wrote them before the next epoch began, and until then the recovery point stood still."""
+    in_three_epochs(shop)
+    shop.disk.remove(EPOCHS_FILE)
+    shop.disk = shop.disk.restarted(Loss.PROCESS_DIED)
+    shop.open()
+    shop.log.sync()
+    shop.disk.run_queued()
+    assert parse_epochs(shop.disk.read(EPOCHS_FILE)) == [(0, 0), (1, 1), (2, 2)]
+
+
+def test_the_recovery_point_waits_for_epochs_that_a_start_has_read(make: Callable[[Any], Workshop]) -> None:
+    """It was that of the last checkpoint at once: killed again, the log was trusted, and the epochs unknown."""
+    shop = make(SimulatedDisk())
+    shop.open()
+    in_three_epochs(shop)
+    checkpoint = shop.log.recovery_point
+    assert checkpoint == 2
+    shop.disk.replace(EPOCHS_FILE, b"0\n1\n0 0\n")
+    shop.disk = shop.disk.restarted(Loss.PROCESS_DIED)
+    shop.disk.queues_work = True
+    log = shop.open(recovery_point=checkpoint)
+    assert (log.epochs.entries(), log.recovery_point) == ([(0, 0), (1, 1), (2, 2)], 1)
+    shop.disk.run_queued()
+    assert log.recovery_point == checkpoint
+
+
+def test_the_recovery_point_waits_for_an_epoch_that_began_while_older_ones_were_saved(shop: Workshop) -> None:
+    """A save told of all epochs that the log had when it was over, not of those that it had written."""
+    shop.append(epoch=0)
+    shop.append(3, epoch=1)
+    shop.log.roll()
+    assert shop.disk.run_queued(2) == 2
+    assert (shop.log.flushed_end, shop.log.recovery_point) == (4, 1)
+    shop.disk.run_queued()
+    assert shop.log.recovery_point == 4
+
+
+def test_epochs_of_batches_are_truer_than_those_of_a_file(shop: Workshop) -> None:
+    """An older epoch that begins behind a newer one took its place."""
+    for _ in range(3):
+        shop.append(epoch=2)
+    assert shop.log.close(clean=True)
+    shop.disk.replace(EPOCHS_FILE, b"0\n1\n1 2\n")
+    assert shop.open(clean=True).epochs.entries() == [(2, 0)]
+
+
+# ---- the checkpoint of recovery points
+
+
+def one_log(disk: SimulatedDisk, count: int) -> Any:
+    """A directory with a log of so many records, all of it on the medium and in the checkpoints."""
+    disk.make_directory("/data")
+    directory = open_directory(disk)
+    log = directory.open_log(WHERE, ID, LogSettings())
+    for _ in range(count):
+        log.append_as_leader(build_batch([(None, b"v")], timestamp_ms=1), 0)
+    log.sync()
+    directory.checkpoint()
+    disk.run_queued()
+    return directory
+
+
+def test_a_recovery_point_beyond_the_end_of_a_log_is_lowered_before_it_grows() -> None:
+    """It vouched for what came there later, synced or not."""
+    disk = SimulatedDisk()
+    log = one_log(disk, 6).logs[WHERE]
+    file = disk.open(log.segments[0].handle.path)
+    file.truncate(file.size() // 2)
+    disk = disk.restarted(Loss.PROCESS_DIED)
+    log = open_directory(disk).open_log(WHERE, ID, LogSettings())
+    assert log.log_end == 3
+    assert open_directory(disk.restarted(Loss.POWER_FAILED)).recovery_points[WHERE] <= 3
+
+
+def test_a_recovery_point_that_was_lowered_is_not_raised_by_an_older_checkpoint() -> None:
+    """A worker that was writing the file brought the old offset back."""
+    disk = SimulatedDisk(queues_work=True)
+    directory = one_log(disk, 6)
+    directory.checkpoint()
+    directory.logs[WHERE].truncate_to(3)
+    disk.run_queued()
+    assert open_directory(disk.restarted(Loss.POWER_FAILED)).recovery_points[WHERE] < 3
+
+
+def test_a_clean_stop_notes_the_end_of_a_log_whose_epochs_were_on_their_way() -> None:
+    """It noted where the newest of them began, and the next start could not let the log sleep."""
+    disk = SimulatedDisk()
+    disk.make_directory("/data")
+    directory = open_directory(disk)
+    log = directory.open_log(WHERE, ID, LogSettings())
+    disk.queues_work = True
+    log.append_as_leader(build_batch([(None, b"v")], timestamp_ms=1), 0)
+    assert directory.close(clean=True)
+    assert open_directory(disk).recovery_points == {WHERE: 1}
+
+
 # ---- the marker of a clean stop
-
-
-class Counted:
-    """world.Entropy that counts."""
-
-    def __init__(self) -> None:
-        self._count = 0
-
-    def uuid(self) -> bytes:
-        self._count += 1
-        return self._count.to_bytes(16, "big")
-
-    def below(self, end: int) -> int:
-        return 0
-
-
-def start(disk: SimulatedDisk) -> LogDirectory:
-    return LogDirectory.open(disk, "/data", VirtualClock(), Counted(), node_id=1)
 
 
 def test_a_marker_whose_removal_was_interrupted_is_gone_before_the_metadata_log_is_recovered() -> None:
@@ -125,12 +218,12 @@ def test_a_marker_whose_removal_was_interrupted_is_gone_before_the_metadata_log_
     entries that never came."""
     disk = SimulatedDisk()
     disk.make_directory("/data")
-    directory = start(disk)
+    directory = open_directory(disk)
     metadata = directory.open_metadata_log()
     directory.begin()
     metadata.append_as_leader(build_batch([(None, b"v")], timestamp_ms=1), 0)
     assert directory.close(clean=True)
-    directory = start(disk)
+    directory = open_directory(disk)
     directory.open_metadata_log()
     disk.crash_at = disk.steps + 2
     with pytest.raises(Crashed):
@@ -138,5 +231,5 @@ def test_a_marker_whose_removal_was_interrupted_is_gone_before_the_metadata_log_
     disk = disk.restarted(Loss.PROCESS_DIED)
     assert not disk.exists(f"/data/{CLEAN_FILE}")
     assert disk.restarted(Loss.POWER_FAILED).exists(f"/data/{CLEAN_FILE}")
-    start(disk).open_metadata_log()
+    open_directory(disk).open_metadata_log()
     assert not disk.restarted(Loss.POWER_FAILED).exists(f"/data/{CLEAN_FILE}")
