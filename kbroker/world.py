@@ -87,6 +87,10 @@ class File(Protocol):
 
     path: str
 
+    @property
+    def is_made(self) -> bool:
+        """Is it there, or closed? See Disk.make."""
+
     def size(self) -> int:
         """The size that readers see."""
 
@@ -202,6 +206,14 @@ class Disk(Protocol):
         None: it is written and `done` will not be called (a failure was raised). A Line: queued; `buffers` must stay
         unchanged until `done(failure)` is called on the state's thread; the writes of one line finish in order. Whoever
         has a write queued and may not overtake it says where: `behind` is what its write got.
+        """
+
+    def make(
+        self, path: str, done: Callable[[DiskFailure | None], None], *, behind: Line | None = None
+    ) -> tuple[File, Line | None]:
+        """A new file, for writing: made at once, or by a writer thread, as with write(). May raise DiskFailure.
+
+        Until then it can be closed, which keeps it from being made, and written to in that line.
         """
 
     @property

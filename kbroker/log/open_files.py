@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from itertools import islice
 from typing import Final
 
-from kbroker.world import Disk, File
+from kbroker.world import Disk, DiskFailure, File, Line
 
 OPEN_FILES_MAX: Final = 4096
 """Across all logs of one directory; a process may often have 65,536 descriptors, sometimes only 1,024."""
@@ -35,11 +36,22 @@ class OpenFiles:
     def opened(self, handle: FileHandle, *, create: bool) -> File:
         """Open the file of `handle` and close what is over the limit."""
         file = self._disk.open(handle.path, create=create)
+        self._opened(handle)
+        return file
+
+    def made(
+        self, handle: FileHandle, done: Callable[[DiskFailure | None], None], behind: Line | None
+    ) -> tuple[File, Line | None]:
+        """Have the file of `handle` made, and close what is over the limit."""
+        made = self._disk.make(handle.path, done, behind=behind)
+        self._opened(handle)
+        return made
+
+    def _opened(self, handle: FileHandle) -> None:
         self._used[handle] = None
         excess = len(self._used) - self._limit
         if excess > 0:
             self._close_unused(excess)
-        return file
 
     def touch(self, handle: FileHandle) -> None:
         """It was used just now."""
@@ -83,6 +95,11 @@ class FileHandle:
         """Does it hold a descriptor?"""
         return self._file is not None
 
+    def make(self, done: Callable[[DiskFailure | None], None], *, behind: Line | None) -> Line | None:
+        """Make the file: at once, or in the line that is returned; see Disk.make. Raises DiskFailure."""
+        self._file, line = self._files.made(self, done, behind)
+        return line
+
     @property
     def may_wait(self) -> bool:
         """May a read wait for the medium, and its reader take its time?"""
@@ -109,7 +126,8 @@ class FileHandle:
     def retire(self) -> None:
         """Close it for good, as soon as nobody uses it."""
         self._is_retired = True
-        if not self.pins:
+        # One that is not made yet must not be any more: another topic's log may have its name by then.
+        if not self.pins or (self._file is not None and not self._file.is_made):
             self.close()
 
     def renewed(self) -> FileHandle:

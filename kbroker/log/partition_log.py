@@ -481,10 +481,13 @@ class PartitionLog(Progress):
         line = self._disk.write(handle.file(create=True), position, buffers, self._on_written, behind=behind)
         if line is None:
             return True
-        self._line = line
-        handle.pins += 1
-        self._pending.append((end, segment, position + size))
+        self._queued(line, end, segment, position + size)
         return False
+
+    def _queued(self, line: Line, end: int, segment: Segment, position: int) -> None:
+        self._line = line
+        segment.handle.pins += 1
+        self._pending.append((end, segment, position))
 
     def _written(self, failure: DiskFailure | None) -> None:
         """The oldest queued write is over."""
@@ -497,6 +500,8 @@ class PartitionLog(Progress):
         elif self.failure is None:
             segment.written = position
             self.written_end = end
+            if not position:
+                self._syncing.file_made()
             is_sealed = segment is not self._segments.active and segment.written == segment.size
             if is_sealed or self._promised_end > self.flushed_end:
                 self._syncing.start()
@@ -633,7 +638,9 @@ class PartitionLog(Progress):
             return active
         active.stop_growing()
         fresh = Segment(self._files, self.directory, base_offset, self._clock.wall_ms())
-        fresh.handle.file(create=True)
+        line = fresh.handle.make(self._on_written, behind=self._line if self._pending else None)
+        if line is not None:
+            self._queued(line, self.log_end, fresh, 0)
         self._segments.append(fresh)
         self._syncing.segment_sealed(active, base_offset, self.producers.snapshot())
         return fresh
@@ -674,6 +681,9 @@ class PartitionLog(Progress):
         try:
             if count and count == len(self._segments):
                 self.roll()
+                if self._pending:
+                    # Nothing goes before the file is there that tells where the log goes on: the next round drops.
+                    return 0
         except DiskFailure as failure:
             self._fail(failure)
             return 0

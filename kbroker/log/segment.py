@@ -20,8 +20,7 @@ from kbroker.log.open_files import FileHandle, OpenFiles
 from kbroker.log.settings import LogSettings
 from kbroker.log.txn_index import TransactionIndex
 from kbroker.record.batch import HEADER_BYTES, MAGIC, NO_TIMESTAMP, BatchHeader, read_header
-from kbroker.world import Disk
-from kbroker.world import DiskFailure
+from kbroker.world import Disk, DiskFailure
 
 INT32_MAX: Final = 0x7FFFFFFF
 TAIL_BATCHES_MAX: Final = 1024

@@ -89,6 +89,10 @@ class Syncing:
         if segment.written == segment.size:
             self.start()
 
+    def file_made(self) -> None:
+        """A new segment has its file, in line with the writes."""
+        self._has_new_names = True
+
     def forget(self, segments: Sequence[Segment]) -> None:
         """They leave the log, or grow again: what is left to be synced of them is nobody's business any more."""
         gone = {segment.base_offset for segment in segments}

@@ -77,6 +77,10 @@ _SYNCFS: Final[Callable[[int], int] | None] = getattr(ctypes.CDLL(None, use_errn
 """Linux: one call for all files of a volume, where ten thousand fsyncs take minutes. Python has no name for it."""
 
 
+_UNMADE: Final = -2
+"""In place of the descriptor of a file that a writer thread is going to make."""
+
+
 def _failure(path: str, error: OSError) -> DiskFailure:
     return DiskFailure(path, error.strerror or str(error))
 
@@ -93,6 +97,19 @@ class RealFile:
         # Workers that read from it; the descriptor that they leave to be closed.
         self._warmings = 0
         self._left = -1
+
+    @property
+    def is_made(self) -> bool:
+        """See world.File."""
+        return self._descriptor != _UNMADE
+
+    def _make(self) -> None:
+        """In a writer's thread."""
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CLOEXEC | os.O_CREAT, 0o644)
+        if self._descriptor == _UNMADE:
+            self._descriptor = descriptor
+        else:
+            os.close(descriptor)  # its owner closed it at this very moment
 
     def size(self) -> int:
         """See world.File."""
@@ -111,6 +128,8 @@ class RealFile:
     def write_at(self, position: int, buffers: Sequence[Buffer]) -> None:
         """See world.File."""
         try:
+            if self._descriptor == _UNMADE:
+                self._make()
             if len(buffers) == 1:
                 buffer = buffers[0]
                 written = os.pwrite(self._descriptor, buffer, position)
@@ -473,6 +492,23 @@ class RealDisk:
             if self._write_slowly(file, position, buffers):
                 self._be_wary()
             return None
+        return self._write_later(file, position, buffers, done, behind)
+
+    def make(
+        self, path: str, done: Callable[[DiskFailure | None], None], *, behind: Line | None = None
+    ) -> tuple[RealFile, Writer]:
+        """See world.Disk: never by the loop, whatever the disk was like; the journal may be busy at any time."""
+        file = RealFile(path, _UNMADE, self)
+        return file, self._write_later(file, 0, (), done, behind)
+
+    def _write_later(
+        self,
+        file: RealFile,
+        position: int,
+        buffers: Sequence[Buffer],
+        done: Callable[[DiskFailure | None], None],
+        behind: Line | None,
+    ) -> Writer:
         size = len(buffers[0]) if len(buffers) == 1 else sum(map(len, buffers))
         if isinstance(behind, Writer):
             writer = behind

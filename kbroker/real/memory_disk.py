@@ -57,6 +57,11 @@ class MemoryFile:
         self._wall_ms = wall_ms
         self._modified_ms = wall_ms()
 
+    @property
+    def is_made(self) -> bool:
+        """See world.File."""
+        return True
+
     def size(self) -> int:
         """See world.File."""
         return self._size
@@ -297,6 +302,12 @@ class MemoryDisk:
     def usable_bytes(self, path: str) -> int:
         """See world.Disk."""
         return -1
+
+    def make(
+        self, path: str, done: Callable[[DiskFailure | None], None], *, behind: Line | None = None
+    ) -> tuple[MemoryFile, None]:
+        """See world.Disk."""
+        return self.open(path, create=True), None
 
     @property
     def is_behind(self) -> bool:

@@ -128,6 +128,11 @@ class SimulatedFile:
         self._disk = disk
         self._node = node
 
+    @property
+    def is_made(self) -> bool:
+        """See world.File."""
+        return True
+
     def size(self) -> int:
         """See world.File."""
         return self._node.live.size()
@@ -456,6 +461,12 @@ class SimulatedDisk:
     def usable_bytes(self, path: str) -> int:
         """See world.Disk."""
         return -1
+
+    def make(
+        self, path: str, done: Callable[[DiskFailure | None], None], *, behind: Line | None = None
+    ) -> tuple[SimulatedFile, None]:
+        """See world.Disk: at once."""
+        return self.open(path, create=True), None
 
     @property
     def is_behind(self) -> bool:

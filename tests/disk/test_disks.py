@@ -389,6 +389,50 @@ def test_one_wake_up_tells_of_all_that_is_over(gate: Gate, tmp_path: Path) -> No
     assert posted.empty()
 
 
+def test_a_new_file_is_made_by_a_writers_thread_before_what_is_written_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop made the files of new segments, and waited for the journal of a busy file system."""
+    disk = RealDisk(Posted().put)
+    makers: list[str] = []
+    opened = os.open
+    monkeypatch.setattr(
+        disk_module.os, "open", lambda *given: (makers.append(threading.current_thread().name), opened(*given))[1]
+    )
+    done: list[str] = []
+    file, line = disk.make(str(tmp_path / "a"), lambda failure: done.append("made"))
+    assert line is not None
+    assert disk.write(file, 0, [LARGE], lambda failure: done.append("written"), behind=line) is line
+    disk.drain()
+    assert makers == ["kbroker-disk-small-writer"]
+    assert (done, file.is_made, file.read_at(0, 99)) == (["made", "written"], True, LARGE)
+    assert disk.write(file, 20, [SMALL], lambda failure: None) is None
+    disk.close()
+
+
+def test_a_new_file_that_is_closed_before_its_turn_is_not_made(gate: Gate, tmp_path: Path) -> None:
+    disk = RealDisk(Posted().put)
+    failures: list[DiskFailure | None] = []
+    other, line = disk.make(str(tmp_path / "other"), failures.append)
+    file, _ = disk.make(str(tmp_path / "a"), failures.append, behind=line)
+    file.close()
+    gate.may_go_on.set()
+    disk.drain()
+    assert failures == [None, None]
+    assert disk.list(str(tmp_path)) == ["other"]
+    other.close()
+    disk.close()
+
+
+def test_a_file_that_cannot_be_made_is_the_disks_failure(tmp_path: Path) -> None:
+    disk = RealDisk(Posted().put)
+    failures: list[DiskFailure | None] = []
+    disk.make(str(tmp_path / "gone" / "a"), failures.append)
+    disk.drain()
+    assert isinstance(failures[0], DiskFailure)
+    disk.close()
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_queued_write_that_fails_for_no_reason_of_the_disks_is_not_passed_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import threading
+from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +17,14 @@ from kbroker.log.place import LogPlace
 from kbroker.log.settings import LogSettings
 from kbroker.log.syncing import SEGMENTS_MAX
 from kbroker.names import TopicPartition
-from kbroker.real.disk import RealDisk
+from kbroker.real.disk import RealDisk, RealFile
 from kbroker.record.batch import build_batch
 from kbroker.testing.simulated_disk import Keep, Loss, SimulatedDisk, SimulatedFile
 from kbroker.testing.virtual_clock import VirtualClock
+from protocol_specs.errors import ErrorCode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     from log_workshop import Workshop
 
@@ -224,6 +227,76 @@ def test_a_log_is_not_cut_while_a_worker_writes_the_indexes_of_its_segments(shop
     shop.append()
     assert shop.log.close(clean=True)
     assert len(shop.disk.read(f"{DIRECTORY}/{0:020d}.index")) == 8 * 5
+
+
+@pytest.fixture
+def real(tmp_path: Path, make: Callable[[Any], Workshop]) -> Iterator[Workshop]:
+    """A log on the real disk, quick as it may be, with segments of some batches."""
+    disk = RealDisk(SimpleQueue[Any]().put)
+    shop = make(disk)
+    place = LogPlace(
+        disk, str(tmp_path / "t-0"), TopicPartition("t", 0), bytes(16), LogSettings(segment_bytes=200), shop.clock
+    )
+    shop.log = PartitionLog.open(place)
+    yield shop
+    disk.drain()
+    disk.close()
+
+
+def test_the_file_of_a_new_segment_is_not_made_by_the_loop(real: Workshop) -> None:
+    """Whoever appended first waited for the file system's journal, and everybody with him."""
+    appended = [real.append().ticket]
+    while len(real.log.segments) < 3:
+        assert appended[-1].is_kept == (len(real.log.segments) == 1)
+        appended.append(real.append().ticket)
+    assert real.log.log_end == len(appended) > real.log.written_end
+    real.disk.drain()
+    assert all(ticket.is_kept for ticket in appended)
+    assert real.offsets() == list(range(len(appended)))
+    assert real.append().ticket.is_kept, "at once again"
+
+
+def test_a_log_whose_next_segment_cannot_be_made_fails_and_acknowledges_nothing_more(real: Workshop) -> None:
+    real.append()
+    shutil.rmtree(real.log.directory)
+    while len(real.log.segments) < 2:
+        ticket = real.append().ticket
+    real.disk.drain()
+    assert not ticket.is_kept
+    assert real.refused(real.batch()).error == ErrorCode.KAFKA_STORAGE_ERROR
+
+
+def test_a_log_that_is_deleted_leaves_no_segment_to_the_next_of_its_name(
+    real: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_go_on = threading.Event()
+    quick = RealFile.write_at
+
+    def write_at(file: RealFile, position: int, buffers: Any) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            assert may_go_on.wait(5)
+        quick(file, position, buffers)
+
+    monkeypatch.setattr(RealFile, "write_at", write_at)
+    while len(real.log.segments) < 2:
+        real.append()
+    directory = real.log.directory
+    real.log.close(clean=False)
+    Path(directory).rename(directory + ".x-delete")
+    Path(directory).mkdir()
+    may_go_on.set()
+    real.disk.drain()
+    assert real.disk.list(directory) == []
+
+
+def test_a_log_that_expires_whole_goes_once_its_new_segment_is_there(real: Workshop) -> None:
+    """A crash in between would have left a log without a segment, that begins at offset 0 again."""
+    real.append()
+    real.clock.advance(8 * 24 * 3_600_000)
+    assert real.log.apply_retention() == 0
+    real.disk.drain()
+    assert real.log.apply_retention() == 1
+    assert (real.log.log_start, real.log.log_end) == (1, 1)
 
 
 # ---- answers that wait
