@@ -764,7 +764,7 @@ class PartitionLog(Progress):
             self._disk.drain()  # or its files, made anew, would be renamed in their place
         try:
             self._syncing.let_go()
-            self.on_truncation(min(offset, self._segments.first_base))
+            self.on_truncation(offset)
             self.cleaning.cut(self._disk, self.directory, offset)
             self._syncing.forget(self._segments.all)
             removal.remove_now(self._disk, self.directory, self._segments.all)
