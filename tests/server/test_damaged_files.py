@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from kbroker.log.meta_properties import ForeignDirectory
+from kbroker.record.batch import iterate_batches, iterate_records
 from kbroker.testing import run
 from protocol_specs.errors import ErrorCode
 from tests.server.raw_peer import WAIT_S, RawPeer, batch_of
@@ -274,3 +275,80 @@ def test_a_cut_sealed_segment_costs_itself_alone(data: Path, caplog: pytest.LogC
     (line,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert line.levelno == logging.ERROR
     assert f"{FIRST}.log is damaged at byte 0" in line.__dict__["reason"]
+
+
+def _cut_the_end(data: Path) -> None:
+    file = _one(data, f"{LOG}/*.log")
+    file.write_bytes(file.read_bytes()[:-1000])
+
+
+def _lose_the_last_pages(data: Path) -> None:
+    file = _one(data, f"{LOG}/*.log")
+    contents = file.read_bytes()
+    file.write_bytes(contents[: len(contents) // 4096 * 4096 - 8192].ljust(len(contents), b"\0"))
+
+
+def _lose_the_last_header(data: Path) -> None:
+    file = _one(data, f"{LOG}/*.log")
+    contents = file.read_bytes()
+    size = len(batch_of(VALUES[-1], producer_id=7, producer_epoch=0, base_sequence=len(VALUES) - 1, timestamp_ms=1))
+    file.write_bytes(contents[:-size] + bytes(100) + contents[100 - size :])
+
+
+@pytest.mark.parametrize("damage", [_cut_the_end, _lose_the_last_pages, _lose_the_last_header])
+def test_a_log_whose_end_is_torn_after_a_clean_stop_goes_on_there(
+    damage: Damage, data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every request was refused. Apache Kafka doesn't start, or loses what it acknowledges from here on."""
+    damage(data)
+    end = len(VALUES) - 1
+    caplog.clear()
+    with run(data_dir=str(data), config=CONFIG) as broker:
+        with RawPeer(broker.bootstrap) as peer:
+            assert [record.value for record in peer.records(TOPIC)] == VALUES[:-1]
+            for offset in (end, end + 1, end + 2):
+                assert peer.produce(TOPIC, batch_of(b"new")).base_offset == offset
+        broker.abort()
+    (line,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert line.levelno == logging.ERROR
+    assert f"ends at offset {end}, not at {len(VALUES)}" in line.__dict__["reason"]
+    caplog.clear()
+    with run(data_dir=str(data), config=CONFIG) as broker, RawPeer(broker.bootstrap) as peer:
+        assert [record.value for record in peer.records(TOPIC)] == [*VALUES[:-1], b"new", b"new", b"new"]
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+def test_a_kill_costs_nothing_that_came_behind_known_damage(data: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """New records came to the damaged segment, and the next recovery cut them with the damage."""
+    file = _one(data, f"{LOG}/*.log")
+    contents = bytearray(file.read_bytes())
+    contents[-5] ^= 1
+    file.write_bytes(contents)
+    for said, value in ((1, b"first"), (0, b"second")):
+        caplog.clear()
+        with run(data_dir=str(data), config=CONFIG) as broker:
+            with RawPeer(broker.bootstrap) as peer:
+                assert peer.produce(TOPIC, batch_of(value)).error_code == 0
+            broker.abort()
+        assert len([record for record in caplog.records if record.levelno >= logging.WARNING]) == said
+    with run(data_dir=str(data), config=CONFIG) as broker, RawPeer(broker.bootstrap) as peer:
+        for offset, value in ((len(VALUES), b"first"), (len(VALUES) + 1, b"second")):
+            (found,) = iterate_records(next(iterate_batches(peer.fetch(TOPIC, offset).records)))
+            assert (found.offset, found.value) == (offset, value)
+
+
+def test_what_recovery_cuts_of_flushed_records_is_an_error_with_the_numbers(
+    data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As Apache Kafka cuts it: a flipped bit in the segment that holds the recovery point ends the log there."""
+    file = _one(data, f"{LOG}/*.log")
+    first = int(file.stem)
+    _kill(_flip(f"{LOG}/*.log", 5000))(data)
+    size = file.stat().st_size
+    caplog.clear()
+    with run(data_dir=str(data), config=CONFIG) as broker, RawPeer(broker.bootstrap) as peer:
+        assert peer.fetch(TOPIC, first).high_watermark == first
+    (line,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert line.levelno == logging.ERROR
+    reason = line.__dict__["reason"]
+    assert f"ends at offset {first}, not at {len(VALUES)} as when it was flushed: {size} bytes are cut" in reason
