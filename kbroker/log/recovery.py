@@ -117,7 +117,10 @@ def note_sound(segment: Segment, position: int, header: BatchHeader, interval_by
 def refuse_old_message(segment: Segment, position: int, size: int) -> None:
     """Raise DamagedBatch where a sound message of magic 0 or 1 stands at `position` of the segment's `size` bytes."""
     if position < size and holds_old_message(segment.handle.file(), position, size):
-        reason = f"at byte {position} begin messages of before Kafka 0.11 (magic 0 or 1)"
+        reason = (
+            f"at byte {position} begin messages of before Kafka 0.11 (magic 0 or 1): they are left as they are, for"
+            " Apache Kafka serves them and this broker does not"
+        )
         raise DamagedBatch(segment.handle.path, reason, position)
 
 

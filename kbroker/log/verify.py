@@ -166,7 +166,7 @@ def _meta_properties(disk: Disk, path: str) -> Found:
 
 
 class PartitionCheck:
-    """One partition's directory; `end` is its log's end, once it has run."""
+    """One partition's directory; `end` is its log's end, once it has run: no bound where old messages were not read."""
 
     def __init__(self, disk: Disk, path: str, *, is_clean: bool) -> None:
         self._disk = disk
@@ -175,6 +175,7 @@ class PartitionCheck:
         self._producers = ProducerState()
         self._snapshots = snapshot_offsets(disk, path)
         self._epochs: list[tuple[int, int]] = []
+        self._has_old = False
         self.end = 0
 
     def run(self, recovery_point: int) -> Found:
@@ -189,6 +190,8 @@ class PartitionCheck:
                 yield Finding(self._of(base, LOG_SUFFIX), f"begins before offset {self.end}, where the one before ends")
             self.end = max(self.end, base)
             yield from self._segment(base, may_be_torn=may_be_torn, is_last=is_last)
+        if self._has_old:
+            self.end = INT64_MAX  # whatever Kafka says that it is
         yield from self._snapshots_up_to(self.end)
         for offset in self._snapshots:
             yield Finding(self._of(offset, SNAPSHOT_SUFFIX), f"is of offset {offset}; the log ends at {self.end}")
@@ -209,11 +212,14 @@ class PartitionCheck:
         size, position, largest = file.size(), 0, -1
         problem = None
         for position, header, batch in batches(file, size):
-            problem = self._batch_problem(header, batch, base)
+            problem = self._header_problem(header, batch, base)
             if problem is not None:
                 break
+            body = self._body_problem(header, batch)
+            if body is not None:
+                yield Finding(path, f"at byte {position}: {body}")
             yield from self._snapshots_up_to(header.base_offset)
-            ended = self._note(header, batch)
+            ended = self._note(header, batch) if body is None or not header.is_control else None
             if ended is not None:
                 aborted.add(ended)
             largest = max(largest, header.max_timestamp)
@@ -229,20 +235,26 @@ class PartitionCheck:
             what = problem or f"{size - position} bytes are no batch"
             fate = "; the next start cuts the log there" if may_be_torn else ""
             if is_old:
-                what, fate = "messages of before Kafka 0.11 (magic 0 or 1) are not read here", ""
+                what, fate = "messages of before Kafka 0.11 (magic 0 or 1): only Apache Kafka serves them", ""
+                self._has_old = True
             yield Finding(path, f"at byte {position}: {what}{fate}")
             return
         yield from offsets.findings(is_last=is_last)
         yield from times.findings(is_last=is_last)
         yield from self._transactions(base, aborted)
 
-    def _batch_problem(self, header: BatchHeader, batch: memoryview, base: int) -> str | None:
+    def _header_problem(self, header: BatchHeader, batch: memoryview, base: int) -> str | None:
+        """What recovery would see too, and cut the log for where it may."""
         if not checksum_matches(batch, header):
             return "the checksum does not hold"
         if header.base_offset < max(self.end, base):
             return f"offset {header.base_offset} where {max(self.end, base)} or more must come"
         if header.last_offset_delta < 0 or header.records_count < 0:
             return "a count is negative"
+        return None
+
+    def _body_problem(self, header: BatchHeader, batch: memoryview) -> str | None:
+        """What only the opened batch tells; it was written like that, and a start leaves it."""
         try:
             count, last = 0, -1
             for record in skim_records(batch):

@@ -14,7 +14,7 @@ from kbroker.log.settings import LogSettings
 from kbroker.log.verify import Finding, verify_directory
 from kbroker.names import TopicPartition
 from kbroker.real.entropy import RealEntropy
-from kbroker.record.batch import build_batch
+from kbroker.record.batch import build_batch, iterate_batches, read_header, restamp_checksum
 from kbroker.record.compression import Codec
 from kbroker.testing.simulated_disk import Loss, SimulatedDisk, SimulatedFile
 from kbroker.testing.virtual_clock import VirtualClock
@@ -145,6 +145,27 @@ def test_a_torn_tail_behind_the_recovery_point_is_found_and_its_fate_said() -> N
     file.truncate(file.size() - 1)
     (finding,) = [found for found in _findings(disk) if found.path.endswith(".log")]
     assert finding.problem.endswith("are no batch; the next start cuts the log there")
+
+
+def test_a_body_that_does_not_keep_what_its_header_says_is_found_and_what_comes_behind_it_read_too() -> None:
+    """It was said that the next start cuts the log there, which looks at checksums, and the rest was not read."""
+    disk = SimulatedDisk()
+    _filled(disk, clean=False)
+    names = [name for name in disk.list(T0) if name.endswith(".log")]
+    file = disk.open(f"{T0}/{names[-1]}")
+    size, end = file.size(), int(names[-1][:20])
+    for batch in iterate_batches(file.read_at(0, size)):
+        end = read_header(batch).last_offset + 1
+    lying = build_batch([(None, b"a")] * 2, base_offset=end, timestamp_ms=1)
+    lying[23:27] = (2).to_bytes(4, "big")
+    lying[57:61] = (1).to_bytes(4, "big")
+    restamp_checksum(lying, len(lying))
+    file.write_at(size, [lying, b"torn"])
+    problems = [found.problem for found in _findings(disk) if found.path == file.path]
+    assert problems == [
+        f"at byte {size}: bytes behind the last record",
+        f"at byte {size + len(lying)}: 4 bytes are no batch; the next start cuts the log there",
+    ]
 
 
 def test_a_checkpoint_beyond_the_log_or_of_no_log_is_found(disk: SimulatedDisk) -> None:
