@@ -642,7 +642,7 @@ class PartitionLog(Progress):
         if line is not None:
             self._queued(line, self.log_end, fresh, 0)
         self._segments.append(fresh)
-        self._syncing.segment_sealed(active, base_offset, self.producers.snapshot())
+        self._syncing.segment_sealed(active, base_offset, self.producers.frozen())
         return fresh
 
     def delete_before(self, offset: int) -> int:

@@ -75,12 +75,46 @@ class Unfit(NamedTuple):
     reason: str
 
 
+class Frozen:
+    """The producers at one moment, to be packed in a worker while they go on: thousands take many milliseconds.
+
+    Whoever changes one calls `keep` first. Should the worker be in the middle of that very producer, what it read is
+    left aside: the first entry counts.
+    """
+
+    __slots__ = ("_kept", "_producers", "is_packed")
+
+    def __init__(self, producers: Iterable[Producer]) -> None:
+        self._producers = list(producers)
+        self._kept: dict[Producer, bytes] = {}
+        self.is_packed = False
+
+    def keep(self, producer: Producer) -> None:
+        """It is going to change."""
+        if producer not in self._kept:
+            self._kept.setdefault(producer, _packed(producer))
+
+    def drop(self) -> None:
+        """Nobody is going to pack it."""
+        self.is_packed = True
+
+    def packed(self) -> bytes:
+        """The contents of a `.snapshot` file; in any thread."""
+        for producer in self._producers:
+            self.keep(producer)
+        data = _snapshot([self._kept[producer] for producer in self._producers])
+        self.is_packed = True
+        return data
+
+
 class ProducerState:
     """All producers of one partition. Pure."""
 
-    __slots__ = ("_open", "_producers", "_unreplicated")
+    __slots__ = ("_frozen", "_open", "_producers", "_unreplicated")
 
     def __init__(self) -> None:
+        # Moments that may not be packed yet.
+        self._frozen: list[Frozen] = []
         self._producers: dict[int, Producer] = {}
         # First offset -> producer id, rising.
         self._open: dict[int, int] = {}
@@ -141,6 +175,8 @@ class ProducerState:
         producer = self._producers.get(header.producer_id)
         if producer is None or producer.epoch != header.producer_epoch:
             producer = self._moved(header)
+        if self._frozen:
+            self._keep(producer)
         producer.last_timestamp = header.max_timestamp
         batches = producer.batches
         batches.append(
@@ -158,6 +194,8 @@ class ProducerState:
         A marker may come where the producer wrote nothing, or after its state was forgotten.
         """
         producer = self._moved(header)
+        if self._frozen:
+            self._keep(producer)
         producer.last_timestamp = header.max_timestamp
         producer.coordinator_epoch = marker.coordinator_epoch
         first = producer.open_transaction_offset
@@ -177,6 +215,8 @@ class ProducerState:
         if producer is None:
             producer = self._producers[header.producer_id] = Producer(header.producer_id, header.producer_epoch)
         elif producer.epoch != header.producer_epoch:
+            if self._frozen:
+                self._keep(producer)
             producer.epoch = header.producer_epoch
             producer.batches.clear()
         return producer
@@ -220,23 +260,20 @@ class ProducerState:
         self._open.clear()
         self._unreplicated.clear()
 
+    def _keep(self, producer: Producer) -> None:
+        self._frozen = [each for each in self._frozen if not each.is_packed]
+        for each in self._frozen:
+            each.keep(producer)
+
+    def frozen(self) -> Frozen:
+        """What is known now, to be packed later, perhaps by a worker."""
+        frozen = Frozen(self._producers.values())
+        self._frozen = [each for each in self._frozen if not each.is_packed] + [frozen]
+        return frozen
+
     def snapshot(self) -> bytes:
         """The contents of a `.snapshot` file: only the last batch of each producer, as Kafka keeps it."""
-        body = bytearray()
-        for producer in self._producers.values():
-            last = producer.batches[-1] if producer.batches else _NO_BATCH
-            body += _ENTRY.pack(
-                producer.producer_id,
-                producer.epoch,
-                last.last_sequence,
-                last.last_offset,
-                last.offset_delta,
-                producer.last_timestamp,
-                producer.coordinator_epoch,
-                producer.open_transaction_offset,
-            )
-        counted = struct.pack(">i", len(self._producers)) + body
-        return struct.pack(">hI", _VERSION, crc32c(counted)) + counted
+        return _snapshot([_packed(producer) for producer in self._producers.values()])
 
     def restore(self, data: bytes) -> None:
         """Take the state from a snapshot instead of what is known. Raises CorruptSnapshot."""
@@ -259,6 +296,26 @@ class ProducerState:
             producer.open_transaction_offset = entry[7]
             self._producers[producer.producer_id] = producer
         self._open = dict(sorted(_open_transactions(self._producers.values())))
+
+
+def _packed(producer: Producer) -> bytes:
+    """Its entry in a snapshot. A slice, because another thread may take the batches away meanwhile."""
+    last = next(iter(producer.batches[-1:]), _NO_BATCH)
+    return _ENTRY.pack(
+        producer.producer_id,
+        producer.epoch,
+        last.last_sequence,
+        last.last_offset,
+        last.offset_delta,
+        producer.last_timestamp,
+        producer.coordinator_epoch,
+        producer.open_transaction_offset,
+    )
+
+
+def _snapshot(entries: list[bytes]) -> bytes:
+    counted = struct.pack(">i", len(entries)) + b"".join(entries)
+    return struct.pack(">hI", _VERSION, crc32c(counted)) + counted
 
 
 _NO_BATCH = StoredBatch(NO_SEQUENCE, -1, 0, -1)

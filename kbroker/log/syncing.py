@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from kbroker.log.checkpoints import format_epochs
 from kbroker.log.open_files import FileHandle
+from kbroker.log.producer_state import Frozen
 from kbroker.log.recovery import EPOCHS_FILE, LOG_SUFFIX, SNAPSHOT_SUFFIX
 from kbroker.log.segment import Segment, file_name
 from kbroker.log.settings import INT64_MAX
@@ -61,7 +62,7 @@ class Syncing:
         self._disk = disk
         self._sealed: list[Segment] = []
         self._being_synced: list[Segment] = []
-        self._snapshots: list[tuple[int, bytes]] = []
+        self._snapshots: list[tuple[int, Frozen]] = []
         self._is_under_way = False
         self._end_under_way = 0
         self._is_again = False
@@ -81,7 +82,7 @@ class Syncing:
         """Those with a batch in the log: the file may lag behind with others, see PartitionLog.assign_epoch."""
         return [entry for entry in epochs if entry[1] < self._log.log_end]
 
-    def segment_sealed(self, segment: Segment, end: int, snapshot: bytes) -> None:
+    def segment_sealed(self, segment: Segment, end: int, snapshot: Frozen) -> None:
         """The log rolled at offset `end`: sync the old segment soon, keep the producers as they were."""
         self._has_new_names = True
         self._sealed.append(segment)
@@ -98,7 +99,10 @@ class Syncing:
         gone = {segment.base_offset for segment in segments}
         self._sealed = [segment for segment in self._sealed if segment.base_offset not in gone]
         self._being_synced = [segment for segment in self._being_synced if segment.base_offset not in gone]
-        self._snapshots = [(offset, data) for offset, data in self._snapshots if offset not in gone]
+        for offset, frozen in self._snapshots:
+            if offset in gone:
+                frozen.drop()
+        self._snapshots = [(offset, frozen) for offset, frozen in self._snapshots if offset not in gone]
 
     @property
     def trusted_end(self) -> int:
@@ -151,7 +155,7 @@ class Syncing:
         self._disk.in_worker(work, lambda result: self._finished(result, handles, sealed))
 
     def _work(
-        self, handles: list[FileHandle], incomplete: list[Segment], snapshots: list[tuple[int, bytes]]
+        self, handles: list[FileHandle], incomplete: list[Segment], snapshots: list[tuple[int, Frozen]]
     ) -> Callable[[], None]:
         for handle in handles:
             handle.pins += 1  # or the first might be closed for the last to be opened
@@ -167,10 +171,10 @@ class Syncing:
                 segment.complete_indexes(disk)
             for file in files:
                 file.sync()
-            for offset, data in snapshots:
+            for offset, producers in snapshots:
                 if log.is_closed:
                     return
-                disk.replace(f"{directory}/{file_name(offset)}{SNAPSHOT_SUFFIX}", data)
+                disk.replace(f"{directory}/{file_name(offset)}{SNAPSHOT_SUFFIX}", producers.packed())
             if has_new_names and not log.is_closed:
                 disk.sync_directory(directory)
                 disk.sync_directory(directory.rpartition("/")[0])
@@ -283,7 +287,7 @@ class Syncing:
 
     def _small_files(self, snapshot: bytes) -> list[tuple[str, bytes]]:
         log = self._log
-        snapshots = (*self._snapshots, (log.log_end, snapshot))
+        snapshots = [*((offset, frozen.packed()) for offset, frozen in self._snapshots), (log.log_end, snapshot)]
         files = [(f"{log.directory}/{file_name(offset)}{SNAPSHOT_SUFFIX}", data) for offset, data in snapshots]
         if log.epochs.entries() != self._epochs_on_disk:
             files.append((f"{log.directory}/{EPOCHS_FILE}", format_epochs(log.epochs.entries())))

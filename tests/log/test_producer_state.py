@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kbroker.log.producer_state import CorruptSnapshot, ProducerState, StoredBatch, Unfit
+from kbroker.log import producer_state
+from kbroker.log.producer_state import CorruptSnapshot, Producer, ProducerState, StoredBatch, Unfit
 from kbroker.record.batch import TRANSACTIONAL_BIT, BatchHeader
 from kbroker.record.markers import Marker
 from protocol_specs.errors import ErrorCode
@@ -31,6 +32,44 @@ def _verdict(state: ProducerState, header: BatchHeader) -> ErrorCode | int | Non
     if isinstance(verdict, StoredBatch):
         return verdict.last_offset
     return verdict.error if isinstance(verdict, Unfit) else None
+
+
+def test_what_is_frozen_is_packed_later_as_it_was_whatever_happens_meanwhile() -> None:
+    """A roll packed all producers on the loop: some ten milliseconds for ten thousand."""
+    open_ = _header(0, producer=4, offset=3)._replace(attributes=TRANSACTIONAL_BIT)
+    state = _state(*(_header(0, producer=number, offset=number) for number in range(4)), open_)
+    before, frozen, again = state.snapshot(), state.frozen(), state.frozen()
+    state.update(_header(1, producer=0, offset=5, time=200))
+    state.update(_header(0, producer=1, epoch=1, offset=6, time=200))
+    state.update(_header(0, producer=9, offset=7, time=200))
+    state.end_transaction(_header(-1, producer=4, offset=8, time=200), Marker(is_abort=True, coordinator_epoch=3))
+    assert state.expire(250, 100) == 2
+    state.update(_header(0, producer=2, offset=9, time=300))
+    assert state.snapshot() != before
+    assert (frozen.packed(), again.packed()) == (before, before)
+    state.update(_header(2, producer=0, offset=10))
+    assert state._frozen == []
+
+
+def test_what_nobody_packs_is_let_go() -> None:
+    state = _state(_header(0))
+    state.frozen().drop()
+    state.update(_header(1))
+    assert state._frozen == []
+
+
+def test_a_producer_that_changes_while_a_worker_packs_it_is_kept_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = _state(_header(0, producer=1), _header(0, producer=2))
+    before, frozen = state.snapshot(), state.frozen()
+    packed = producer_state._packed
+
+    def interrupted(producer: Producer) -> bytes:
+        monkeypatch.setattr(producer_state, "_packed", packed)
+        state.update(_header(1, producer=producer.producer_id, offset=5, time=200))
+        return packed(producer)
+
+    monkeypatch.setattr(producer_state, "_packed", interrupted)
+    assert frozen.packed() == before
 
 
 def test_an_unknown_producer_may_begin_anywhere() -> None:
