@@ -239,8 +239,8 @@ def _is_sound_batch_at(file: File, position: int, size: int, expected: int, base
 
 
 def remove_segment_files(disk: Disk, directory: str, base: int) -> None:
-    """Everything that belongs to the segment at `base`, its producer snapshot included; what names it goes last."""
-    for suffix in (SNAPSHOT_SUFFIX, *_OF_A_SEGMENT, LOG_SUFFIX):
+    """Everything that belongs to the segment at `base`, its producer snapshot included."""
+    for suffix in (LOG_SUFFIX, *_OF_A_SEGMENT, SNAPSHOT_SUFFIX):
         disk.remove(f"{directory}/{file_name(base)}{suffix}")
 
 
