@@ -20,8 +20,10 @@ from kbroker.handlers.answer import CLOSE, Answer
 from kbroker.handlers.context import RequestContext
 from kbroker.handlers.delayed import when_progressed
 from kbroker.handlers.hosted import find_by_id, find_by_name
+from kbroker.handlers.produce_outcome import Outcome, conclude
 from kbroker.handlers.registry import handles
-from kbroker.log.outcome import Appended, Refused, Ticket
+from kbroker.handlers.repeated_produce import RepeatedProduce
+from kbroker.log.outcome import Appended, Refused
 from kbroker.log.up_conversion import convert_up, is_message_set, is_small
 from kbroker.log.validation import read_client_header
 from kbroker.names import INTERNAL_TOPICS
@@ -32,77 +34,34 @@ from protocol_specs.errors import ErrorCode
 
 TopicAnswer = ProduceResponse.TopicProduceResponse
 PartitionAnswer = ProduceResponse.PartitionProduceResponse
-RecordError = ProduceResponse.BatchIndexAndErrorMessage
-Leader = ProduceResponse.LeaderIdAndEpoch
 
 TOPIC_ID_SINCE: Final = 13
-CURRENT_LEADER_SINCE: Final = 10
 ZSTD_SINCE: Final = 7
 RECORD_BATCHES_SINCE: Final = 3
+REPEATED_SINCE: Final = 7
+"""From here on the codec of a batch decides nothing, so that only the partition has to look at it."""
 ADMIN_CLIENT: Final = "__admin_client"
 """The one client id that Kafka lets write to internal topics."""
-
-UNREAD: Final = frozenset(
-    {
-        ErrorCode.CORRUPT_MESSAGE,
-        ErrorCode.MESSAGE_TOO_LARGE,
-        ErrorCode.RECORD_LIST_TOO_LARGE,
-        ErrorCode.NOT_LEADER_OR_FOLLOWER,
-        ErrorCode.KAFKA_STORAGE_ERROR,
-        ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-    }
-)
-"""Refusals that do not tell where the log starts (Kafka: ReplicaManager.appendToLocalLog)."""
 
 _ATTRIBUTES_LOW_BYTE: Final = 22
 """Where the codec stands in a batch header."""
 _ZSTD: Final = 4
 
 
-class Outcome:
-    """What became of one partition's batch: its answer and, while that may still change, what it waits for."""
-
-    __slots__ = ("answer", "ctx", "deferred", "partition", "ticket")
-
-    def __init__(self, ctx: RequestContext, answer: Any, partition: Partition | None = None) -> None:
-        self.ctx = ctx
-        self.answer = answer
-        self.partition = partition
-        self.ticket: Ticket | None = None
-        self.deferred: Deferred | None = None
-
-    def take(self, result: Appended | Refused | Deferred | None) -> None:
-        """Fill the answer with what the partition said; None: there was nothing to append."""
-        if isinstance(result, Appended):
-            assert self.partition is not None
-            self.ticket = result.ticket
-            self.answer.base_offset = result.base_offset
-            self.answer.log_append_time_ms = result.log_append_time_ms
-            self.answer.log_start_offset = self.partition.log.log_start
-        elif isinstance(result, Refused):
-            assert self.partition is not None
-            self.ctx.note(f"{self.partition}: {result.error.name}: {result.reason}")
-            _refuse(self.ctx, self.answer, self.partition, result)
-        elif result is not None:
-            self.deferred = result
-
-    def is_over(self, acks: int) -> bool:
-        """Does what `acks` promises hold, or can it no longer come to hold?"""
-        if self.deferred is not None and not self._is_decided(self.deferred):
-            return self.partition is None or self.partition.log.failure is not None
-        ticket, partition = self.ticket, self.partition
-        if ticket is None or partition is None or partition.is_gone or partition.log.failure is not None or acks == 0:
-            return True
-        return ticket.is_kept and (acks == 1 or partition.high_watermark >= ticket.end)
-
-    def _is_decided(self, deferred: Deferred) -> bool:
-        if deferred.is_over:
-            self.deferred = None
-            self.take(deferred.outcome)
-        return deferred.is_over
+def _learn(ctx: RequestContext, request: Any) -> RepeatedProduce | None:
+    """What is known of requests like this one, should they come again; only where they are of the plainest kind."""
+    if ctx.api_version < REPEATED_SINCE or request.acks not in (-1, 1) or request.transactional_id is not None:
+        return None
+    if len(request.topic_data) != 1 or len(request.topic_data[0].partition_data) != 1:
+        return None
+    topic = request.topic_data[0]
+    partition, _ = _find(ctx, topic, topic.partition_data[0].index)
+    if partition is None or partition.topic in INTERNAL_TOPICS:
+        return None
+    return RepeatedProduce(ctx, request, partition)
 
 
-@handles(ProduceRequest, ProduceResponse, serves="0-13")
+@handles(ProduceRequest, ProduceResponse, serves="0-13", learn=_learn)
 def produce(ctx: RequestContext, request: Any) -> Answer:
     """Append each batch in the order of the request; see the module for what is waited for."""
     acks = request.acks
@@ -116,7 +75,7 @@ def produce(ctx: RequestContext, request: Any) -> Answer:
 
     def answer() -> Any:
         for outcome in outcomes:
-            _conclude(outcome, acks)
+            conclude(outcome, acks)
         if acks == 0:
             return CLOSE if any(outcome.answer.error_code for outcome in outcomes) else None
         return ProduceResponse(responses=topics)
@@ -196,37 +155,3 @@ def _refusal(ctx: RequestContext, request: Any, partition: Partition | None, rec
     ):
         return ErrorCode.UNSUPPORTED_COMPRESSION_TYPE
     return ErrorCode.NONE
-
-
-def _refuse(ctx: RequestContext, answer: Any, partition: Partition, result: Refused) -> None:
-    """Say that the partition refused the batch; a wrong leader is told who leads (KIP-951)."""
-    answer.error_code = result.error
-    answer.log_start_offset = -1 if result.error in UNREAD else partition.log.log_start
-    answer.error_message = result.reason
-    answer.record_errors = [
-        RecordError(batch_index=i, batch_index_error_message=text) for i, text in result.record_errors
-    ]
-    if result.error == ErrorCode.NOT_LEADER_OR_FOLLOWER and ctx.api_version >= CURRENT_LEADER_SINCE:
-        answer.current_leader = Leader(leader_id=partition.leader, leader_epoch=partition.leader_epoch)
-
-
-def _conclude(outcome: Outcome, acks: int) -> None:
-    """Turn an acceptance whose promise did not come to hold into the error that says so."""
-    is_over = outcome.is_over(acks)
-    ticket, partition, answer = outcome.ticket, outcome.partition, outcome.answer
-    if partition is None or (ticket is None and outcome.deferred is None):
-        return
-    if ticket is None:
-        holds = False
-    elif acks == 0:
-        holds = is_over
-    else:
-        holds = ticket.is_kept and (acks == 1 or partition.high_watermark >= ticket.end)
-    if holds and partition.log.failure is None:
-        return
-    if partition.log.failure is not None:
-        answer.error_code = ErrorCode.KAFKA_STORAGE_ERROR
-        answer.base_offset = answer.log_append_time_ms = answer.log_start_offset = -1
-    else:
-        # Where the records lie is told all the same, as by Kafka's DelayedProduce.
-        answer.error_code = ErrorCode.NOT_LEADER_OR_FOLLOWER if partition.is_gone else ErrorCode.REQUEST_TIMED_OUT

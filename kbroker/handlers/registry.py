@@ -8,16 +8,33 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
-from kbroker.handlers.answer import Answer
+from kbroker.handlers.answer import Answer, Pending
 from kbroker.handlers.context import RequestContext
+from kbroker.world import Chunk
 
 Handle = Callable[[RequestContext, Any], Answer]
+
+
+class Recurring(Protocol):
+    """What is known of a request that comes again and again with other records."""
+
+    def again(
+        self, ctx: RequestContext, records: Sequence[memoryview], correlation_ids: Sequence[bytes]
+    ) -> tuple[int, list[Chunk] | Pending]:
+        """Handle the first of these requests, as many as are nothing special; how many, and all their answers.
+
+        The answers are whole frames, in order; those of a Pending too. 0: let the handler see the first.
+        """
+
+
+Learn = Callable[[RequestContext, Any], Recurring | None]
+"""What is to be known of a request that was just handled; None for one that isn't worth it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +48,14 @@ class Handler:
     lowest: int
     highest: int
     handle: Handle
+    learn: Learn | None = None
 
 
-def handles(request: Any, response: Any, *, serves: str) -> Callable[[Handle], Handle]:
-    """Mark a function as the handler of `request` for the versions in `serves` ("3-13" or "0")."""
+def handles(request: Any, response: Any, *, serves: str, learn: Learn | None = None) -> Callable[[Handle], Handle]:
+    """Mark a function as the handler of `request` for the versions in `serves` ("3-13" or "0").
+
+    `learn` is for requests that come again and again with other records, see `Recurring`.
+    """
     lowest, _, highest = serves.partition("-")
 
     def mark(function: Handle) -> Handle:
@@ -46,6 +67,7 @@ def handles(request: Any, response: Any, *, serves: str) -> Callable[[Handle], H
             lowest=int(lowest),
             highest=int(highest or lowest),
             handle=function,
+            learn=learn,
         )
         function.__dict__["handler"] = handler
         return function

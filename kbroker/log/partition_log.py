@@ -33,8 +33,10 @@ from kbroker.log.place import Asleep, LogPlace, Measured
 from kbroker.log.preparation import Preparation, needs_preparation
 from kbroker.log.producer_state import ProducerState, StoredBatch, Unfit
 from kbroker.log.reading import read_batches
+from kbroker.log.run import AppendedRun, take_run
 from kbroker.log.segment import Segment
 from kbroker.log.segment_list import SegmentList
+from kbroker.log.settings import INT64_MAX
 from kbroker.log.stamping import stamped
 from kbroker.log.time_search import TimeSearch
 from kbroker.log.transactions import aborted_between
@@ -394,6 +396,31 @@ class PartitionLog(Progress):
         if isinstance(prepared, Refused):
             return prepared
         return self._append(prepared, read_header(prepared), leader_epoch, self._clock.wall_ms(), origin)
+
+    def append_run(self, batches: Sequence[memoryview], leader_epoch: int) -> AppendedRun | None:
+        """Append as many of a client's batches as are plain, from the first on, with one write; see run.py.
+
+        None where the first is not, or the log isn't in its everyday state: nothing was done then.
+        """
+        settings = self.settings
+        if not self._is_usable or leader_epoch != self._appended_epoch or settings.flush_messages != INT64_MAX:
+            return None
+        segment, now_ms = self._segments.active, self._clock.wall_ms()
+        position = segment.size
+        try:
+            run = take_run(batches, segment, self.producers, settings, self.log_end, leader_epoch, now_ms)
+            if not run.base_offsets:
+                return None
+            is_written = self._write(segment, position, run.buffers, run.end, run.size)
+        except (DiskFailure, FileNotFoundError) as error:
+            self.broken(error)
+            return None
+        self.log_end = run.end
+        if is_written:
+            segment.written = position + run.size
+            self.written_end = run.end
+        self.is_dirty = True
+        return AppendedRun(run.base_offsets, now_ms if settings.is_log_append_time else -1, Ticket(self, run.end))
 
     def _append(
         self, view: memoryview, header: BatchHeader, leader_epoch: int, now_ms: int, origin: Origin

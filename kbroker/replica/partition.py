@@ -6,11 +6,13 @@ have, and every move pokes the watches.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from kbroker.log.outcome import Appended, Origin, Refused, Stage
 from kbroker.log.partition_log import PartitionLog
 from kbroker.log.preparation import Preparation
+from kbroker.log.run import AppendedRun
 from kbroker.replica.isr import Committed, high_watermark
 from kbroker.replica.preparing import AppendQueue, Deferred, PreparationLane, Waiting, Work
 from kbroker.replica.watches import Watches
@@ -122,6 +124,15 @@ class Partition:
                 self.progressed()
             return outcome
         return self.queue.add(Waiting(records, required_acks, origin, conversion))
+
+    def append_run(self, batches: Sequence[memoryview], required_acks: int) -> AppendedRun | None:
+        """Append the first of a client's batches, as many as the log takes in one write; None: try them one by one."""
+        if self._waiting or self._refusal(required_acks) is not None:
+            return None
+        run = self.log.append_run(batches, self.leader_epoch)
+        if run is not None and run.ticket.is_kept:
+            self.progressed()
+        return run
 
     def append_or_prepare(
         self, records: memoryview, required_acks: int, origin: Origin

@@ -26,6 +26,9 @@ OWED_MAX: Final = 1000
 OWED_BYTES_MAX: Final = 1 << 20
 """Bytes of requests under way and of ready answers that may wait for a connection's turn before its requests do."""
 
+FRAMES_MAX: Final = 64
+"""Taken at once of those that one read brought."""
+
 UNHEARD_BYTES: Final = 4096
 """Read at once of what comes behind a request that ends its connection."""
 
@@ -41,6 +44,7 @@ class Connection:
         "_owed_bytes",
         "_peer",
         "_reading",
+        "_repeated",
         "_room",
         "_splitter",
         "_transport",
@@ -56,6 +60,7 @@ class Connection:
         self._peer = peer
         self._clock = clock
         self._splitter = FrameSplitter(frame_bytes_max)
+        self._repeated = gate.memory()
         self._owed: deque[OwedAnswer] = deque()
         self._owed_bytes = 0
         self._wake = trio.Event()
@@ -142,7 +147,9 @@ class Connection:
         owed = self._owed
         ready: list[Chunk] = []
         turn_ends = trio.current_time() + TURN_S
-        while (result := self._handle_next()) is not None:
+        # Empty before the next are taken: the splitter uses the buffer again once no view of a frame is left.
+        frames: deque[memoryview] = deque()
+        while (result := self._handle_next(frames)) is not None:
             if isinstance(result, OwedAnswer):
                 self._owe(result)
             else:
@@ -160,15 +167,17 @@ class Connection:
             await self._give_way(is_sent=False)
         return True
 
-    def _handle_next(self) -> tuple[list[Chunk], bool] | OwedAnswer | None:
-        """What the next whole frame leads to; None when there is none."""
-        try:
-            frame = self._splitter.next_frame()
-        except FrameTooLarge as error:
-            self._gate.refuse_frame(self._peer, str(error))
-            return [], True
-        # No view of the frame outlives this call: the splitter may use the buffer again.
-        return None if frame is None else self._gate.process(self._peer, frame)
+    def _handle_next(self, frames: deque[memoryview]) -> tuple[list[Chunk], bool] | OwedAnswer | None:
+        """What the next of `frames` leads to, with others like it behind; None when there is no whole frame left."""
+        if not frames:
+            try:
+                frames += self._splitter.next_frames(FRAMES_MAX)
+            except FrameTooLarge as error:
+                self._gate.refuse_frame(self._peer, str(error))
+                return [], True
+            if not frames:
+                return None
+        return self._gate.process_next(self._peer, self._repeated, frames)
 
     def _send_now_or_queue(self, ready: list[Chunk]) -> bool:
         """Send what can be sent at once; what the peer has no room for goes to the head of the line. Was it all?"""

@@ -13,13 +13,15 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from kbroker.handlers.answer import CLOSE, Pending
 from kbroker.handlers.context import RequestContext
 from kbroker.handlers.k18_api_versions import unsupported_version
-from kbroker.handlers.registry import Handler
+from kbroker.handlers.registry import Handler, Recurring
 from kbroker.wire.codec import decode, decode_request_header, encode_response
+from kbroker.wire.repeated import CORRELATION_ID, Repeated, surroundings
 from kbroker.world import Chunk, DiskFailure
 from protocol_specs.errors import ErrorCode
 from protocol_specs.frame import MalformedFrame, UnsupportedVersion
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
 API_VERSIONS: Final = 18
 RECENT_REQUESTS: Final = 512
 """How many requests are remembered with the reasons of their refusals; some 200 bytes each, 6 KB at the worst."""
+
+RUN_FRAMES_MAX: Final = 64
+RUN_BYTES_MAX: Final = 64 * 1024
+"""Of requests that are processed together: a third of a millisecond. One alone may be larger."""
 
 CLIENT_ID_CHARACTERS_MAX: Final = 200
 """Remembered of a client id, which may have 32,767."""
@@ -90,6 +96,15 @@ Concluded = tuple[list[Chunk], bool] | Pending
 """Chunks to send and whether the connection ends with them; or a Pending that is not settled yet."""
 
 
+class _Known(NamedTuple):
+    """What is known of a request that comes again."""
+
+    handler: Handler
+    version: int
+    client_id: str
+    request: Recurring
+
+
 class Gate:
     """Decodes, dispatches, encodes; one per broker."""
 
@@ -102,12 +117,67 @@ class Gate:
         self.counts: Counter[tuple[int, int]] = Counter()
         self.recent: deque[PassedRequest] = deque(maxlen=RECENT_REQUESTS)
 
+    def memory(self) -> Repeated[_Known]:
+        """What a new connection is to hand over with its frames."""
+        return Repeated()
+
     @property
     def is_disk_behind(self) -> bool:
         """Should no connection have more than one request under way?"""
         return self._node.disk.is_behind
 
-    def process(self, peer: Peer, frame: memoryview) -> tuple[list[Chunk], bool] | OwedAnswer:
+    def process_next(
+        self, peer: Peer, repeated: Repeated[_Known], frames: deque[memoryview]
+    ) -> tuple[list[Chunk], bool] | OwedAnswer:
+        """Process the first of `frames`, and those behind it that are the same request again; they are taken off.
+
+        `repeated` is the connection's. All of them have one result; see process().
+        """
+        if not repeated.is_empty:
+            found = repeated.find(frames[0])
+            if found is not None:
+                result = self._process_again(peer, repeated, found, frames)
+                if result is not None:
+                    return result
+        return self.process(peer, frames.popleft(), repeated)
+
+    def _process_again(
+        self,
+        peer: Peer,
+        repeated: Repeated[_Known],
+        first: tuple[_Known, memoryview],
+        frames: deque[memoryview],
+    ) -> tuple[list[Chunk], bool] | OwedAnswer | None:
+        """None, and no frame taken off, where the first of them must be processed by itself."""
+        known, batch = first
+        batches, ids, size = [batch], [bytes(frames[0][CORRELATION_ID])], len(batch)
+        for frame in islice(frames, 1, RUN_FRAMES_MAX):
+            found = repeated.find(frame)
+            if found is None or found[0] is not known or size + len(found[1]) > RUN_BYTES_MAX:
+                break
+            batches.append(found[1])
+            ids.append(bytes(frame[CORRELATION_ID]))
+            size += len(found[1])
+        handler, version = known.handler, known.version
+        ctx = self._context(peer, version, known.client_id)
+        correlation_id = int.from_bytes(ids[0], "big")
+        taken: list[int] = []
+        concluded = self._conclude(handler, version, correlation_id, _again, known.request, ctx, batches, ids, taken)
+        if not taken:
+            if type(concluded) is not tuple or not concluded[1]:
+                return None
+            taken.append(1)  # a failure of ours: the connection ends with it
+        repeated.confirm()
+        count, held = taken[0], 0
+        self.counts[handler.key, version] += count
+        for _ in range(count):
+            held += len(frames.popleft())
+            self._remember(ctx, handler)
+        return self._owed(concluded, handler, version, correlation_id, held)
+
+    def process(
+        self, peer: Peer, frame: memoryview, repeated: Repeated[_Known] | None = None
+    ) -> tuple[list[Chunk], bool] | OwedAnswer:
         """One frame in; chunks to send and whether to close then, or an answer that is owed. Nothing is raised."""
         handler: Handler | None = None
         try:
@@ -117,17 +187,7 @@ class Gate:
             if handler is None or not handler.lowest <= version <= handler.highest:
                 return self._unserved(peer, handler, version, header.correlation_id)
             self.counts[key, version] += 1
-            ctx = RequestContext(
-                self._node,
-                version,
-                header.client_id or "",
-                peer.host,
-                peer.principal,
-                peer.listener_name,
-                peer.local_host,
-                peer.local_port,
-                self._node.clock.monotonic_ms(),
-            )
+            ctx = self._context(peer, version, header.client_id)
             request, _ = decode(handler.request, version, frame, header.body_position)
         except MalformedFrame as error:
             log.info(
@@ -139,20 +199,54 @@ class Gate:
             # The header of an API key that nobody declared cannot be read.
             log.info("unserved request: closing", extra={"client": peer.host, "api": "?", "reason": str(error)})
             return [], True
-        self.recent.append(
-            PassedRequest(
-                ctx.received_ms,
-                handler.name,
-                version,
-                ctx.client_id[:CLIENT_ID_CHARACTERS_MAX],
-                peer.host,
-                ctx.refusals,
-            )
-        )
+        self._remember(ctx, handler)
         concluded = self._conclude(handler, version, header.correlation_id, handler.handle, ctx, request)
+        if handler.learn is not None and repeated is not None and repeated.is_worth_learning():
+            self._learn(repeated, handler, ctx, request, frame, header.body_position)
+        return self._owed(concluded, handler, version, header.correlation_id, len(frame))
+
+    def _context(self, peer: Peer, version: int, client_id: str) -> RequestContext:
+        return RequestContext(
+            self._node,
+            version,
+            client_id,
+            peer.host,
+            peer.principal,
+            peer.listener_name,
+            peer.local_host,
+            peer.local_port,
+            self._node.clock.monotonic_ms(),
+        )
+
+    def _remember(self, ctx: RequestContext, handler: Handler) -> None:
+        client_id = ctx.client_id[:CLIENT_ID_CHARACTERS_MAX]
+        passed = PassedRequest(ctx.received_ms, handler.name, ctx.api_version, client_id, ctx.client_host, ctx.refusals)
+        self.recent.append(passed)
+
+    def _learn(
+        self,
+        repeated: Repeated[_Known],
+        handler: Handler,
+        ctx: RequestContext,
+        request: Any,
+        frame: memoryview,
+        body_position: int,
+    ) -> None:
+        """Know the request when it comes again, unless it is too special for that."""
+        assert handler.learn is not None
+        recurring = handler.learn(ctx, request)
+        if recurring is None:
+            return
+        around = surroundings(frame, body_position, handler.request, ctx.api_version, request)
+        if around is not None:
+            repeated.learn(around, _Known(handler, ctx.api_version, ctx.client_id, recurring))
+
+    def _owed(
+        self, concluded: Concluded, handler: Handler, version: int, correlation_id: int, held_bytes: int
+    ) -> tuple[list[Chunk], bool] | OwedAnswer:
         if isinstance(concluded, Pending):
-            finish = partial(self._conclude, handler, version, header.correlation_id)
-            return OwedAnswer([], False, concluded, finish, len(frame))
+            finish = partial(self._conclude, handler, version, correlation_id)
+            return OwedAnswer([], False, concluded, finish, held_bytes)
         return concluded
 
     def refuse_frame(self, peer: Peer, reason: str) -> None:
@@ -180,6 +274,8 @@ class Gate:
                 return [], False
             if answer is CLOSE:
                 return [], True
+            if type(answer) is list:  # whole frames already
+                return answer, False
             return encode_response(handler.response, version, correlation_id, answer), False
         except Exception:
             # The one place: whatever goes wrong in a handler must not take other connections with it.
@@ -197,6 +293,17 @@ class Gate:
         name = handler.name if handler else "unknown API"
         log.info("unserved request: closing", extra={"client": peer.host, "api": name, "version": version})
         return [], True
+
+
+def _again(
+    request: Recurring, ctx: RequestContext, records: list[memoryview], ids: list[bytes], taken: list[int]
+) -> list[Chunk] | Pending | None:
+    """As a handler: the answers; how many of the requests were `taken` is noted there, nothing where none was."""
+    count, answers = request.again(ctx, records, ids)
+    if not count:
+        return None
+    taken.append(count)
+    return answers
 
 
 def _apology(handler: Handler) -> Any:

@@ -9,6 +9,7 @@ copied. A buffer is used again as soon as nobody holds a view of it: an append t
 
 from __future__ import annotations
 
+from collections import deque
 from struct import Struct
 from typing import Final
 
@@ -105,6 +106,27 @@ class FrameSplitter:
                 return None
         self._make_room(held)
         return None
+
+    def next_frames(self, count_max: int) -> deque[memoryview]:
+        """Like next_frame(), for up to `count_max` frames that are there; empty until more is received.
+
+        They are let go before the next call, or the buffer can't be used again. FrameTooLarge comes behind them.
+        """
+        frames: deque[memoryview] = deque()
+        if not self._frame_size:
+            buffer, view, start, end, limit = self._buffer, self._view, self._start, self._end, self._limit
+            while end - start >= 4 and len(frames) < count_max:
+                stop = start + 4 + _SIZE.unpack_from(buffer, start)[0]
+                if not start + 4 < stop <= min(end, start + 4 + limit):
+                    break
+                frames.append(view[start + 4 : stop])
+                start = stop
+            self._start = start
+        if not frames:
+            frame = self.next_frame()
+            if frame is not None:
+                frames.append(frame)
+        return frames
 
     def _own_frame(self) -> memoryview | None:
         if self._frame_end < self._frame_size:

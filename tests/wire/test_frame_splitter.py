@@ -71,6 +71,34 @@ def test_random_sizes_and_random_reads_give_the_same_frames():
     assert frames == bodies
 
 
+@pytest.mark.parametrize("count_max", [1, 3, 1000])
+@pytest.mark.parametrize("step", [3, 1021, 65_536, None])
+def test_frames_taken_together_are_those_taken_one_by_one(step, count_max):
+    bodies = [b"k" * size for size in (1, 2, 3, 40, 500)] * (1 if step == 3 else 40) + BODIES[:: 9 if step == 3 else 1]
+    stream, splitter, frames = framed(*bodies), FrameSplitter(1 << 20), []
+    while stream:
+        space = splitter.space()
+        count = min(len(space), len(stream), step or len(stream))
+        space[:count] = stream[:count]
+        del space
+        splitter.received(count)
+        stream = stream[count:]
+        while taken := splitter.next_frames(count_max):
+            assert len(taken) <= count_max
+            frames += [bytes(taken.popleft()) for _ in range(len(taken))]
+    assert frames == bodies
+
+
+def test_an_impossible_size_is_refused_behind_the_frames_before_it():
+    splitter = FrameSplitter(1000)
+    data = framed(b"a", b"b") + (1001).to_bytes(4, "big") + b"rest"
+    splitter.space()[: len(data)] = data
+    splitter.received(len(data))
+    assert [bytes(frame) for frame in splitter.next_frames(10)] == [b"a", b"b"]
+    with pytest.raises(FrameTooLarge, match="1001"):
+        splitter.next_frames(10)
+
+
 @pytest.mark.parametrize("size", [0, -1, -(1 << 31), 1001, (1 << 31) - 1])
 def test_an_impossible_size_is_refused(size):
     with pytest.raises(FrameTooLarge, match=str(size)):

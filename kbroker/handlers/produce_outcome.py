@@ -1,0 +1,106 @@
+"""What became of one batch of a Produce request: its answer, and what that still waits for."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from kbroker.handlers.context import RequestContext
+from kbroker.log.outcome import Appended, Refused, Ticket
+from kbroker.replica.partition import Partition
+from kbroker.replica.preparing import Deferred
+from protocol_specs.api.k00_produce import ProduceResponse
+from protocol_specs.errors import ErrorCode
+
+RecordError = ProduceResponse.BatchIndexAndErrorMessage
+Leader = ProduceResponse.LeaderIdAndEpoch
+
+CURRENT_LEADER_SINCE: Final = 10
+
+UNREAD: Final = frozenset(
+    {
+        ErrorCode.CORRUPT_MESSAGE,
+        ErrorCode.MESSAGE_TOO_LARGE,
+        ErrorCode.RECORD_LIST_TOO_LARGE,
+        ErrorCode.NOT_LEADER_OR_FOLLOWER,
+        ErrorCode.KAFKA_STORAGE_ERROR,
+        ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    }
+)
+"""Refusals that do not tell where the log starts (Kafka: ReplicaManager.appendToLocalLog)."""
+
+
+class Outcome:
+    """What became of one partition's batch: its answer and, while that may still change, what it waits for."""
+
+    __slots__ = ("answer", "ctx", "deferred", "partition", "ticket")
+
+    def __init__(self, ctx: RequestContext, answer: Any, partition: Partition | None = None) -> None:
+        self.ctx = ctx
+        self.answer = answer
+        self.partition = partition
+        self.ticket: Ticket | None = None
+        self.deferred: Deferred | None = None
+
+    def take(self, result: Appended | Refused | Deferred | None) -> None:
+        """Fill the answer with what the partition said; None: there was nothing to append."""
+        if isinstance(result, Appended):
+            assert self.partition is not None
+            self.ticket = result.ticket
+            self.answer.base_offset = result.base_offset
+            self.answer.log_append_time_ms = result.log_append_time_ms
+            self.answer.log_start_offset = self.partition.log.log_start
+        elif isinstance(result, Refused):
+            assert self.partition is not None
+            self.ctx.note(f"{self.partition}: {result.error.name}: {result.reason}")
+            _refuse(self.ctx, self.answer, self.partition, result)
+        elif result is not None:
+            self.deferred = result
+
+    def is_over(self, acks: int) -> bool:
+        """Does what `acks` promises hold, or can it no longer come to hold?"""
+        if self.deferred is not None and not self._is_decided(self.deferred):
+            return self.partition is None or self.partition.log.failure is not None
+        ticket, partition = self.ticket, self.partition
+        if ticket is None or partition is None or partition.is_gone or partition.log.failure is not None or acks == 0:
+            return True
+        return ticket.is_kept and (acks == 1 or partition.high_watermark >= ticket.end)
+
+    def _is_decided(self, deferred: Deferred) -> bool:
+        if deferred.is_over:
+            self.deferred = None
+            self.take(deferred.outcome)
+        return deferred.is_over
+
+
+def _refuse(ctx: RequestContext, answer: Any, partition: Partition, result: Refused) -> None:
+    """Say that the partition refused the batch; a wrong leader is told who leads (KIP-951)."""
+    answer.error_code = result.error
+    answer.log_start_offset = -1 if result.error in UNREAD else partition.log.log_start
+    answer.error_message = result.reason
+    answer.record_errors = [
+        RecordError(batch_index=i, batch_index_error_message=text) for i, text in result.record_errors
+    ]
+    if result.error == ErrorCode.NOT_LEADER_OR_FOLLOWER and ctx.api_version >= CURRENT_LEADER_SINCE:
+        answer.current_leader = Leader(leader_id=partition.leader, leader_epoch=partition.leader_epoch)
+
+
+def conclude(outcome: Outcome, acks: int) -> None:
+    """Turn an acceptance whose promise did not come to hold into the error that says so."""
+    is_over = outcome.is_over(acks)
+    ticket, partition, answer = outcome.ticket, outcome.partition, outcome.answer
+    if partition is None or (ticket is None and outcome.deferred is None):
+        return
+    if ticket is None:
+        holds = False
+    elif acks == 0:
+        holds = is_over
+    else:
+        holds = ticket.is_kept and (acks == 1 or partition.high_watermark >= ticket.end)
+    if holds and partition.log.failure is None:
+        return
+    if partition.log.failure is not None:
+        answer.error_code = ErrorCode.KAFKA_STORAGE_ERROR
+        answer.base_offset = answer.log_append_time_ms = answer.log_start_offset = -1
+    else:
+        # Where the records lie is told all the same, as by Kafka's DelayedProduce.
+        answer.error_code = ErrorCode.NOT_LEADER_OR_FOLLOWER if partition.is_gone else ErrorCode.REQUEST_TIMED_OUT

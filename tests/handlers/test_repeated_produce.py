@@ -1,0 +1,250 @@
+"""Produce requests that come again: whatever way they take, they are answered as by the handler alone."""
+
+import struct
+from collections import deque
+from functools import partial
+
+import pytest
+from small_broker import SmallBroker, batch
+
+from kbroker.handlers.answer import Pending
+from kbroker.handlers.registry import load_handlers
+from kbroker.record.batch import Codec
+from kbroker.server.gate import Gate, OwedAnswer, Peer
+from kbroker.testing.simulated_disk import SimulatedDisk
+from kbroker.wire.codec import decode, encode
+from protocol_specs.api.k00_produce import ProduceRequest, ProduceResponse
+from protocol_specs.errors import ErrorCode
+
+VERSIONS = range(3, 14)
+FLEXIBLE_SINCE = 9
+PEER = Peer("client", "User:ANONYMOUS", "PLAINTEXT", "here", 9092)
+
+
+class Line:
+    """A connection to a broker of its own; `joins` False handles every request alone."""
+
+    def __init__(self, *, joins=True, disk=None, topics=None, **settings):
+        self.broker = SmallBroker(topics or {"t": 2}, disk=disk, **settings)
+        self.gate = Gate(self.broker, load_handlers())
+        self.memory = self.gate.memory() if joins else None
+        self.ids = 0
+
+    def partition(self, topic="t", index=0):
+        return self.broker.partitions.find(topic, index)
+
+    def frame(self, records, *, version=13, acks=1, topic="t", index=0, client=b"me", timeout_ms=1000):
+        named = {"topic_id": self.broker.image.topics.get(topic).topic_id} if version >= 13 else {"name": topic}
+        data = [ProduceRequest.PartitionProduceData(index=index, records=records)]
+        topics = [ProduceRequest.TopicProduceData(**named, partition_data=data)]
+        request = ProduceRequest(acks=acks, timeout_ms=timeout_ms, topic_data=topics)
+        self.ids += 1
+        head = struct.pack(">hhih", 0, version, self.ids, len(client)) + client
+        tags = b"\0" if version >= FLEXIBLE_SINCE else b""
+        return head + tags + encode(ProduceRequest, version, request)
+
+    def hand_in(self, *frames):
+        """The results in order; the frames of one read."""
+        left = deque(memoryview(bytearray(frame)) for frame in frames)
+        results = []
+        while left:
+            if self.memory is None:
+                results.append(self.gate.process(PEER, left.popleft()))
+            else:
+                results.append(self.gate.process_next(PEER, self.memory, left))
+        return results
+
+    def ask(self, *frames):
+        """The bytes of all answers, which must be there by now."""
+        return b"".join(map(self.sent, self.hand_in(*frames)))
+
+    @staticmethod
+    def sent(result):
+        if isinstance(result, OwedAnswer):
+            assert result.is_ready
+            result.settle()
+            result = result.chunks, result.closes
+        chunks, closes = result
+        assert not closes
+        return b"".join(chunks)
+
+
+def answers(data, version=13):
+    """(correlation id, error, base offset, log start) of each."""
+    found = []
+    while data:
+        size, correlation_id = struct.unpack_from(">ii", data)
+        body = memoryview(data)[8 + (version >= FLEXIBLE_SINCE) : 4 + size]
+        answer, end = decode(ProduceResponse, version, body)
+        assert end == len(body)
+        one = answer.responses[0].partition_responses[0]
+        found.append((correlation_id, one.error_code, one.base_offset, one.log_start_offset))
+        data = data[4 + size :]
+    return found
+
+
+def seen(line):
+    """What the gate tells of the requests that passed."""
+    return line.gate.counts, [(one.api, one.version, one.client_id, one.refusals) for one in line.gate.recent]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("acks", [0, 1, -1])
+@pytest.mark.parametrize("settings", [{}, {"log_message_timestamp_type": "LogAppendTime"}, {"compression_type": "lz4"}])
+def test_the_answers_of_requests_that_come_together_are_those_of_each_alone(version, acks, settings):
+    joined, alone = Line(**settings), Line(joins=False, **settings)
+    for line in (joined, alone):
+        line.broker.partitions.find("t", 0).delete_records_before(-1)
+    sent = []
+    for line in (joined, alone):
+        frames = [
+            line.frame(batch(b"v" * (number % 7 * 40)), version=version, acks=acks, index=number // 5 % 2)
+            for number in range(60)
+        ]
+        wrong = bytearray(frames[31])
+        wrong[-9] ^= 1
+        frames[31] = wrong
+        if acks == 0:
+            del frames[31]
+        sent.append(line.ask(*frames[:2]) + line.ask(*frames[2:50]) + line.ask(*frames[50:]))
+    assert sent[0] == sent[1]
+    assert seen(joined) == seen(alone)
+    for index in (0, 1):
+        ends = [
+            (line.partition(index=index).high_watermark, line.partition(index=index).log.size_bytes)
+            for line in (joined, alone)
+        ]
+        assert ends[0] == ends[1]
+
+
+def test_they_are_appended_together():
+    """Sixty requests in a row used to be sixty writes."""
+    line = Line(disk=SimulatedDisk())
+    frames = [line.frame(batch(b"v")) for _ in range(60)]
+    line.ask(*frames[:2])
+    before = line.broker.disk.steps
+    assert [base for _, _, base, _ in answers(line.ask(*frames[2:]))] == list(range(2, 60))
+    assert line.broker.disk.steps == before + 1
+
+
+def test_a_large_request_is_alone_in_its_run():
+    line = Line()
+    large, small = batch(b"v" * 70_000), batch(b"v")
+    results = line.hand_in(*(line.frame(records) for records in (small, small, large, large, small)))
+    assert len(results) == 5, "one learned, one small, two large, and what is behind them"
+
+
+def test_who_waits_for_records_is_told_of_a_run():
+    line = Line()
+    line.ask(line.frame(batch(b"v")))
+    told = []
+    line.partition().watches.add(self := object(), lambda: told.append(line.partition().high_watermark))
+    line.ask(*(line.frame(batch(b"v")) for _ in range(5)))
+    assert told == [6]
+    line.partition().watches.remove(self)
+
+
+@pytest.mark.parametrize("acks", [1, -1])
+def test_answers_of_a_run_that_is_queued_come_when_it_is_written(acks):
+    disk = SimulatedDisk()
+    line = Line(disk=disk)
+    frames = [line.frame(batch(b"v"), acks=acks) for _ in range(9)]
+    line.ask(frames[0])
+    disk.queues_writes = True
+    results = line.hand_in(*frames[1:])
+    assert [type(result) for result in results] == [OwedAnswer]
+    assert results[0].held_bytes == sum(map(len, frames[1:]))
+    assert not results[0].is_ready
+    disk.run_queued()
+    assert [base for _, _, base, _ in answers(line.sent(results[0]))] == list(range(1, 9))
+
+
+@pytest.mark.parametrize("acks", [1, -1])
+def test_a_queued_run_whose_write_fails_is_refused_request_by_request(acks):
+    disk = SimulatedDisk()
+    line = Line(disk=disk)
+    line.ask(line.frame(batch(b"v"), acks=acks))
+    disk.queues_writes = True
+    (owed,) = line.hand_in(*(line.frame(batch(b"v"), acks=acks) for _ in range(3)))
+    disk.failing["t-0"] = "No space left on device"
+    disk.run_queued()
+    error = ErrorCode.KAFKA_STORAGE_ERROR
+    assert answers(line.sent(owed)) == [(2, error, -1, -1), (3, error, -1, -1), (4, error, -1, -1)]
+
+
+def test_a_run_whose_write_fails_at_once_is_refused_like_any_append():
+    disk = SimulatedDisk()
+    line = Line(disk=disk)
+    line.ask(line.frame(batch(b"v")))
+    disk.failing["t-0"] = "No space left on device"
+    found = answers(line.ask(*(line.frame(batch(b"v")) for _ in range(3))))
+    assert {error for _, error, _, _ in found} == {ErrorCode.KAFKA_STORAGE_ERROR}
+
+
+def test_acks_all_of_a_queued_run_times_out_as_each_alone_would():
+    disk = SimulatedDisk()
+    line = Line(disk=disk)
+    line.ask(line.frame(batch(b"v"), acks=-1))
+    disk.queues_writes = True
+    (owed,) = line.hand_in(*(line.frame(batch(b"v"), acks=-1) for _ in range(2)))
+    line.broker.clock.advance(999)
+    assert not owed.is_ready
+    line.broker.clock.advance(1)
+    assert {error for _, error, _, _ in answers(line.sent(owed))} == {ErrorCode.REQUEST_TIMED_OUT}
+
+
+def test_a_topic_made_anew_under_the_same_name_gets_the_records():
+    line = Line()
+    frames = partial(line.frame, batch(b"v"), version=9)
+    line.ask(*(frames() for _ in range(4)))
+    image = line.broker.image
+    old = line.partition()
+    line.broker.partitions.remove(old)
+    found = answers(line.ask(frames()), 9)
+    assert found[0][1] != ErrorCode.NONE
+    assert old.log.log_end == 4
+    assert image is line.broker.image
+
+
+@pytest.mark.parametrize("acks", [1, -1])
+def test_idempotent_requests_are_judged_one_by_one(acks):
+    line = Line()
+    made = [batch(b"v", producer_id=5, producer_epoch=0, base_sequence=number) for number in (0, 1, 2, 3, 3, 5, 4)]
+    found = answers(line.ask(*(line.frame(records, acks=acks) for records in made)))
+    assert [(error, base) for _, error, base, _ in found] == [
+        (0, 0), (0, 1), (0, 2), (0, 3), (0, 3), (ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER, -1), (0, 4),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("version", [3, 6])
+def test_zstd_is_refused_where_the_version_does_not_know_it(version):
+    line = Line()
+    line.ask(line.frame(batch(b"v"), version=version), line.frame(batch(b"v"), version=version))
+    ((_, error, _, _),) = answers(line.ask(line.frame(batch(b"v", codec=Codec.ZSTD), version=version)), version)
+    assert error == ErrorCode.UNSUPPORTED_COMPRESSION_TYPE
+
+
+def test_a_failure_of_ours_answers_nothing_and_closes(monkeypatch, caplog):
+    line = Line()
+    line.ask(line.frame(batch(b"v")))
+
+    def fails(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(type(line.partition()), "append_run", fails)
+    assert line.hand_in(line.frame(batch(b"v"))) == [([], True)]
+    assert "a handler failed" in caplog.text
+
+
+def test_a_pending_run_settles_once_and_not_before(monkeypatch):
+    """A Pending's build runs when the answer is about to be sent: it tells the log start of then."""
+    disk = SimulatedDisk()
+    line = Line(disk=disk)
+    line.ask(line.frame(batch(b"v"), acks=-1))
+    disk.queues_writes = True
+    (owed,) = line.hand_in(line.frame(batch(b"v"), acks=-1))
+    assert isinstance(owed.pending, Pending)
+    owed.pending.abandon()
+    disk.run_queued()
+    assert not owed.is_ready
+    assert len(line.partition().watches) == 0

@@ -1,0 +1,178 @@
+"""Batches appended in runs lie in the log as if each had come alone."""
+
+from __future__ import annotations
+
+import random
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from log_workshop import DIRECTORY, Workshop
+
+from kbroker.log.outcome import Appended, Refused
+from kbroker.log.run import AppendedRun
+from kbroker.real.memory_disk import MemoryDisk
+from kbroker.record.batch import Codec, restamp_checksum
+from kbroker.testing.simulated_disk import SimulatedDisk
+from protocol_specs.errors import ErrorCode
+
+
+def appended(shop: Workshop, batches: list[bytearray]) -> list[Any]:
+    """In runs, as long as that goes, and one by one where it doesn't: (base offset, time) or the error of each."""
+    outcomes: list[Any] = []
+    while batches:
+        run = shop.log.append_run([memoryview(batch) for batch in batches], 0)
+        if run is not None:
+            outcomes += [(base, run.log_append_time_ms) for base in run.base_offsets]
+            batches = batches[len(run.base_offsets) :]
+            continue
+        outcomes += singly(shop, batches[:1])
+        batches = batches[1:]
+    return outcomes
+
+
+def singly(shop: Workshop, batches: list[bytearray]) -> list[Any]:
+    outcomes: list[Any] = []
+    for batch in batches:
+        outcome = shop.log.append_as_leader(memoryview(batch), 0)
+        is_taken = isinstance(outcome, Appended)
+        outcomes.append((outcome.base_offset, outcome.log_append_time_ms) if is_taken else outcome[:2])
+    return outcomes
+
+
+def broken(batch: bytearray) -> bytearray:
+    batch[-1] ^= 1
+    return batch
+
+
+def in_transaction(batch: bytearray) -> bytearray:
+    batch[22] |= 0x10
+    restamp_checksum(batch, len(batch))
+    return batch
+
+
+def batches_of(seed: int, shop: Workshop) -> list[bytearray]:
+    """What several clients might send, right and wrong."""
+    dice = random.Random(seed)
+    sequences = {7: 0, 8: 0}
+    made: list[bytearray] = []
+    for _ in range(120):
+        kind, count = dice.random(), dice.choice([1, 1, 1, 3, 40])
+        if kind < 0.5:
+            made.append(shop.batch(count, codec=dice.choice([Codec.NONE, Codec.NONE, Codec.LZ4])))
+        elif kind < 0.8:
+            producer = dice.choice([7, 8])
+            made.append(shop.batch(count, producer_id=producer, producer_epoch=0, base_sequence=sequences[producer]))
+            sequences[producer] += count
+        elif kind < 0.85 and made:
+            again = bytearray(dice.choice(made))
+            struct.pack_into(">q", again, 0, 0)
+            made.append(again)
+        elif kind < 0.9:
+            made.append(shop.batch(producer_id=7, producer_epoch=0, base_sequence=sequences[7] + 5))
+        else:
+            wrong: Callable[[bytearray], bytearray] = dice.choice([broken, in_transaction, lambda batch: batch + batch])
+            made.append(wrong(shop.batch(count)))
+    return made
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"segment_bytes": 3000, "index_interval_bytes": 100},
+        {"message_timestamp_type": "LogAppendTime"},
+        {"segment_index_bytes": 48, "index_interval_bytes": 0},
+        {"max_message_bytes": 500},
+        {"flush_messages": 4},
+        {"compression_type": "lz4"},
+    ],
+)
+@pytest.mark.parametrize("seed", range(4))
+def test_runs_and_single_appends_leave_the_same_files_and_answers(settings: dict[str, Any], seed: int) -> None:
+    one, other = Workshop(MemoryDisk()), Workshop(MemoryDisk())
+    for shop in (one, other):
+        shop.open(**settings)
+        shop.append()
+    batches = batches_of(seed, one)
+    outcomes = appended(one, [bytearray(batch) for batch in batches])
+    assert outcomes == singly(other, [bytearray(batch) for batch in batches])
+    assert one.records() == other.records()
+    ends = [(shop.log.log_end, shop.log.written_end, shop.log.size_bytes) for shop in (one, other)]
+    assert ends[0] == ends[1]
+    for shop in (one, other):
+        assert shop.log.close(clean=True)
+    files = [
+        {name: shop.disk.read(f"{DIRECTORY}/{name}") for name in shop.names() if name != "partition.metadata"}
+        for shop in (one, other)
+    ]
+    assert files[0] == files[1]
+
+
+def run_of(shop: Workshop, count: int) -> AppendedRun | None:
+    return shop.log.append_run([memoryview(shop.batch()) for _ in range(count)], 0)
+
+
+def test_a_run_is_one_write() -> None:
+    shop = Workshop(SimulatedDisk())
+    shop.open()
+    shop.append()
+    before = shop.disk.steps
+    run = run_of(shop, 20)
+    assert run is not None
+    assert run.base_offsets == list(range(1, 21))
+    assert shop.disk.steps == before + 1
+    assert shop.offsets() == list(range(21))
+
+
+def test_the_first_batch_of_an_opening_or_an_epoch_comes_alone(shop: Workshop) -> None:
+    """It brings the epoch into its file."""
+    assert run_of(shop, 2) is None
+    shop.append()
+    assert run_of(shop, 2) is not None
+    assert shop.log.append_run([memoryview(shop.batch())], 1) is None
+    assert shop.log.log_end == 3
+
+
+def test_a_run_ends_before_what_needs_a_segment_of_its_own() -> None:
+    shop = Workshop(MemoryDisk())
+    shop.open(segment_bytes=3 * len(shop.batch()))
+    shop.append()
+    run = run_of(shop, 5)
+    assert run is not None
+    assert run.base_offsets == [1, 2]
+    assert run_of(shop, 3) is None
+    assert shop.log.segments_count == 1
+
+
+def test_a_queued_run_is_readable_and_kept_when_all_of_it_is_written() -> None:
+    shop = Workshop(SimulatedDisk(queues_writes=True))
+    shop.open()
+    shop.append()
+    run = run_of(shop, 3)
+    assert run is not None
+    assert not run.ticket.is_kept
+    shop.disk.run_queued(1)
+    assert (shop.log.log_end, shop.log.written_end, shop.offsets()) == (4, 1, [0])
+    shop.disk.run_queued()
+    assert run.ticket.is_kept
+    assert shop.offsets() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("queues", [False, True])
+def test_a_run_that_cannot_be_written_fails_the_log_and_none_of_it_is_read(queues: bool) -> None:
+    shop = Workshop(SimulatedDisk(queues_writes=queues))
+    shop.open()
+    shop.append()
+    shop.disk.run_queued()
+    shop.disk.failing[".log"] = "No space left on device"
+    run = run_of(shop, 3)
+    shop.disk.run_queued()
+    assert run is None if not queues else not run.ticket.is_kept
+    assert shop.log.written_end == 1
+    assert shop.log.failure is not None
+    assert run_of(shop, 1) is None
+    outcome = shop.log.append_as_leader(shop.batch(), 0)
+    assert isinstance(outcome, Refused)
+    assert outcome.error == ErrorCode.KAFKA_STORAGE_ERROR
