@@ -153,6 +153,7 @@ def test_a_log_that_is_truncated_to_its_start_begins_there_after_a_crash(make: M
 def test_a_log_that_begins_elsewhere_begins_there_after_a_power_failure(make: Make) -> None:
     """The old segments were gone for good, the name of the new one was not."""
     shop = of_three_segments(make)
+    shop.disk.queues_work = True
     shop.log.truncate_fully_and_start_at(100)
     shop.disk = shop.disk.restarted(Loss.POWER_FAILED)
     shop.open()
