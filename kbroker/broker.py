@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
@@ -59,9 +58,6 @@ if TYPE_CHECKING:
 
 SECURITY_PROTOCOLS: Final = {"PLAINTEXT": 0, "SSL": 1, "SASL_PLAINTEXT": 2, "SASL_SSL": 3}
 MEMORY_DATA_DIR: Final = "/kbroker"
-LOGS_PER_TURN: Final = 8
-"""Made before requests are served again: each takes 0.3 ms of Python, and some system calls of a disk that may be busy.
-"""
 METADATA_DIFFICULTIES: Final = (
     InconsistentTopicId,
     CorruptRecords,
@@ -375,15 +371,11 @@ class Broker:
 
     def _prepare(self, delta: MetadataDelta, image: MetadataImage, ready: Callable[[], None]) -> None:
         """A commit that creates many partitions: their logs are made in turns, between which others are served."""
-        opening = self._hosting.open_ahead(delta, image)
 
-        def turn() -> None:
-            if sum(1 for _ in islice(opening, LOGS_PER_TURN)) == LOGS_PER_TURN:
-                self.clock.call_at(self.clock.monotonic_ms(), turn)
-            else:
-                ready()
+        def later(action: Callable[[], None]) -> None:
+            self.clock.call_at(self.clock.monotonic_ms(), action)
 
-        turn()
+        self._hosting.open_ahead(delta, image, later, ready)
 
     def _published(self, delta: MetadataDelta, image: MetadataImage) -> None:
         """A commit: partitions first, then the coordinators that live on them; the proposer is told after this."""

@@ -9,9 +9,10 @@ Source: Kafka's LogManager, MetaPropertiesEnsemble, KIP-112, KIP-858.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from kbroker.log.checkpoints import CorruptCheckpoint, parse_partition_metadata
-from kbroker.log.directory import LOGS_PER_STEP, METADATA_PARTITION, NO_OFFSETS, LogDirectory
+from kbroker.log.directory import LOGS_PER_STEP, NO_OFFSETS, LogDirectory
 from kbroker.log.dormant import measure_sleeping
 from kbroker.log.meta_properties import FILE_NAME, ForeignDirectory, UnreadableProperties
 from kbroker.log.open_files import OPEN_FILES_MAX, OpenFiles
@@ -24,6 +25,14 @@ from kbroker.world import Clock, DirectoryLocked, Disk, DiskFailure, Entropy
 
 class DuplicateLog(Exception):
     """One partition lies in two directories, and nobody can know which one counts; str() names both."""
+
+
+class NewLog(NamedTuple):
+    """A log that never was, and where it has to be; None: where most room is."""
+
+    where: TopicPartition
+    topic_id: bytes
+    home: LogDirectory | None
 
 
 class LogDirectories:
@@ -178,7 +187,33 @@ class LogDirectories:
         """Where a new log goes: the directory with the fewest, the first of them. Raises DiskFailure without any."""
         if not self.online:
             raise next(iter(self.failures.values()))
-        return min(self.online, key=lambda each: len(each.logs) - (METADATA_PARTITION in each.logs))
+        return min(self.online, key=lambda each: each.logs_count)
+
+    def make_logs(self, wanted: Sequence[NewLog], done: Callable[[], None]) -> None:
+        """Have a worker make the files of logs that never were, then call `done`: open_log has less to do then.
+
+        What cannot be made in this way is left to open_log.
+        """
+        homes: list[tuple[NewLog, LogDirectory]] = []
+        works: list[Callable[[], bool]] = []
+        for new in wanted:
+            home = new.home or (self.roomiest() if self.online else None)
+            if home is None or home.failure is not None or new.where in self._holders:
+                continue
+            try:
+                works.append(home.making(new.where, new.topic_id))
+            except DiskFailure:
+                continue  # open_log meets it again
+            homes.append((new, home))
+            self._holders[new.where] = home
+
+        def over(results: list[bool] | DiskFailure) -> None:
+            assert isinstance(results, list), "each failure counts for its log alone"
+            for (new, home), is_new in zip(homes, results, strict=True):
+                home.made(new.where, is_new=is_new)
+            done()
+
+        self.metadata.disk.in_worker(lambda: [_is_done(work) for work in works], over)
 
     def open_log(
         self, where: TopicPartition, topic_id: bytes, settings: LogSettings, home: LogDirectory | None = None
@@ -302,6 +337,13 @@ def _is_of_topic(directory: LogDirectory, where: TopicPartition, topic_id: bytes
         return parse_partition_metadata(data) == topic_id
     except (FileNotFoundError, CorruptCheckpoint):
         return True  # it claims nothing else
+
+
+def _is_done(work: Callable[[], bool]) -> bool:
+    try:
+        return work()
+    except DiskFailure:
+        return False  # open_log meets it again, and takes the directory offline
 
 
 def _nobody_told(directory: LogDirectory, failure: DiskFailure) -> None:

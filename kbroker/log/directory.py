@@ -28,7 +28,7 @@ from kbroker.log.directory_checkpoints import (
     RECOVERY_POINTS_FILE,
     DirectoryCheckpoints,
 )
-from kbroker.log.dormant import find_asleep
+from kbroker.log.dormant import find_asleep, make_files, new_asleep
 from kbroker.log.meta_properties import FILE_NAME, ForeignDirectory, MetaProperties, parse_meta_properties
 from kbroker.log.open_files import OPEN_FILES_MAX, OpenFiles
 from kbroker.log.partition_log import InconsistentTopicId, PartitionLog
@@ -81,6 +81,8 @@ class LogDirectory:
         self._moved: set[str] = set()
         # Logs that failed to open: not recovered, so the next start must try again, with the same checkpoints.
         self._unopened: dict[TopicPartition, LogSettings] = {}
+        # Logs of which a worker makes the files; whether it has.
+        self._new: dict[TopicPartition, bool] = {}
 
     @classmethod
     def open(
@@ -248,6 +250,30 @@ class LogDirectory:
         del self._unopened[where]
         return self._adopt(log)
 
+    @property
+    def logs_count(self) -> int:
+        """Of partitions, also of those that are being made."""
+        return len(self.logs) - (METADATA_PARTITION in self.logs) + len(self._new)
+
+    def making(self, where: TopicPartition, topic_id: bytes) -> Callable[[], bool]:
+        """What a worker has to do before made(): the files of a log that never was. open_log has less to do then.
+
+        May raise DiskFailure.
+        """
+        path = self._in(str(where))
+        self.begin()
+        if not self.disk.is_directory(path):
+            self._checkpoints.begin_anew(where)
+        self._new[where] = False
+        return partial(make_files, self.disk, path, topic_id)
+
+    def made(self, where: TopicPartition, *, is_new: bool) -> None:
+        """The worker is over; not `is_new`: it did nothing, and open_log has to look."""
+        if is_new:
+            self._new[where] = True
+        else:
+            self._new.pop(where, None)
+
     def _open_as(self, where: TopicPartition, topic_id: bytes, settings: LogSettings) -> PartitionLog:
         try:
             return self._open(where, topic_id, settings)
@@ -265,6 +291,8 @@ class LogDirectory:
 
     def _open(self, where: TopicPartition, topic_id: bytes, settings: LogSettings) -> PartitionLog:
         place = LogPlace(self.disk, self._in(str(where)), where, topic_id, settings, self._clock, self._files)
+        if self._new.pop(where, False):
+            return new_asleep(place)
         recovery_point, log_start = self.recovery_points.get(where, 0), self.log_starts.get(where, 0)
         if self.was_clean and where in self.recovery_points:
             asleep = find_asleep(place, recovery_point=recovery_point, log_start=log_start)

@@ -16,9 +16,10 @@ from functools import partial
 from typing import Final
 
 from kbroker.log.index import time_index
+from kbroker.log.mended import Mended
 from kbroker.log.open_files import FileHandle, OpenFiles
 from kbroker.log.partition_log import PartitionLog
-from kbroker.log.partition_metadata import METADATA_FILE
+from kbroker.log.partition_metadata import METADATA_FILE, claim_directory
 from kbroker.log.place import Asleep, LogPlace, Measured
 from kbroker.log.recovery import EPOCHS_FILE
 from kbroker.log.segment import file_name
@@ -52,7 +53,29 @@ def find_asleep(place: LogPlace, *, recovery_point: int, log_start: int) -> Part
         return None  # the snapshot is from the roll
     ends = (*bases[1:], recovery_point)
     asleep = Asleep(recovery_point, log_start, bases[0], ends[0], len(bases), place.clock.wall_ms())
-    return PartitionLog.asleep(place, asleep)
+    mended: list[Mended] = []
+    topic_id, _ = claim_directory(disk, directory, place.topic_id, mended)
+    log = PartitionLog.asleep(place._replace(topic_id=topic_id), asleep)
+    log.mended = mended
+    return log
+
+
+def make_files(disk: Disk, directory: str, topic_id: bytes) -> bool:
+    """For a worker: the directory of a log that never was, with its topic's id and an empty segment.
+
+    False, with nothing done, where a directory is there already. Raises DiskFailure.
+    """
+    if disk.is_directory(directory):
+        return False
+    claim_directory(disk, directory, topic_id, [])
+    disk.open(f"{directory}/{file_name(0)}.log", create=True).close()
+    return True
+
+
+def new_asleep(place: LogPlace) -> PartitionLog:
+    """The log of which make_files has just made the files."""
+    nothing = Measured(0, 0, NO_TIMESTAMP)
+    return PartitionLog.asleep(place, Asleep(0, 0, 0, 0, 1, place.clock.wall_ms(), nothing))
 
 
 def _offsets(names: Sequence[str]) -> tuple[list[int], list[int]]:

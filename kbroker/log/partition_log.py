@@ -176,12 +176,8 @@ class PartitionLog(Progress):
 
     @classmethod
     def asleep(cls, place: LogPlace, asleep: Asleep) -> PartitionLog:
-        """A log that is there, closed; its files are not looked at before it is used.
-
-        Raises DiskFailure, InconsistentTopicId.
-        """
+        """A log that is there, closed; its files are not looked at before it is used."""
         log = cls(place, _no_progress)
-        log.topic_id, _ = claim_directory(place.disk, place.directory, place.topic_id, log.mended)
         log.log_end = log.written_end = log.flushed_end = asleep.recovery_point
         log.log_start = max(asleep.log_start, asleep.first_base)
         log._asleep = asleep

@@ -11,12 +11,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import islice
+from typing import Final, NamedTuple
 
 from kbroker.config import BrokerConfig
 from kbroker.controller.configs import log_settings, min_insync_replicas
 from kbroker.controller.directories import ASSIGNMENTS_MAX, Placed, directory_of, is_online
 from kbroker.log.damage import DamagedBatch
-from kbroker.log.directories import LogDirectories
+from kbroker.log.directories import LogDirectories, NewLog
 from kbroker.log.directory import LogDirectory
 from kbroker.log.partition_log import PartitionLog
 from kbroker.log.settings import LogSettings
@@ -28,6 +30,17 @@ from kbroker.replica.partitions import Partitions
 from kbroker.world import DiskFailure
 
 log = logging.getLogger("kbroker.hosting")
+
+
+LOGS_PER_TURN: Final = 16
+"""Made before requests are served again; their files by a worker, the rest takes 0.1 ms each."""
+
+
+class _NewPartition(NamedTuple):
+    topic: TopicImage
+    number: int
+    settings: LogSettings
+    min_isr: int
 
 
 class Hosting:
@@ -75,21 +88,56 @@ class Hosting:
         else:
             self._reconfigure(image, {name for kind, name in changed if kind == ResourceType.TOPIC})
 
-    def open_ahead(self, delta: MetadataDelta, image: MetadataImage) -> Iterator[None]:
-        """Before a commit is published: make the logs of the topics that it creates. Yields after each.
+    def open_ahead(
+        self,
+        delta: MetadataDelta,
+        image: MetadataImage,
+        later: Callable[[Callable[[], None]], None],
+        ready: Callable[[], None],
+    ) -> None:
+        """Before a commit is published: make the logs of the topics that it creates, then call `ready`.
 
-        A thousand of them take a second on a busy disk, and others are served in between.
+        Some at a time, their files in a worker; `later(action)` runs an action once others were served.
         """
+        new = self._new_partitions(delta, image)
+
+        def step() -> None:
+            several = list(islice(new, LOGS_PER_TURN))
+            if several:
+                self._directories.make_logs([*filter(None, map(self._new_log, several))], lambda: made(several))
+            else:
+                ready()
+
+        def made(several: list[_NewPartition]) -> None:
+            for each in several:
+                self._open_new(each)
+            later(step)
+
+        step()
+
+    def _new_partitions(self, delta: MetadataDelta, image: MetadataImage) -> Iterator[_NewPartition]:
         for topic in delta.changed_topics:
-            if topic.name in delta.base.topics:
-                continue
-            settings = self.settings(image, topic.name)
-            for index, assigned in enumerate(topic.partitions):
-                if self._node_id in assigned.replicas:
-                    partition = self._made(topic, index, settings, is_new=True)
-                    if partition is not None:
-                        self._ahead[topic.name, index] = partition
-                    yield
+            if topic.name not in delta.base.topics:
+                settings = self.settings(image, topic.name)
+                min_isr = min_insync_replicas(image, self._config, topic.name)
+                for index, assigned in enumerate(topic.partitions):
+                    if self._node_id in assigned.replicas:
+                        yield _NewPartition(topic, index, settings, min_isr)
+
+    def _new_log(self, new: _NewPartition) -> NewLog | None:
+        """None where the directory that it belongs to is not here."""
+        wanted = directory_of(new.topic.partitions[new.number], self._node_id)
+        home = self._directories.by_id(wanted)
+        if home is None and not is_online(wanted, ()):
+            return None
+        return NewLog(TopicPartition(new.topic.name, new.number), new.topic.topic_id, home)
+
+    def _open_new(self, new: _NewPartition) -> None:
+        topic, index = new.topic, new.number
+        partition = self._made(topic, index, new.settings, is_new=True)
+        if partition is not None:
+            partition.follow_metadata(topic.partitions[index], new.min_isr)
+            self._ahead[topic.name, index] = partition
 
     def forsake(self, directory: LogDirectory) -> None:
         """The directory failed: its partitions are not hosted any more; who waits was told by their logs."""
@@ -117,6 +165,10 @@ class Hosting:
                 if self._node_id not in assigned.replicas:
                     continue
                 partition = self.partitions.find(topic.name, index)
+                if partition is None and (partition := self._ahead.pop((topic.name, index), None)) is not None:
+                    if partition.log.failure is None:  # else its directory went offline meanwhile
+                        self.partitions.add(partition)
+                    continue
                 if partition is None:
                     settings = settings or self.settings(image, topic.name)
                     partition = self._open(topic, index, settings, is_new=is_new)
@@ -127,11 +179,7 @@ class Hosting:
             self.on_placed(placed[start : start + ASSIGNMENTS_MAX])
 
     def _open(self, topic: TopicImage, index: int, settings: LogSettings, *, is_new: bool) -> Partition | None:
-        partition = self._ahead.pop((topic.name, index), None)
-        if partition is None:
-            partition = self._made(topic, index, settings, is_new=is_new)
-        elif partition.log.failure is not None:
-            return None  # its directory went offline meanwhile
+        partition = self._made(topic, index, settings, is_new=is_new)
         if partition is not None:
             self.partitions.add(partition)
         return partition

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kbroker.log.damage import DamagedBatch
-from kbroker.log.directories import DuplicateLog, LogDirectories
+from kbroker.log.directories import DuplicateLog, LogDirectories, NewLog
 from kbroker.log.meta_properties import ForeignDirectory
 from kbroker.log.settings import LogSettings
 from kbroker.names import TopicPartition
@@ -306,3 +306,74 @@ def test_a_directory_that_fails_while_it_is_looked_through_is_left_out() -> None
     assert told == ["/b"]
     assert directories.look_round({_partition(0): ID, _partition(1): ID}) == []
     assert [each.path for each in directories.online] == ["/a", "/c"]
+
+
+# ---- logs that a worker makes
+
+
+def _make(directories: LogDirectories, *numbers: int) -> list[bool]:
+    done: list[bool] = []
+    directories.make_logs([NewLog(_partition(number), ID, None) for number in numbers], lambda: done.append(True))
+    return done
+
+
+def test_a_worker_makes_the_files_of_new_logs() -> None:
+    """The loop made them, a dozen system calls for each."""
+    disk = SimulatedDisk(queues_work=True)
+    directories = _open(disk)
+    directories.begin()
+    before = disk.steps
+    done = _make(directories, 0, 1)
+    assert (disk.steps, done) == (before, [])
+    disk.run_queued()
+    assert done == [True]
+    disk.failing = {"-0/": "looked at again", "-1/": "looked at again"}
+    for number in (0, 1):
+        log = directories.open_log(_partition(number), ID, LogSettings())
+        assert (log.is_asleep, log.log_end, log.size_bytes, log.topic_id) == (True, 0, 0, ID)
+
+
+def test_a_log_that_a_worker_made_is_as_any_other(disk: MemoryDisk) -> None:
+    directories = _open(disk)
+    _make(directories, 0, 1)
+    used, unused = (directories.open_log(_partition(number), ID, LogSettings()) for number in (0, 1))
+    assert not used.mended
+    _append(used)
+    assert (used.is_asleep, used.log_end, used.failure, used.mended) == (False, 2, None, [])
+    assert unused.apply_retention() == 0
+    _stop(directories)
+    assert unused.is_asleep
+    after = _open(disk)
+    assert after.look_round({_partition(0): ID, _partition(1): ID}) == []
+    logs = [after.open_log(_partition(number), ID, LogSettings()) for number in (0, 1)]
+    assert [(log.is_asleep, log.log_end) for log in logs] == [(True, 2), (True, 0)]
+
+
+def test_logs_that_are_being_made_count_where_room_is_looked_for(disk: MemoryDisk) -> None:
+    directories = _open(disk)
+    _make(directories, *range(6))
+    places = [directories.open_log(_partition(number), ID, LogSettings()).directory for number in range(6)]
+    assert places == ["/a/t-0", "/b/t-1", "/c/t-2", "/a/t-3", "/b/t-4", "/c/t-5"]
+
+
+def test_a_directory_that_is_in_the_way_of_a_new_log_is_set_aside(disk: MemoryDisk) -> None:
+    directories = _open(disk, ["/a"])
+    directories.open_log(_partition(0), bytes(15) + b"o", LogSettings())
+    _stop(directories)
+    directories = _open(disk, ["/a"])
+    _make(directories, 0)
+    log = directories.open_log(_partition(0), ID, LogSettings())
+    assert (log.topic_id, log.log_end) == (ID, 0)
+    assert any(name.endswith("-stray") for name in disk.list("/a"))
+
+
+def test_a_disk_that_refuses_a_new_log_takes_its_directory_offline() -> None:
+    disk = SimulatedDisk()
+    directories = _open(disk)
+    directories.begin()
+    disk.failing = {"/a/t-0": "No space left on device"}
+    assert _make(directories, 0, 1) == [True]
+    with pytest.raises(DiskFailure):
+        directories.open_log(_partition(0), ID, LogSettings())
+    assert [directory.path for directory in directories.online] == ["/b", "/c"]
+    assert directories.open_log(_partition(1), ID, LogSettings()).is_asleep

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from kbroker.broker import LOGS_PER_TURN
-from kbroker.testing import start
+from kbroker.server.hosting import LOGS_PER_TURN
+from kbroker.testing import run, start
 from protocol_specs import api
 from protocol_specs.errors import ErrorCode
 from tests.server.raw_peer import METADATA, RawPeer, batch_of, request_bytes
 
 CREATE_TOPICS = 19
-PARTITIONS = 25 * LOGS_PER_TURN
+PARTITIONS = 12 * LOGS_PER_TURN
 VERSION = 2
 
 
@@ -30,3 +30,13 @@ def test_others_are_served_while_the_logs_of_a_new_topic_are_made(tmp_path: Path
         assert answers_between > 1
         one.read_frame()
         assert one.produce("t", batch_of(b"v"), partition=PARTITIONS - 1).error_code == ErrorCode.NONE
+
+
+def test_a_new_log_takes_no_descriptor_before_it_is_used(tmp_path: Path) -> None:
+    """A thousand new partitions held a thousand; and their files were made on the loop."""
+    with run(topics={"t": LOGS_PER_TURN + 1}, data_dir=str(tmp_path)) as broker:
+        logs = [partition.log for partition in broker._broker.partitions]
+        assert [log.is_asleep for log in logs] == [True] * (LOGS_PER_TURN + 1)
+        with RawPeer(broker.bootstrap) as peer:
+            assert peer.produce("t", batch_of(b"v"), partition=LOGS_PER_TURN).error_code == ErrorCode.NONE
+        assert [log.is_asleep for log in logs] == [True] * LOGS_PER_TURN + [False]
