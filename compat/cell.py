@@ -121,6 +121,10 @@ class Cell:
             self.do("create_topic", topic=name, partitions=partitions)
         else:
             wire.create_topic(self.target.bootstrap, name, partitions)
+        self.until(
+            lambda: wire.is_served(self.target.bootstrap, name, partitions),
+            lambda: f"the new topic {name} isn't served",
+        )
         return name
 
     def produce(self, topic: str, records: Sequence[Record], **options: Any) -> list[int | None] | None:

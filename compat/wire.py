@@ -70,6 +70,16 @@ def delete_records(bootstrap: str, topic: str, offset: int, partition: int = 0) 
         raise WireError(f"DeleteRecords v1 was answered with error {error}")
 
 
+def is_served(bootstrap: str, topic: str, partitions: int) -> bool:
+    """Whether every partition of a topic can be read: Apache Kafka says that a topic is made a moment before it is."""
+    try:
+        for partition in range(partitions):
+            _fetched(bootstrap, topic, partition, 0)
+    except WireError:
+        return False
+    return True
+
+
 def stored_batches(bootstrap: str, topic: str, partition: int = 0) -> list[StoredBatch]:
     """The headers of all batches of a partition, in order: fetched until nothing comes, for a segment at most comes."""
     found: list[StoredBatch] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,8 @@ from confluent_kafka.admin import (
 TIMEOUT_S = 60.0
 SILENCE_S_MAX = 20.0
 POLLED_RECORDS = 10_000
+POLL_S = 0.1
+LEADERLESS = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART)
 ISOLATIONS = ("read_uncommitted", "read_committed")
 #: A client whose broker stops says so every second; what matters is raised.
 QUIET = {"log_level": 2}
@@ -105,13 +108,27 @@ def _consume(bootstrap: str, isolation: str, partitions: list[PartitionName]) ->
         }
     )
     try:
-        bounds = {name: consumer.get_watermark_offsets(TopicPartition(*name), timeout=TIMEOUT_S) for name in partitions}
+        bounds = {name: _bounds(consumer, name) for name in partitions}
         consumer.assign([TopicPartition(*name, bounds[name][0]) for name in partitions])
         tallies = {name: _Latest() if name[0] == COMPACTED else _Tally() for name in partitions}
         _drain(consumer, tallies)
     finally:
         consumer.close()
     return {name: tallies[name].content(*bounds[name]) for name in partitions}
+
+
+def _bounds(consumer: Consumer, name: PartitionName) -> tuple[int, int]:
+    """Start and end, once there is a leader: Apache Kafka answers before it has elected them."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            found: tuple[int, int] = consumer.get_watermark_offsets(TopicPartition(*name), timeout=TIMEOUT_S)
+        except KafkaException as problem:
+            if problem.args[0].code() not in LEADERLESS or time.monotonic() > deadline:
+                raise
+            time.sleep(POLL_S)
+        else:
+            return found
 
 
 class _Tally:
