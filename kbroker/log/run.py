@@ -80,7 +80,8 @@ def _plain_header(view: memoryview, settings: LogSettings, now_ms: int) -> Batch
     header = read_client_header(view)
     if isinstance(header, Refused) or header.size != len(view) or header.size > settings.segment_bytes:
         return None
-    if check_client_batch(view, header, settings) is not None or needs_preparation(header, settings, now_ms):
+    # What is left to others is not read here: they look at its checksum, too.
+    if needs_preparation(header, settings, now_ms) or check_client_batch(view, header, settings) is not None:
         return None
     return header
 
