@@ -6,9 +6,7 @@
 fsynced. Small appends are written before `append_as_leader` returns; a queued one calls `on_progress`
 later. A DiskFailure fails the log for good: it refuses everything with KAFKA_STORAGE_ERROR until it is opened again.
 
-    asleep (see log/place.py) --the first call that its ends do not answer--> awake --DiskFailure--> failed
-
-What most calls need is that it `_is_usable`: neither asleep nor failed, one look on the way of every append and read.
+Whether it sleeps, is awake or has failed is KeptLog's: one look at `_is_usable` on the way of every append and read.
 Source: Kafka's UnifiedLog and LocalLog.
 """
 
@@ -18,24 +16,19 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
-from kbroker.log import recovery, removal, syncing
+from kbroker.log import recovery, removal
 from kbroker.log.compaction.cleaning import Cleaned
 from kbroker.log.compaction.progress import CleaningProgress
 from kbroker.log.compaction.swap import finish_swap
-from kbroker.log.damage import DamagedBatch, DamagedIndex
-from kbroker.log.leader_epochs import LeaderEpochs
-from kbroker.log.loading import load_log
-from kbroker.log.mended import Mended
-from kbroker.log.open_files import OpenFiles
-from kbroker.log.outcome import Appended, LogRead, Origin, Progress, Refused, Stage, Ticket
-from kbroker.log.partition_metadata import InconsistentTopicId, claim_directory
-from kbroker.log.place import Asleep, LogPlace, Measured
+from kbroker.log.kept_log import KeptLog
+from kbroker.log.outcome import Appended, LogRead, Origin, Refused, Stage, Ticket
+from kbroker.log.partition_metadata import InconsistentTopicId
+from kbroker.log.place import LogPlace
 from kbroker.log.preparation import Preparation, needs_preparation
-from kbroker.log.producer_state import ProducerState, StoredBatch, Unfit
+from kbroker.log.producer_state import StoredBatch, Unfit
 from kbroker.log.reading import read_batches
 from kbroker.log.run import AppendedRun, take_run
 from kbroker.log.segment import Segment
-from kbroker.log.segment_list import SegmentList
 from kbroker.log.settings import INT64_MAX
 from kbroker.log.stamping import stamped
 from kbroker.log.time_search import TimeSearch
@@ -62,84 +55,22 @@ T = TypeVar("T")
 NOTHING: Final = b""
 
 
-def _no_progress() -> None:
-    """Nobody waits."""
-
-
-def _no_checkpoint(offset: int) -> None:
-    """The log stands alone, in no log directory."""
-
-
-def _nobody_asks(log: PartitionLog) -> None:
-    """Nobody wants to know when the log is loaded."""
-
-
-def _nobody_told(failure: DiskFailure) -> None:
-    """The log stands alone, in no log directory."""
-
-
-class PartitionLog(Progress):
+class PartitionLog(KeptLog):
     """See the module. All calls come from the thread that owns the state."""
 
     __slots__ = (
         "_appended_epoch",
-        "_asleep",
-        "_clock",
-        "_disk",
-        "_files",
-        "_has_aborted",
-        "_is_usable",
         "_leaving",
         "_line",
         "_on_written",
         "_pending",
         "_promised_end",
-        "_segments",
-        "_syncing",
         "_times",
         "cleaning",
-        "directory",
-        "epochs",
-        "is_closed",
-        "is_dirty",
-        "last_flush_ms",
-        "log_start",
-        "mended",
-        "on_failure",
-        "on_progress",
-        "on_truncation",
-        "on_woken",
-        "producers",
-        "settings",
-        "topic_id",
-        "topic_partition",
     )
 
     def __init__(self, place: LogPlace, on_progress: Callable[[], None]) -> None:
-        super().__init__()
-        self.directory = place.directory
-        self.topic_partition = place.topic_partition
-        self.topic_id = place.topic_id
-        self.settings = place.settings
-        self.on_progress = on_progress
-        self.on_failure: Callable[[DiskFailure], None] = _nobody_told
-        self.on_truncation: Callable[[int], None] = _no_checkpoint
-        self.on_woken: Callable[[PartitionLog], None] = _nobody_asks
-        # What opening found damaged or missing beside the batches.
-        self.mended: list[Mended] = []
-        self.log_start = 0
-        self.is_dirty = False
-        self.is_closed = False
-        self._disk = disk = place.disk
-        self._clock = place.clock
-        self._files = OpenFiles(disk) if place.files is None else place.files
-        self._is_usable = False
-        self._asleep: Asleep | None = None
-        # Not there before it is loaded, nor are the epochs.
-        self._segments: SegmentList
-        # Whoever asks a log that sleeps sees nobody write: a clean stop leaves nothing unreplicated.
-        self.producers = ProducerState()
-        self._has_aborted = False
+        super().__init__(place, on_progress)
         # Of the newest batch since the log was opened or cut.
         self._appended_epoch = -1
         # Base offsets of segments whose files a worker is going to rename.
@@ -149,165 +80,10 @@ class PartitionLog(Progress):
         self._on_written = self._written
         # Up to where somebody waits for a flush.
         self._promised_end = 0
-        self._times = TimeSearch(disk)
-        self._syncing = syncing.Syncing(self, disk)
+        self._times = TimeSearch(place.disk)
         self.cleaning = CleaningProgress()
 
-    @classmethod
-    def open(
-        cls,
-        place: LogPlace,
-        *,
-        recovery_point: int = 0,
-        log_start: int = 0,
-        clean: bool = False,
-        on_progress: Callable[[], None] = _no_progress,
-    ) -> PartitionLog:
-        """Open or create the log; `clean` trusts what is there, otherwise it is recovered.
-
-        None of its files stays open: of many logs few are used. Raises DiskFailure, InconsistentTopicId.
-        """
-        log = cls(place, on_progress)
-        log.topic_id, log.is_dirty = claim_directory(place.disk, place.directory, place.topic_id, log.mended)
-        log._load(recovery_point, log_start, clean=clean)
-        for segment in log._segments.all:
-            segment.rest()
-        return log
-
-    @classmethod
-    def asleep(cls, place: LogPlace, asleep: Asleep) -> PartitionLog:
-        """A log that is there, closed; its files are not looked at before it is used."""
-        log = cls(place, _no_progress)
-        log.log_end = log.written_end = log.flushed_end = asleep.recovery_point
-        log.log_start = max(asleep.log_start, asleep.first_base)
-        log._asleep = asleep
-        return log
-
-    def _load(self, recovery_point: int, log_start: int, *, clean: bool) -> None:
-        self.last_flush_ms = self._clock.monotonic_ms()
-        loaded = load_log(
-            self._disk,
-            self._files,
-            self.directory,
-            self._clock,
-            self.settings.index_interval_bytes,
-            self.mended,
-            recovery_point=recovery_point,
-            log_start=log_start,
-            clean=clean,
-        )
-        self._segments, self.epochs, self.producers = loaded.segments, loaded.epochs, loaded.producers
-        self.log_start, self.flushed_end = loaded.log_start, loaded.flushed_end
-        self.log_end = self.written_end = loaded.segments.active.next_offset
-        # A short way out for the many logs without an aborted transaction.
-        self._has_aborted = any(len(segment.transactions) for segment in loaded.segments.all)
-        self.is_dirty = self.is_dirty or loaded.is_dirty
-        self._syncing.loaded(loaded.segments.all, loaded.epochs_on_disk)
-        self._is_usable = True
-
-    def _wake(self) -> None:
-        """Load it if it sleeps. What goes wrong fails the log; a damaged batch that alone."""
-        if self._asleep is None:
-            return
-        asleep, self._asleep = self._asleep, None
-        if self.is_closed and self.failure is None:
-            # Its directory is gone, and by now another topic's may have its name.
-            self.failure = DiskFailure(self.directory, "the log is closed")
-        if self.failure is not None:
-            self._stand_in()
-            return
-        self.mended = []  # what was found up to now has been told
-        promised_end = self.log_end
-        try:
-            self._load(asleep.recovery_point, asleep.log_start, clean=True)
-            if self.log_end < promised_end:
-                self.on_truncation(self.log_end)
-        except (DiskFailure, FileNotFoundError) as error:
-            self._stand_in()
-            if isinstance(error, DamagedBatch):
-                self.failure = error
-                self.on_progress()
-            else:
-                self.broken(error)
-            self.on_woken(self)
-            return
-        self.on_woken(self)
-        for epoch, start in asleep.epochs:
-            self.assign_epoch(epoch, start)
-
-    def _stand_in(self) -> None:
-        """Something to look at where loading failed; nothing of it touches the disk."""
-        self._segments = SegmentList([Segment(self._files, self.directory, self.log_end, self._clock.wall_ms())])
-        self.epochs = LeaderEpochs()
-
-    def _refusal(self) -> Refused | None:
-        """Why it cannot be used even when it is awake."""
-        self._wake()
-        return None if self.failure is None else self._storage_error()
-
-    # ---- what it is
-
-    @property
-    def latest_epoch(self) -> int:
-        """The leader epoch of the newest batch, -1 when there is none."""
-        self._wake()
-        return self.epochs.latest
-
-    @property
-    def recovery_point(self) -> int:
-        """Up to where the next start may trust segments that end before it, indexes included; at most flushed_end."""
-        return self.flushed_end if self._asleep else min(self.flushed_end, self._syncing.trusted_end)
-
-    @property
-    def size_bytes(self) -> int:
-        """All segments, without indexes."""
-        if self._asleep is not None and self._asleep.measured is not None:
-            return self._asleep.measured.size_bytes
-        self._wake()
-        return self._segments.size_bytes
-
-    @property
-    def has_moved_start(self) -> bool:
-        """Does the log start behind the beginning of its first segment (DeleteRecords)?"""
-        return self.log_start > (self._asleep.first_base if self._asleep else self._segments.first_base)
-
-    @property
-    def segments(self) -> tuple[Segment, ...]:
-        """From the oldest to the one that grows."""
-        self._wake()
-        return tuple(self._segments.all)
-
-    @property
-    def segments_count(self) -> int:
-        """How many there are."""
-        return self._asleep.segments_count if self._asleep else len(self._segments)
-
-    @property
-    def is_asleep(self) -> bool:
-        """Has nobody used it since a clean stop?"""
-        return self._asleep is not None
-
-    @property
-    def is_unmeasured(self) -> bool:
-        """Does it sleep, without that anybody knows how large its files are?"""
-        return self._asleep is not None and self._asleep.measured is None and not self.is_closed
-
-    def note_measured(self, result: Measured | DiskFailure | None) -> None:
-        """How large its files are; nothing changes them before it wakes. None: they must be looked at more closely."""
-        if self._asleep is None or self.is_closed:
-            return
-        if isinstance(result, DiskFailure):
-            self.broken(result)
-        else:
-            self._asleep.measured = result
-
-    @property
-    def cut(self) -> tuple[int, int]:
-        """What opening took away behind the last sound batch: bytes of its segment, and whole segments after it."""
-        if self._asleep is not None:
-            return 0, 0
-        last = self._segments.active
-        return last.cut_bytes, last.cut_segments
+    # ---- transactions
 
     def last_stable_end(self, high_watermark: int) -> int:
         """Where readers of committed records stop: before the oldest transaction that is open or unreplicated."""
@@ -618,34 +394,12 @@ class PartitionLog(Progress):
         except (DiskFailure, FileNotFoundError) as error:
             return self.broken(error)
 
-    def end_offset_for_epoch(self, epoch: int) -> tuple[int, int]:
-        """The largest known leader epoch up to `epoch`, and the offset where it ends; (-1, -1) unknown (KIP-101)."""
-        self._wake()
-        return self.epochs.end_of(epoch, self.log_end)
-
-    def assign_epoch(self, epoch: int, start: int) -> None:
-        """Leader epoch `epoch` begins at offset `start`: known from the first batch, or from becoming the leader.
-
-        The file may lag behind until a batch comes: an epoch without one is assigned again by the next start.
-        """
-        if self._asleep is not None:
-            self._asleep.epochs.append((epoch, start))
-            return
-        self.epochs.assign(epoch, start)
-        if self.epochs.is_dirty:
-            self.is_dirty = True
-
     def _epoch_appended(self, header: BatchHeader) -> None:
         """The first batch of an epoch, or of this opening: the file must know the epoch, for recovery trusts it."""
         self._appended_epoch = header.partition_leader_epoch
         self.epochs.assign(header.partition_leader_epoch, header.base_offset)
         if self.epochs.is_dirty:
             self._syncing.save_epochs()
-
-    def epoch_at(self, offset: int) -> int:
-        """The leader epoch that `offset` was or will be written in, -1 unknown."""
-        self._wake()
-        return self.epochs.epoch_at(offset)
 
     # ---- grow, shrink
 
@@ -836,12 +590,6 @@ class PartitionLog(Progress):
             if waited_ms >= self.settings.flush_ms:
                 self.sync()
 
-    def synced_to(self, end: int) -> None:
-        """A sync of everything before offset `end` is over (called by Syncing)."""
-        self.flushed_end = max(self.flushed_end, min(end, self.log_end))
-        self.last_flush_ms = self._clock.monotonic_ms()
-        self.on_progress()
-
     def close(self, *, clean: bool) -> bool:
         """Give all files back. `clean`: complete indexes, producer snapshot and epochs first, fsynced (blocks).
 
@@ -873,31 +621,3 @@ class PartitionLog(Progress):
     def written_out(self) -> None:
         """All of that has its names and is on the medium."""
         self._syncing.finished()
-
-    def fail(self, failure: DiskFailure) -> None:
-        """The log directory went offline."""
-        self._fail(failure)
-
-    def _fail(self, failure: DiskFailure) -> None:
-        if self.failure is None:
-            self.failure = failure
-            self._is_usable = False
-            self.on_failure(failure)
-            self.on_progress()
-
-    def broken(self, error: DiskFailure | FileNotFoundError) -> Refused:
-        """Fail: the disk refused, or somebody took a file away: either way the log is not what it was.
-
-        What is damaged fails nothing but what met it: the other batches are as readable as before.
-        """
-        if isinstance(error, DamagedBatch):
-            return Refused(ErrorCode.CORRUPT_MESSAGE, str(error))
-        if isinstance(error, DamagedIndex):
-            return Refused(ErrorCode.UNKNOWN_SERVER_ERROR, str(error))
-        if isinstance(error, FileNotFoundError):
-            error = DiskFailure(error.filename or self.directory, "No such file or directory")
-        self._fail(error)
-        return self._storage_error()
-
-    def _storage_error(self) -> Refused:
-        return Refused(ErrorCode.KAFKA_STORAGE_ERROR, str(self.failure))

@@ -19,7 +19,7 @@ from kbroker.log.settings import INT64_MAX
 from kbroker.world import Disk, DiskFailure
 
 if TYPE_CHECKING:
-    from kbroker.log.partition_log import PartitionLog
+    from kbroker.log.kept_log import KeptLog
 
 SEGMENTS_MAX: Final = 64
 """Sealed segments synced at once, the oldest first: all their files are open meanwhile, and a start that found no
@@ -57,7 +57,7 @@ class Syncing:
         "_snapshots",
     )
 
-    def __init__(self, log: PartitionLog, disk: Disk) -> None:
+    def __init__(self, log: KeptLog, disk: Disk) -> None:
         self._log = log
         self._disk = disk
         self._sealed: list[Segment] = []
@@ -79,7 +79,7 @@ class Syncing:
             self.save_epochs()
 
     def _begun(self, epochs: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Those with a batch in the log: the file may lag behind with others, see PartitionLog.assign_epoch."""
+        """Those with a batch in the log: the file may lag behind with others, see KeptLog.assign_epoch."""
         return [entry for entry in epochs if entry[1] < self._log.log_end]
 
     def segment_sealed(self, segment: Segment, end: int, snapshot: Frozen) -> None:

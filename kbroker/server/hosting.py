@@ -20,7 +20,7 @@ from kbroker.controller.directories import ASSIGNMENTS_MAX, Placed, directory_of
 from kbroker.log.damage import DamagedBatch
 from kbroker.log.directories import LogDirectories, NewLog
 from kbroker.log.directory import LogDirectory
-from kbroker.log.partition_log import PartitionLog
+from kbroker.log.kept_log import KeptLog
 from kbroker.log.settings import LogSettings
 from kbroker.metadata.delta import MetadataDelta
 from kbroker.metadata.image import MetadataImage, ResourceType, TopicImage, Topics
@@ -232,13 +232,13 @@ class Hosting:
                     partition.follow_metadata(assigned, min_isr)
 
 
-def _woken(partition: Partition, woken: PartitionLog) -> None:
+def _woken(partition: Partition, woken: KeptLog) -> None:
     """A log was looked at for the first time; it may be shorter than it was when it was stopped."""
     say_what_was_found(woken)
     partition.high_watermark = min(partition.high_watermark, woken.log_end)
 
 
-def say_what_was_found(opened: PartitionLog) -> None:
+def say_what_was_found(opened: KeptLog) -> None:
     """One line each when a log was cut, when files beside its batches had to be made anew, when it cannot be read.
 
     After a clean stop a log is looked at when it is first used.
@@ -257,7 +257,7 @@ def say_what_was_found(opened: PartitionLog) -> None:
             log.warning("a log was mended", extra=extra)
 
 
-def _say_what_was_cut(opened: PartitionLog) -> None:
+def _say_what_was_cut(opened: KeptLog) -> None:
     """One line when recovery ended a log before its last byte: the tail of a crash, or damage."""
     cut_bytes, cut_segments = opened.cut
     if cut_bytes or cut_segments:

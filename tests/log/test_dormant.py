@@ -8,6 +8,7 @@ import pytest
 
 from kbroker.log.directory import LogDirectory
 from kbroker.log.dormant import measure_sleeping
+from kbroker.log.kept_log import KeptLog
 from kbroker.log.outcome import Appended, LogRead, Refused
 from kbroker.log.partition_log import PartitionLog
 from kbroker.log.place import Measured
@@ -115,7 +116,14 @@ ANSWERED_ASLEEP = {
     *("settings", "sync", "sync_if_overdue", "synced_to", "expire_producers", "topic_id", "topic_partition"),
 }
 """What needs nothing but the ends."""
-REACHED_THROUGH_OTHERS = {"append_or_prepare", "append_prepared", "aborted_in", "replace_segments", "epochs"}
+REACHED_THROUGH_OTHERS = {
+    "append_or_prepare",
+    "append_prepared",
+    "aborted_in",
+    "replace_segments",
+    "epochs",
+    "append_run",
+}
 """`append_as_leader` and `segments` come first."""
 OF_A_DIRTY_LOG = {"write_out", "written_out"}
 OF_FOLLOWERS = {"truncate_to", "truncate_fully_and_start_at"}
@@ -124,7 +132,7 @@ OF_FOLLOWERS = {"truncate_to", "truncate_fully_and_start_at"}
 def test_it_is_said_of_every_member_whether_it_wakes_a_log() -> None:
     """A new one that forgets to wake it meets a log without segments."""
     woken_by = {name for use in USES for name in (*use.__code__.co_names, *_inner_names(use))}
-    public = {name for name in vars(PartitionLog) if not name.startswith("_")}
+    public = {name for kind in (KeptLog, PartitionLog) for name in vars(kind) if not name.startswith("_")}
     assert public - woken_by - ANSWERED_ASLEEP - REACHED_THROUGH_OTHERS - OF_A_DIRTY_LOG - OF_FOLLOWERS == set()
 
 
