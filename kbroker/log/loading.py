@@ -208,7 +208,7 @@ class _Segments:
         start after a crash in between to do this again.
         """
         segment.cut_segments = len(later_bases)
-        for later in later_bases:
+        for later in reversed(later_bases):  # no index without a log stays between others
             recovery.remove_segment_files(self._disk, self._directory, later)
         self._disk.sync_directory(self._directory)
         segment.handle.file().truncate(segment.size)

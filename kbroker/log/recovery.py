@@ -291,14 +291,14 @@ def _add_first_epochs(epochs: LeaderEpochs, segments: Sequence[Segment]) -> None
 
 
 def remove_if_before(disk: Disk, directory: str, segments: Sequence[Segment], log_start: int) -> bool:
-    """Does the log end before its checkpointed start? Then none of it may be seen again: all goes.
+    """Does the log end before its checkpointed start? Then none of it may be seen again: all goes, newest first.
 
     The offsets up to the start are used up, be their records lost or deleted; what a crash brings back goes again.
     Source: Kafka's LogLoader.
     """
     if not segments or segments[-1].next_offset >= log_start:
         return False
-    for segment in segments:
+    for segment in reversed(segments):
         segment.retire()
         remove_segment_files(disk, directory, segment.base_offset)
     return True

@@ -73,7 +73,10 @@ class Syncing:
 
     def loaded(self, segments: Sequence[Segment], epochs_on_disk: list[tuple[int, int]]) -> None:
         """The log was read at its start. The process that wrote the segments may not have synced them."""
-        self._sealed += [segment for segment in segments[:-1] if segment.next_offset > self._log.flushed_end]
+        flushed_end = self._log.flushed_end
+        # One that lost its last batches ends before the next begins, which is up to where it would be trusted.
+        bounds = zip(segments, segments[1:], strict=False)
+        self._sealed += [segment for segment, following in bounds if following.base_offset > flushed_end]
         self._epochs_on_disk = epochs_on_disk
         if self._begun(self._log.epochs.entries()) != self._begun(epochs_on_disk):
             self.save_epochs()

@@ -95,6 +95,30 @@ def test_a_segment_that_grows_again_is_not_trusted_for_what_it_was(shop: Worksho
     assert log.segments[0].max_timestamp == newest
 
 
+def test_a_sealed_segment_that_lost_its_end_is_synced_before_it_is_trusted(shop: Workshop) -> None:
+    """It ended at the recovery point, and was taken for synced; trusted it was when the point had reached the next."""
+    shop.open(index_interval_bytes=0)
+    for number in range(5):
+        if number == 3:
+            shop.log.sync()
+            shop.disk.run_queued()
+        shop.append()
+        shop.clock.advance(1)
+    newest = shop.log.segments[0].max_timestamp - 2
+    shop.log.roll()
+    shop.disk.sync_directory(DIRECTORY)
+    power_fails(shop)
+    shop.disk.queues_work = True
+    log = shop.open(recovery_point=3)
+    assert [(segment.base_offset, segment.next_offset) for segment in log.segments] == [(0, 3), (5, 5)]
+    log.sync()
+    shop.disk.run_queued()
+    checkpoint = log.recovery_point
+    assert checkpoint == 5
+    power_fails(shop)
+    assert shop.open(recovery_point=checkpoint).segments[0].max_timestamp == newest
+
+
 # ---- leader epochs
 
 
