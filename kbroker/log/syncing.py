@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from kbroker.log.checkpoints import format_epochs
@@ -75,8 +76,7 @@ class Syncing:
         """The log was read at its start. The process that wrote the segments may not have synced them."""
         flushed_end = self._log.flushed_end
         # One that lost its last batches ends before the next begins, which is up to where it would be trusted.
-        bounds = zip(segments, segments[1:], strict=False)
-        self._sealed += [segment for segment, following in bounds if following.base_offset > flushed_end]
+        self._sealed += [segment for segment, following in pairwise(segments) if following.base_offset > flushed_end]
         self._epochs_on_disk = epochs_on_disk
         if self._begun(self._log.epochs.entries()) != self._begun(epochs_on_disk):
             self.save_epochs()
