@@ -170,7 +170,7 @@ def test_rule(shop: Workshop, batch: Any, settings: dict[str, Any], error: Error
 @pytest.mark.parametrize("codec", list(Codec))
 @pytest.mark.parametrize("body", BODIES, ids=[body.rule for body in BODIES])
 def test_rule_on_records(shop: Workshop, body: Body, codec: Codec) -> None:
-    batch = raw_batch(body.records, body.count, codec, timestamp_ms=NOW)
+    batch = raw_batch(body.records, body.record_count, codec, timestamp_ms=NOW)
     kafkas = body.packed if codec else body.plain
     assert _code(shop, batch, **FULL) == ours(kafkas, body.rule)
 
@@ -178,9 +178,9 @@ def test_rule_on_records(shop: Workshop, body: Body, codec: Codec) -> None:
 @pytest.mark.parametrize("name", ["gzip", "zstd"])
 @pytest.mark.parametrize("body", BODIES, ids=[body.rule for body in BODIES])
 def test_rule_on_records_that_are_packed_anew(shop: Workshop, body: Body, name: str) -> None:
-    batch = raw_batch(body.records, body.count, Codec.LZ4, timestamp_ms=NOW)
+    batch = raw_batch(body.records, body.record_count, Codec.LZ4, timestamp_ms=NOW)
     assert _code(shop, batch, compression_type=name) == ours(body.repacked, body.rule)
-    assert shop.offsets() == ([] if shop.log.log_end == 0 else list(range(body.count)))
+    assert shop.offsets() == ([] if shop.log.log_end == 0 else list(range(body.record_count)))
 
 
 @pytest.mark.parametrize("stream", STREAMS, ids=[stream.rule for stream in STREAMS])
