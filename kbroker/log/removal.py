@@ -64,14 +64,17 @@ def sleeps_on(asleep: Asleep, case: RetentionCase) -> bool:
 def _is_expired(segment: Segment | OldestSegment, case: RetentionCase, excess: int, *, is_growing: bool) -> bool:
     """Does the oldest segment go? `excess` is how many bytes the log has over its bound."""
     settings = case.settings
-    by_policy = "delete" in settings.cleanup_policy
-    newest = segment.largest_timestamp()
-    age_ms = case.now_ms - (newest if newest >= 0 else segment.modified_ms())
-    is_old = by_policy and 0 <= settings.retention_ms < age_ms
-    is_excess = by_policy and settings.retention_bytes >= 0 and excess >= segment.size
-    is_before_start = segment.next_offset <= case.log_start and not is_growing
-    is_kept = segment.next_offset > case.deletable_end or (not segment.size and is_growing)
-    return (is_before_start or is_old or is_excess) and not is_kept
+    if segment.next_offset > case.deletable_end or (not segment.size and is_growing):
+        return False
+    if segment.next_offset <= case.log_start and not is_growing:
+        return True
+    if "delete" not in settings.cleanup_policy:
+        return False
+    if settings.retention_bytes >= 0 and excess >= segment.size:
+        return True
+    # Asked last: a segment without times is as old as its file, which is opened for that.
+    newest_ms = segment.largest_timestamp()
+    return 0 <= settings.retention_ms < case.now_ms - (newest_ms if newest_ms >= 0 else segment.modified_ms())
 
 
 def remove_later(

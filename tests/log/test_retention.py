@@ -224,3 +224,11 @@ def test_a_follower_that_rolls_at_a_gap_names_the_segment_by_the_batch_behind_it
     assert (bases(shop), shop.log.log_end) == ([0, far], far + 2)
     shop.reopen(clean=False)
     assert shop.offsets() == [0, far, far + 1]
+
+
+def test_an_empty_log_is_passed_over_without_a_look_at_its_file(shop: Workshop) -> None:
+    """Its age was asked of the file, which stayed open: one descriptor for each log that was never used."""
+    shop.open(retention_ms=1000)
+    shop.clock.advance(5000)
+    assert shop.log.apply_retention() == 0
+    assert not shop.log.segments[0].handle.is_open
