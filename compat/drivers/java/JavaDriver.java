@@ -274,6 +274,8 @@ public final class JavaDriver {
         options.put("linger.ms", 5);
         // Old releases give up at once otherwise.
         options.put("retries", Integer.MAX_VALUE);
+        // And give up what waited for so long: the restart of a broker on a busy machine.
+        options.put("request.timeout.ms", 60_000);
         options.put("max.request.size", 4 << 20);
         options.put("reconnect.backoff.max.ms", 500);
         return new KafkaProducer<>(options, new ByteArraySerializer(), new ByteArraySerializer());
