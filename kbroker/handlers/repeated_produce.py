@@ -83,7 +83,7 @@ class RepeatedProduce:
         )
 
     def _owed(self, ctx: RequestContext, run: AppendedRun, correlation_ids: Sequence[bytes]) -> Pending:
-        """The answers of a run that is not: the ends of its batches are passed one after the other, the last decides."""
+        """Those of a run that is not: the ends of its batches are passed one after the other, the last decides."""
         acks, partition = self._acks, self._partition
         outcomes = self._outcomes(ctx, run)
 
