@@ -14,8 +14,9 @@ from typing import Final, NoReturn
 POLL_S: Final = 0.002
 """How often a file that another process will write is looked for."""
 
-YOUNG_OBJECTS: Final = 20_000
-"""Objects that may be made and kept between two collections; Python's own choice is 700."""
+YOUNG_OBJECTS: Final = 2_000
+"""Objects that may be made and kept between two collections. Looking at so many takes up to a millisecond, in which
+nobody is served; with 20,000 it was 5 to 10 ms, ten times as seldom. Python's own choice is 700."""
 
 SWITCH_INTERVAL_S: Final = 0.000_5
 """How long a thread may run Python while another waits for the interpreter; Python's own choice is 5 ms. The loop waits

@@ -14,6 +14,7 @@ import multiprocessing
 import os
 import struct
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,13 @@ from tests.bench.loads import Connection, Target
 
 SECONDS, QUICK_SECONDS = 15.0, 4.0
 PAUSE_S: Final = 0.002
+QUESTIONS: Final = "questions"
+"""Of what needs no disk."""
+APPENDS: Final = "appends"
+"""Each waits for the disk that the load keeps busy."""
+WARM_UP_S: Final = 0.3
+WARM_UP_ROUNDS: Final = 4
+"""Of a load: all kinds of its requests."""
 MB: Final = 1_000_000
 LOADED_BYTES_MAX: Final = 6_000 * MB
 """What a load writes at most before it deletes its topics and begins again."""
@@ -157,23 +165,41 @@ def _measured(variant: Variant, seconds: float) -> dict[str, object]:
         turns: list[Path] = []
         loaded = stack.enter_context(watched_kbroker(variant.slow, turns))
         idle = stack.enter_context(watched_kbroker("", turns))
+        _warm_up(variant.load, [loaded, idle])
         os.sync()
         with _loading(variant.load, loaded) as done:
-            late = probe([loaded, idle], seconds)
+            taken = probe([loaded, idle], seconds)
             requests = done.value
         stack.pop_all().close()
         watched = json.loads(turns[0].read_text())
         for path in turns:
             path.unlink()
     row: dict[str, object] = {"variant": variant.name, "done_per_s": round(requests / seconds)}
-    for name, samples in zip(("loaded", "idle"), late, strict=True):
-        row |= {f"{name}_{key}_ms": value for key, value in quantiles(samples).items()}
+    for name, samples in zip(("loaded", "idle"), taken, strict=True):
+        for kind, seconds_taken in samples.items():
+            row |= {f"{name}_{kind}_{key}_ms": value for key, value in quantiles(seconds_taken).items()}
     return {
         **row,
         "late_percent": round(100 * watched["late_share"], 4),
         "turns": watched["longest"][:WORST_SHOWN],
         "slow_writes": watched["slow_writes"],
+        "collections": watched["collections"],
     }
+
+
+def _warm_up(load: Load | None, targets: list[Target]) -> None:
+    """Let the brokers compile what they will be asked: some 10 ms of a turn for the first request of a kind."""
+    if load is not None:
+        _in_process(load, targets[0], WARM_UP_ROUNDS)
+    probe(targets, WARM_UP_S)
+
+
+def _in_process(load: Load, target: Target, rounds: int) -> None:
+    process = multiprocessing.get_context("fork").Process(
+        target=lambda: deque(itertools.islice(load(target, 0), rounds), maxlen=0)
+    )
+    process.start()
+    process.join()
 
 
 @contextmanager
@@ -200,27 +226,27 @@ def _loading(load: Load | None, target: Target) -> Iterator[object]:
             process.join()
 
 
-def probe(targets: list[Target], seconds: float) -> list[list[float]]:
-    """Seconds that each small request took, by broker: what it serves, and an append of one record, turn by turn."""
+def probe(targets: list[Target], seconds: float) -> list[dict[str, list[float]]]:
+    """Seconds that each small request took, by broker and kind: what it serves, and an append of one record."""
     topic = f"probe-{os.getpid()}-{time.monotonic_ns()}"
     append = packets.produce_request(topic, packets.batch_of(0, bytes(100), _now_ms()).data)
-    late: list[list[float]] = [[] for _ in targets]
+    taken: list[dict[str, list[float]]] = [{QUESTIONS: [], APPENDS: []} for _ in targets]
     with ExitStack() as stack:
         connections = [stack.enter_context(Connection(target.host, target.port)) for target in targets]
         for connection in connections:
             loads.create_topic(connection, topic)
         ends = time.perf_counter() + seconds
-        for request in itertools.cycle((packets.api_versions_request(), append)):
-            for connection, samples in zip(connections, late, strict=True):
+        for kind, request in itertools.cycle(((QUESTIONS, packets.api_versions_request()), (APPENDS, append))):
+            for connection, samples in zip(connections, taken, strict=True):
                 begun = time.perf_counter()
                 answer = connection.ask(request)
-                samples.append(time.perf_counter() - begun)
+                samples[kind].append(time.perf_counter() - begun)
                 if request is append:
                     _check(answer, topic)
             if begun > ends:
-                return late
+                return taken
             time.sleep(PAUSE_S)
-    return late
+    return taken
 
 
 def quantiles(samples: list[float]) -> dict[str, float]:
@@ -255,14 +281,15 @@ def as_text(rows: list[dict[str, object]]) -> str:
     """The table for a terminal."""
     lines = []
     for row in rows:
-        loaded, idle = (
-            " ".join(f"{row[f'{name}_{key}_ms']:>7}" for key in ("p50", "p99", "p999", "max"))
-            for name in ("loaded", "idle")
-        )
         lines.append(
-            f"{row['variant']:24} {row['done_per_s']:>6}/s | loaded {loaded} | idle {idle} | late"
-            f" {row['late_percent']} %"
+            f"{row['variant']:24} {row['done_per_s']:>6}/s, late {row['late_percent']} %; p50, p99, p99.9, max in ms:"
         )
+        for kind in (QUESTIONS, APPENDS):
+            loaded, idle = (
+                " ".join(f"{row[f'{name}_{kind}_{key}_ms']:>7}" for key in ("p50", "p99", "p999", "max"))
+                for name in ("loaded", "idle")
+            )
+            lines.append(f"    {kind:20} loaded {loaded} | idle {idle}")
         turns = row["turns"]
         assert isinstance(turns, list)
         lines += [
@@ -270,6 +297,8 @@ def as_text(rows: list[dict[str, object]]) -> str:
         ]
         if row["slow_writes"]:
             lines.append(f"    slow writes of the loop itself (bytes, ms): {row['slow_writes']}")
+        if row["collections"]:
+            lines.append(f"    garbage collections (generation, ms): {row['collections']}")
     return "\n".join(lines)
 
 

@@ -7,6 +7,7 @@ broker's rules meet it as they would meet a medium. At the end FILE holds, as JS
 
 from __future__ import annotations
 
+import gc
 import heapq
 import itertools
 import json
@@ -29,7 +30,7 @@ LONGEST_KEPT = 20
 #: A turn that is longer than this shows where it was.
 TRACED_S = 0.006
 LOOK_S = 0.002
-SLOW_WRITE_S = 0.004
+SLOW_WRITE_S = SLOW_COLLECTION_S = 0.004
 #: What nobody may be kept waiting for longer.
 LATE_S = 0.01
 #: Runs while nobody is served yet or any more, too.
@@ -44,6 +45,7 @@ class Turns(trio.abc.Instrument):
         self.count = 0
         self.longest: list[tuple[float, int, dict[str, Any]]] = []
         self.slow_writes: list[tuple[int, float]] = []
+        self.collections: list[tuple[int, float]] = []
         self._number = itertools.count()
         self._begun = (0.0, 0.0, 0.0)
         self._schedule = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
@@ -94,6 +96,19 @@ class Turns(trio.abc.Instrument):
 
         RealFile.write_at = write_at  # type: ignore[method-assign]  # watched
 
+    def watch_collections(self) -> None:
+        """Note the garbage collections that took long: their generation and milliseconds."""
+        begun = 0.0
+
+        def note(phase: str, about: dict[str, int]) -> None:
+            nonlocal begun
+            if phase == "start":
+                begun = time.perf_counter()
+            elif (elapsed := time.perf_counter() - begun) > SLOW_COLLECTION_S:
+                self.collections.append((about["generation"], round(elapsed * 1e3, 1)))
+
+        gc.callbacks.append(note)
+
     def watch(self, thread: int) -> None:
         """For ever: note where a long turn of `thread` is."""
         while True:
@@ -137,6 +152,7 @@ def run(arguments: Sequence[str]) -> None:
         slow_down(ours[1])
     turns = Turns()
     turns.watch_writes()
+    turns.watch_collections()
     threading.Thread(target=turns.watch, args=(threading.get_ident(),), daemon=True).start()
     trio.run = partial(trio.run, instruments=[turns])
     sys.argv = ["kbroker", *command]
@@ -145,7 +161,8 @@ def run(arguments: Sequence[str]) -> None:
     finally:
         longest = [about for _, _, about in sorted(turns.longest, reverse=True)]
         served_s = turns.last_step - turns.first_step
-        report = {"late_share": turns.late_s / served_s, "longest": longest, "slow_writes": turns.slow_writes}
+        report = {"late_share": turns.late_s / served_s, "longest": longest}
+        report |= {"slow_writes": turns.slow_writes, "collections": turns.collections}
         Path(ours[0]).write_text(json.dumps(report))
 
 
