@@ -1,10 +1,10 @@
 """The operating system's files, with two writer threads and a small pool of workers, all started when first needed.
 
 Writes go out in the calling thread while the page cache takes them quickly: some KB cost 3 us, 1 MB a quarter of a
-millisecond. When one was slow (the kernel makes whoever writes wait once too much is dirty: 20 ms, and half a second
-even for a hundred bytes), all go to the writer threads, in order, until none was slow for a while: small ones have a
-thread of their own, or they would wait for the large ones of others. What blocks for long (fsync, recovery, removal)
-runs on a worker, cold reads on readers of their own. Completions travel to the thread that owns the state by `post`.
+millisecond. When the kernel is about to write back, or a write was slow all the same (it makes whoever writes wait: 20
+ms, and half a second even for a hundred bytes), all go to the writer threads, in order, until that is over: small ones
+have a thread of their own, or they would wait for the large ones of others. What blocks for long (fsync, recovery,
+removal) runs on a worker, cold reads on readers of their own. Completions travel to the state's thread by `post`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
 from kbroker.real.lanes import Lane
+from kbroker.real.writeback import Writeback
 from kbroker.real.writer import Write, Writer, Written
 from kbroker.world import Buffer, ColdRead, DirectoryLocked, DiskFailure, Line
 
@@ -305,6 +306,7 @@ class RealDisk:
         small_bytes_max: int = SMALL_BYTES_MAX,
         slow_write_s: float = SLOW_WRITE_S,
         workers_max: int = WORKERS_MAX,
+        writeback: Writeback | None = None,
     ) -> None:
         self.post = post
         self._thread = threading.get_ident()
@@ -314,6 +316,7 @@ class RealDisk:
         self._wary_until = 0.0 if slow_write_s > 0 else float("inf")
         self._wary_s = WARY_S
         self._slow_at = float("-inf")
+        self._writeback = writeback
         self._writer = Writer("disk-writer", self._write_slowly, self._hand_over_written)
         self._small_writer = Writer("disk-small-writer", self._write_slowly, self._hand_over_written)
         self._workers = Lane("disk-worker", workers_max)
@@ -521,8 +524,8 @@ class RealDisk:
         return writer
 
     def _is_quick(self, now: float) -> bool:
-        """Was no write slow lately, nor is any at this moment?"""
-        if now < self._wary_until:
+        """Was no write slow lately, nor is any at this moment, nor is the next likely to be?"""
+        if now < self._wary_until or (self._writeback is not None and self._writeback.is_near(now)):
             return False
         slow_s = self._slow_write_s
         return not (self._writer.is_stuck(now, slow_s) or self._small_writer.is_stuck(now, slow_s))

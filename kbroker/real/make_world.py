@@ -9,6 +9,7 @@ from kbroker.real.clock import RealClock
 from kbroker.real.disk import RealDisk
 from kbroker.real.entropy import RealEntropy
 from kbroker.real.memory_disk import MemoryDisk
+from kbroker.real.writeback import Writeback
 from kbroker.world import World
 
 
@@ -18,5 +19,5 @@ def make_world(post: Callable[[Callable[[], None]], None], *, in_memory: bool) -
     The clock's timers fire while its `run()` runs; the disk's threads end with its `close()`.
     """
     clock = RealClock()
-    disk = MemoryDisk(clock.wall_ms) if in_memory else RealDisk(post)
+    disk = MemoryDisk(clock.wall_ms) if in_memory else RealDisk(post, writeback=Writeback())
     return World(clock, disk, RealEntropy(), network)
