@@ -99,7 +99,7 @@ class Broker:
     async def run(self, task_status: trio.TaskStatus[Broker] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until stop() or abort(); `task_status.started(self)` once clients can connect.
 
-        Raises PortTaken, DirectoryLocked, ForeignDirectory, MetadataUnusable, DiskFailure.
+        Raises PortTaken, DirectoryLocked, ForeignDirectory, DuplicateLog, MetadataUnusable, DiskFailure.
         """
         token = trio.lowlevel.current_trio_token()
         world = make_world(token.run_sync_soon, in_memory=self.config.is_in_memory)
@@ -179,6 +179,7 @@ class Broker:
                 log.warning("a metadata snapshot is damaged: passed over, and removed", extra={"reason": reason})
             registration = self._registration(directories.ids, read_bootstrap(world.disk, directory.path))
             self.metadata.examine(registration)
+            self._hosting.examine(self.image)
             directories.begin()
             self.metadata.start(registration, lambda _: registered.set())
             if self.metadata.lacked_election:

@@ -144,6 +144,19 @@ class LogDirectories:
             except DiskFailure as failure:
                 directory.fail(failure)
 
+    def check_held_once(self, claims: Mapping[TopicPartition, bytes]) -> None:
+        """See that no partition lies in two directories, before anything is written; `claims` as for look_round().
+
+        Raises DuplicateLog.
+        """
+        holders: dict[TopicPartition, LogDirectory] = {}
+        for directory in self.online if len(self.online) > 1 else ():
+            try:
+                for where in filter(claims.__contains__, directory.partitions()):
+                    _note(holders, where, directory, claims[where])
+            except DiskFailure:
+                continue  # look_round meets it again
+
     def look_round(self, claims: Mapping[TopicPartition, bytes]) -> list[TopicPartition]:
         """Find the logs that are there. `claims` are the topic ids of the partitions that this node has to hold.
 
@@ -162,21 +175,9 @@ class LogDirectories:
 
     def _found(self, where: TopicPartition, directory: LogDirectory, topic_id: bytes) -> list[TopicPartition]:
         """Note where a log lies; the strays that came to light."""
-        other = self._holders.setdefault(where, directory)
-        if other is directory:
-            return []
-        foreign = [each for each in (other, directory) if not _is_of_topic(each, where, topic_id)]
-        if not foreign:
-            raise DuplicateLog(
-                f"{where} lies in both {other.path} and {directory.path}: remove one of the two, most likely the one "
-                "whose disk failed last"
-            )
+        foreign = _note(self._holders, where, directory, topic_id)
         for each in foreign:
             each.set_aside(where)
-        if other in foreign:
-            del self._holders[where]
-            if directory not in foreign:
-                self._holders[where] = directory
         return [where] * len(foreign)
 
     def holder(self, where: TopicPartition) -> LogDirectory | None:
@@ -329,6 +330,29 @@ def _agree(
         directory.claim(owner, node_id)
     if not formatted:
         opened[home].write_identity()
+
+
+def _note(
+    holders: dict[TopicPartition, LogDirectory], where: TopicPartition, directory: LogDirectory, topic_id: bytes
+) -> list[LogDirectory]:
+    """Note where a log lies; where it lies twice, the directories in which it is another topic's.
+
+    Raises DuplicateLog, DiskFailure.
+    """
+    other = holders.setdefault(where, directory)
+    if other is directory:
+        return []
+    foreign = [each for each in (other, directory) if not _is_of_topic(each, where, topic_id)]
+    if not foreign:
+        raise DuplicateLog(
+            f"{where} lies in both {other.path} and {directory.path}: remove one of the two, most likely the one "
+            "whose disk failed last"
+        )
+    if other in foreign:
+        del holders[where]
+        if directory not in foreign:
+            holders[where] = directory
+    return foreign
 
 
 def _is_of_topic(directory: LogDirectory, where: TopicPartition, topic_id: bytes) -> bool:

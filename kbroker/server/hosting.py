@@ -60,22 +60,29 @@ class Hosting:
         self._absent = 0
         self._ahead: dict[tuple[str, int], Partition] = {}
 
+    def examine(self, image: MetadataImage) -> None:
+        """See that host_all() can be sure which logs are meant, before anything is written. Raises DuplicateLog."""
+        self._directories.check_held_once(self._claims(image))
+
     def host_all(self, image: MetadataImage) -> None:
         """At start: open the log of every partition that the image assigns to us; set aside logs of no topic.
 
         Raises DuplicateLog.
         """
-        claims = {
+        for stray in self._directories.look_round(self._claims(image)):
+            log.warning("no topic claims this log: set aside", extra={"partition": str(stray)})
+        self._host(image, image.topics.by_name.values())
+        if self._absent:
+            log.error("partitions whose log directory is not here cannot be served", extra={"count": self._absent})
+
+    def _claims(self, image: MetadataImage) -> dict[TopicPartition, bytes]:
+        """The topic ids of the partitions that the image assigns to us."""
+        return {
             TopicPartition(topic.name, index): topic.topic_id
             for topic in image.topics.by_name.values()
             for index, assigned in enumerate(topic.partitions)
             if self._node_id in assigned.replicas
         }
-        for stray in self._directories.look_round(claims):
-            log.warning("no topic claims this log: set aside", extra={"partition": str(stray)})
-        self._host(image, image.topics.by_name.values())
-        if self._absent:
-            log.error("partitions whose log directory is not here cannot be served", extra={"count": self._absent})
 
     def follow(self, delta: MetadataDelta, image: MetadataImage) -> None:
         """After a commit: host what is new, let go of what is gone, take over changed settings."""

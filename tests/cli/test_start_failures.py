@@ -24,7 +24,7 @@ from kbroker.testing import run
 from protocol_specs.metadata.feature_level import FeatureLevelRecord
 
 ID = bytes(range(16))
-START_S_MAX = 5.0
+START_S_MAX = 60.0
 """A broker that starts all the same is stopped after this."""
 LOG = "00000000000000000000.log"
 
@@ -50,8 +50,10 @@ def complaint(capfd: pytest.CaptureFixture[str], code: int, *flags: str) -> str:
     """What `kbroker serve` says when it leaves with `code`: its last line, the log's aside."""
     unwanted = threading.Timer(START_S_MAX, os.kill, (os.getpid(), signal.SIGTERM))
     unwanted.start()
-    assert run_command(["serve", "--mode", "test", "--listen", "127.0.0.1:0", "-o", "node.id=1", *flags]) == code
-    unwanted.cancel()
+    try:
+        assert run_command(["serve", "--mode", "test", "--listen", "127.0.0.1:0", "-o", "node.id=1", *flags]) == code
+    finally:
+        unwanted.cancel()
     out, err = capfd.readouterr()
     assert out == ""
     assert "Traceback" not in err
@@ -63,6 +65,12 @@ def complaint(capfd: pytest.CaptureFixture[str], code: int, *flags: str) -> str:
 def _contents(path: Path) -> dict[str, bytes]:
     found = (file for file in path.rglob("*") if file.is_file() and file.name != ".lock")
     return {str(file.relative_to(path)): file.read_bytes() for file in found}
+
+
+def _differing(before: dict[str, bytes], after: dict[str, bytes]) -> set[str]:
+    """The suffixes of files that came, went or changed."""
+    names = {name for name in {*before, *after} if before.get(name) != after.get(name)}
+    return {name.rpartition(".")[2] for name in names}
 
 
 def _replace(name: str, contents: bytes) -> Callable[[Path], Any]:
@@ -169,9 +177,7 @@ def test_a_damaged_snapshot_of_more_than_the_log_is_refused_before_anything_is_l
         (data / ".kafka_cleanshutdown").unlink()
     before = _contents(data)
     assert ".checkpoint: " in complaint(capfd, 3, "--data-dir", str(data))
-    after = _contents(data)
-    differing = {name for name in {*before, *after} if before.get(name) != after.get(name)}
-    assert {name.rpartition(".")[2] for name in differing} <= {"index", "timeindex", "snapshot"}
+    assert _differing(before, _contents(data)) <= {"index", "timeindex", "snapshot"}
 
 
 def _two(data: Path, second: Path) -> list[str]:
@@ -206,6 +212,26 @@ def test_directories_that_do_not_belong_together_are_left_as_they_are(
     flags = ["-o", f"log.dirs={data},{tmp_path / 'new'},{tmp_path / 'foreign'}"]
     assert "foreign belongs to" in complaint(capfd, 3, *flags)
     assert _contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("is_killed", [False, True], ids=["stopped in order", "killed"])
+def test_a_partition_that_lies_in_two_directories_is_refused_before_anything_changes(
+    data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], is_killed: bool
+) -> None:
+    """The refused start took the markers of the clean stop, set strays aside, and led and registered in a new epoch."""
+    second = tmp_path / "second"
+    with run(data_dir=f"{data},{second}", config={"node.id": 1}):
+        pass
+    shutil.copytree(data / "orders-0", second / "orders-0")
+    (second / "gone-0").mkdir()
+    if is_killed:
+        for path in (data, second):
+            (path / ".kafka_cleanshutdown").unlink()
+    before = _contents(tmp_path)
+    assert f"orders-0 lies in both {data} and {second}" in complaint(capfd, 3, *_two(data, second))
+    # What loading the metadata log makes anew, or has no use for.
+    assert _differing(before, _contents(tmp_path)) <= {"index", "timeindex", "snapshot"}
+    assert (second / "gone-0").exists()
 
 
 def test_a_directory_in_use_keeps_a_start_from_changing_the_others(
