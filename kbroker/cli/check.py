@@ -13,14 +13,17 @@ from kbroker.cli.main import EXIT_CONFIG, EXIT_FAILED, CommandFailed
 from kbroker.cli.settings import Flags, load_config
 from kbroker.config import BrokerConfig
 from kbroker.controller.configs import log_settings
+from kbroker.log.checkpoints import CorruptCheckpoint, parse_partition_metadata
+from kbroker.log.clean_marker import UNKNOWN_EPOCH, parse_marker
 from kbroker.log.damage import DamagedBatch
-from kbroker.log.directory import LOCK_FILE, LogDirectory
+from kbroker.log.directory import CLEAN_FILE, LOCK_FILE, LogDirectory
 from kbroker.log.meta_properties import ForeignDirectory
 from kbroker.log.open_files import OpenFiles
 from kbroker.log.partition_log import PartitionLog
+from kbroker.log.partition_metadata import METADATA_FILE
 from kbroker.log.recovery import EPOCHS_FILE, SNAPSHOT_SUFFIX
 from kbroker.log.verify import Finding, total_bytes, verify_directory
-from kbroker.metadata.image import MetadataImage
+from kbroker.metadata.image import MetadataImage, TopicImage
 from kbroker.names import NO_UUID
 from kbroker.real.clock import RealClock
 from kbroker.real.disk import RealDisk
@@ -58,6 +61,7 @@ def check(directories: tuple[str, ...], form: str, properties: str | None, repai
     paths = [path.rstrip("/") or "/" for path in directories]
     count = 0
     try:
+        _check_there(disk, paths)
         if repair:
             _repair_all(disk, paths, load_config(Flags(properties=properties)))
         metadata = _metadata_of(disk, paths)
@@ -71,6 +75,13 @@ def check(directories: tuple[str, ...], form: str, properties: str | None, repai
     finally:
         disk.close()
     return EXIT_FAILED if count else 0
+
+
+def _check_there(disk: Disk, paths: Sequence[str]) -> None:
+    """A name that was mistyped is nothing to lock or to look into. Raises CommandFailed."""
+    for path in paths:
+        if not disk.is_directory(path):
+            raise CommandFailed(f"{path} {'is not a directory' if disk.exists(path) else 'does not exist'}")
 
 
 def _leave_to_drain(action: Callable[[], None]) -> None:
@@ -156,16 +167,29 @@ def _repair(disk: RealDisk, path: str, image: MetadataImage, config: BrokerConfi
             disk.remove(found.path)
             if found.path.endswith(TRANSACTION_INDEX_SUFFIX):  # the segment is read anew
                 disk.remove(found.path.removesuffix(TRANSACTION_INDEX_SUFFIX) + INDEX_SUFFIX)
+    left_by = parse_marker(disk.read(f"{path}/{CLEAN_FILE}")) if directory.was_clean else None
     if disk.is_directory(f"{path}/{METADATA_DIRECTORY}"):
         directory.open_metadata_log()
     for where in list(directory.partitions()):
         # What recovery must not cut stays; the check that follows says it.
         with suppress(DamagedBatch):
-            opened = directory.open_log(where, NO_UUID, log_settings(image, config, where.topic))
+            topic_id = _missing_id(disk, f"{path}/{where}/{METADATA_FILE}", image.topics.by_name.get(where.topic))
+            opened = directory.open_log(where, topic_id, log_settings(image, config, where.topic))
             assert opened.segments, "woken, and so loaded"
             _say_what_was_done(opened)
     disk.drain()
-    directory.close(clean=True)
+    # Who lost records has to be led in a new epoch.
+    is_whole = not any(any(log.cut) or any(each.is_loss for each in log.mended) for log in directory.logs.values())
+    directory.close(clean=True, broker_epoch=left_by if left_by is not None and is_whole else UNKNOWN_EPOCH)
+
+
+def _missing_id(disk: Disk, path: str, topic: TopicImage | None) -> bytes:
+    """The topic's id where the partition's own file does not tell one; else NO_UUID: that is not ours to judge."""
+    try:
+        parse_partition_metadata(disk.read(path))
+    except (FileNotFoundError, CorruptCheckpoint):
+        return topic.topic_id if topic is not None else NO_UUID
+    return NO_UUID
 
 
 def _say_what_was_done(opened: PartitionLog) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from kbroker.cli.main import run
+from kbroker.log.clean_marker import format_marker, parse_marker
 from kbroker.log.directory import LogDirectory
 from kbroker.log.outcome import Appended
 from kbroker.log.settings import LogSettings
@@ -108,8 +109,29 @@ def test_a_directory_in_use_is_named_and_not_repaired(tmp_path: Path, capsys: py
     directory.close(clean=False)
 
 
-def test_a_directory_that_is_missing_is_an_error_of_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("flags", [[], ["--repair"]])
+def test_a_directory_that_is_missing_is_told_in_one_line_and_not_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str]
 ) -> None:
-    assert run(["check", str(tmp_path / "none")]) == 1
-    assert str(tmp_path / "none") in capsys.readouterr().err
+    """--repair made it, with a lock in it; without, the line was Python's: [Errno 2] and the name in quotes."""
+    assert run(["check", str(tmp_path / "none"), *flags]) == 1
+    assert capsys.readouterr().err == f"kbroker: {tmp_path / 'none'} does not exist\n"
+    assert not (tmp_path / "none").exists()
+    (tmp_path / "file").write_bytes(b"")
+    assert run(["check", str(tmp_path / "file"), *flags]) == 1
+    assert capsys.readouterr().err == f"kbroker: {tmp_path / 'file'} is not a directory\n"
+
+
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_repair_keeps_whose_stop_it_was_unless_records_are_gone(path: Path, is_cut: bool) -> None:
+    """It forgot the broker epoch, also of a sound directory: the next start raised every partition's leader epoch."""
+    marker = path / ".kafka_cleanshutdown"
+    marker.write_bytes(format_marker(7))
+    index, *_ = sorted((path / "t-0").glob("*.index"))
+    index.unlink()
+    if is_cut:
+        *_, last = sorted((path / "t-0").glob("*.log"))
+        last.unlink()
+    assert run(["check", str(path), "--repair"]) == 0
+    assert index.exists()
+    assert parse_marker(marker.read_bytes()) == (None if is_cut else 7)

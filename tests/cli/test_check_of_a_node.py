@@ -124,6 +124,19 @@ def test_what_the_metadata_log_and_the_directories_say_of_each_other_is_compared
     assert problem in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("damage", [lambda file: file.write_bytes(b"\0"), Path.unlink], ids=["damaged", "missing"])
+def test_repair_writes_a_topics_id_again_where_its_partition_lacks_it(
+    damage: Callable[[Path], Any], node: Path
+) -> None:
+    """A start did, from the metadata log; --repair left the file as it was, and found it again."""
+    file = _topic(node) / "partition.metadata"
+    before = file.read_bytes()
+    damage(file)
+    assert _check(node) == 1
+    assert _check(node, "--repair") == 0
+    assert file.read_bytes() == before
+
+
 def test_indexes_are_made_anew_at_the_topics_own_interval(tmp_path: Path) -> None:
     """They used to get an entry every 4,096 bytes, whatever the topic said."""
     message, _ = api.messages(CREATE_TOPICS)
