@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 from crc32c import crc32c
 
 from kbroker.record.compression import DECOMPRESSED_BYTES_MAX, Codec, CorruptRecords, compress, decompressed
-from kbroker.record.varint import VARINT_BYTES_MAX, read_varint, read_varint32, write_varint
+from kbroker.record.varint import VARINT_BYTES_MAX, read_varint, read_varint32, wrapped, write_varint
 
 Buffer = bytes | bytearray | memoryview
 
@@ -108,6 +108,12 @@ class BatchHeader(NamedTuple):
     def has_delete_horizon(self) -> bool:
         """Is `base_timestamp` the time from which compaction may drop the tombstones (KIP-534)?"""
         return bool(self.attributes & DELETE_HORIZON_BIT)
+
+    def time_of(self, timestamp_delta: int) -> int:
+        """The timestamp in ms of the record with this delta. It always fits 64 bits, whatever a client wrote."""
+        if self.attributes & LOG_APPEND_TIME_BIT:
+            return self.max_timestamp
+        return wrapped(self.base_timestamp + timestamp_delta)
 
 
 class Record(NamedTuple):
@@ -215,7 +221,8 @@ class Gathering:
         self._count += 1
         if timestamp > self._max_timestamp:
             self._max_timestamp = timestamp
-        _write_record(self._bodies, timestamp - self._base_timestamp, self._last_delta, record[0], record[1], headers)
+        timestamp_delta = wrapped(timestamp - self._base_timestamp)
+        _write_record(self._bodies, timestamp_delta, self._last_delta, record[0], record[1], headers)
 
     def batch(
         self,
@@ -350,7 +357,7 @@ def _write_bytes(out: bytearray, data: bytes | None) -> None:
 
 def _read_record(data: bytes, position: int, end: int, header: BatchHeader) -> Record:
     timestamp_delta, position = read_varint(data, position + 1)
-    offset_delta, position = read_varint(data, position)
+    offset_delta, position = read_varint32(data, position)
     key, position = read_bytes(data, position, end)
     value, position = read_bytes(data, position, end)
     count, position = read_varint(data, position)
@@ -365,7 +372,7 @@ def _read_record(data: bytes, position: int, end: int, header: BatchHeader) -> R
         headers.append((name.decode("utf-8", "replace"), content))
     if position != end:
         raise CorruptRecords(f"a record that ends {end - position} bytes before its length says")
-    timestamp = header.max_timestamp if header.is_log_append_time else header.base_timestamp + timestamp_delta
+    timestamp = header.time_of(timestamp_delta)
     return Record(header.base_offset + offset_delta, timestamp, key, value, tuple(headers))
 
 

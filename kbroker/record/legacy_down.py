@@ -15,7 +15,7 @@ from kbroker.record.compression import Codec, CorruptRecords, ExcessiveRecords, 
 from kbroker.record.legacy import Message, RefusedMessages, write_message
 from kbroker.record.legacy_lz4 import with_old_checksum
 from kbroker.record.skim import bounded_spans, plain_bytes_max
-from kbroker.record.varint import read_varint
+from kbroker.record.varint import read_varint, read_varint32
 from protocol_specs.errors import ErrorCode
 
 STEP_RECORDS: Final = 200
@@ -125,8 +125,7 @@ def _messages(batch: memoryview, header: BatchHeader) -> Iterator[Message]:
     """The records without their headers, which are left unread; bounded like those of a client."""
     for data, start, end in bounded_spans(batch, header):
         timestamp_delta, position = read_varint(data, start + 1)
-        offset_delta, position = read_varint(data, position)
+        offset_delta, position = read_varint32(data, position)
         key, position = read_bytes(data, position, end)
         value, _ = read_bytes(data, position, end)
-        timestamp = header.max_timestamp if header.is_log_append_time else header.base_timestamp + timestamp_delta
-        yield Message(header.base_offset + offset_delta, timestamp, key, value)
+        yield Message(header.base_offset + offset_delta, header.time_of(timestamp_delta), key, value)

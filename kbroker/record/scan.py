@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from kbroker.record.batch import HEADER_BYTES, NO_TIMESTAMP, BatchHeader, Buffer
 from kbroker.record.compression import Codec, CorruptRecords, lz4_defect
 from kbroker.record.skim import bounded_spans
-from kbroker.record.varint import read_varint, read_varint32
+from kbroker.record.varint import read_varint, read_varint32, wrapped
 
 STEP_RECORDS: Final = 512
 """Records, or headers of one, between two steps: under a millisecond."""
@@ -96,7 +96,7 @@ def scan_records(batch: Buffer, header: BatchHeader, demands: Demands, limit: in
             if fixed_time is not None:
                 timestamp = fixed_time
             elif not INT64_MIN <= timestamp <= INT64_MAX:
-                timestamp = (timestamp - INT64_MIN) % (1 << 64) + INT64_MIN
+                timestamp = wrapped(timestamp)
             if timestamp > newest:
                 newest = timestamp
             if needs_key and key_bytes < 0:

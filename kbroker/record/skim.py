@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from kbroker.record.batch import BatchHeader, Buffer, read_header, record_spans
 from kbroker.record.compression import DECOMPRESSED_BYTES_MAX, CorruptRecords, ExcessiveRecords
-from kbroker.record.varint import read_varint
+from kbroker.record.varint import read_varint, read_varint32
 
 PLAIN_BYTES_FREE: Final = 16 << 20
 PLAIN_BYTES_PER_BYTE: Final = 128
@@ -51,10 +51,9 @@ def skim_records(batch: Buffer) -> Iterator[Skimmed]:
     header = read_header(batch)
     for data, start, end in bounded_spans(batch, header):
         timestamp_delta, position = read_varint(data, start + 1)
-        offset_delta, position = read_varint(data, position)
+        offset_delta, position = read_varint32(data, position)
         key_length, position = read_varint(data, position)
         value_length, position = read_varint(data, position + max(0, key_length))
         if position + max(0, value_length) >= end:
             raise CorruptRecords(f"a key of {key_length} and a value of {value_length} bytes in {end - start}")
-        timestamp = header.max_timestamp if header.is_log_append_time else header.base_timestamp + timestamp_delta
-        yield Skimmed(header.base_offset + offset_delta, timestamp)
+        yield Skimmed(header.base_offset + offset_delta, header.time_of(timestamp_delta))

@@ -9,6 +9,17 @@ from kbroker.record.compression import CorruptRecords
 VARINT_BYTES_MAX: Final = 10
 VARINT32_BYTES_MAX: Final = 5
 
+_UINT64_MAX: Final = (1 << 64) - 1
+_SIGN: Final = 1 << 63
+
+
+def wrapped(value: int) -> int:
+    """A sum or a difference of 64-bit integers as it comes out in Java: what doesn't fit comes round the other side.
+
+    A client chooses both, and what is larger could not be written again.
+    """
+    return (value + _SIGN & _UINT64_MAX) - _SIGN
+
 
 def write_varint(out: bytearray, value: int) -> None:
     """Append `value` (a signed 64-bit integer) to `out`."""
@@ -20,7 +31,10 @@ def write_varint(out: bytearray, value: int) -> None:
 
 
 def read_varint(data: bytes, position: int) -> tuple[int, int]:
-    """The value at `position` and the position behind it. Raises CorruptRecords when it is cut or overlong."""
+    """The value at `position` and the position behind it. Raises CorruptRecords when it is cut or overlong.
+
+    Ten bytes have room for more than 64 bits; the rest is dropped, as in Java.
+    """
     try:
         byte = data[position]
         if byte < 0x80:
@@ -31,6 +45,7 @@ def read_varint(data: bytes, position: int) -> tuple[int, int]:
             byte = data[position]
             value |= (byte & 0x7F) << shift
             if byte < 0x80:
+                value &= _UINT64_MAX
                 return (value >> 1) ^ -(value & 1), position + 1
     except IndexError as error:
         raise CorruptRecords("a varint is cut") from error

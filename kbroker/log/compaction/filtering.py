@@ -26,7 +26,7 @@ from kbroker.record.batch import (
     restamp_checksum,
 )
 from kbroker.record.compression import DECOMPRESSED_BYTES_MAX, CorruptRecords, compress
-from kbroker.record.varint import read_varint, write_varint
+from kbroker.record.varint import read_varint, read_varint32, wrapped, write_varint
 
 T = TypeVar("T")
 Steps = Generator[int, None, T]
@@ -98,11 +98,10 @@ class KeyedRecord(NamedTuple):
 
 def keyed_records(batch: bytes | memoryview, header: BatchHeader) -> Iterator[KeyedRecord]:
     """Each record of a batch with its key. Raises CorruptRecords."""
-    base_offset, base_timestamp = header.base_offset, header.base_timestamp
-    fixed_timestamp = header.max_timestamp if header.is_log_append_time else None
+    base_offset = header.base_offset
     for data, start, end in record_spans(batch, header, DECOMPRESSED_BYTES_MAX):
         timestamp_delta, position = read_varint(data, start + 1)
-        offset_delta, position = read_varint(data, position)
+        offset_delta, position = read_varint32(data, position)
         key_length, position = read_varint(data, position)
         key = None
         if key_length >= 0:
@@ -111,7 +110,7 @@ def keyed_records(batch: bytes | memoryview, header: BatchHeader) -> Iterator[Ke
         value_length, position = read_varint(data, position)
         if key_length < -1 or value_length < -1 or position + max(0, value_length) >= end:
             raise CorruptRecords(f"a key of {key_length} and a value of {value_length} bytes in {end - start}")
-        timestamp = base_timestamp + timestamp_delta if fixed_timestamp is None else fixed_timestamp
+        timestamp = header.time_of(timestamp_delta)
         yield KeyedRecord(base_offset + offset_delta, timestamp, key, value_length >= 0, data, start, end)
 
 
@@ -167,7 +166,7 @@ def rebuild(
             yield pace.taken()
         body = record.data[record.start : record.end]
         if horizon_ms is not None:
-            body = _retimed(body, record.timestamp - horizon_ms)
+            body = _retimed(body, wrapped(record.timestamp - horizon_ms))
         write_varint(bodies, len(body))
         bodies += body
     return _with_records(
