@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
+from posixpath import normpath
 from typing import Any, NamedTuple
 
 from kbroker.config.definition import BadValueError, ConfigDef, Distinct, Status, format_value, parse_value
@@ -101,8 +102,8 @@ class BrokerConfig(Mapping[str, Any]):
 
     @property
     def data_dirs(self) -> tuple[str, ...]:
-        """The data directories, as they were given; or MEMORY alone."""
-        return tuple(self["log.dirs"] or self["log.dir"])
+        """The data directories as they were given, but for what names none (a slash at the end); or MEMORY alone."""
+        return tuple(map(normpath, self["log.dirs"] or self["log.dir"]))
 
     @property
     def data_dir(self) -> str:
@@ -112,8 +113,7 @@ class BrokerConfig(Mapping[str, Any]):
     @property
     def metadata_dir(self) -> str:
         """Where the metadata log lives: `metadata.log.dir`, else the first data directory."""
-        directory: str = self["metadata.log.dir"] or self.data_dir
-        return directory
+        return normpath(self["metadata.log.dir"] or self.data_dir)
 
     @property
     def is_in_memory(self) -> bool:

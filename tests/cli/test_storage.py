@@ -169,6 +169,13 @@ def test_a_directory_that_is_named_twice_is_formatted_once(tmp_path: Path, capsy
     ]
 
 
+def test_a_slash_at_the_end_makes_no_other_directory_of_it(tmp_path: Path, capsys) -> None:
+    """It was formatted twice, the second time with an id that its voters don't know: no broker started with it."""
+    server = properties(tmp_path, DYNAMIC, tmp_path / "data", more=f"metadata.log.dir={tmp_path}/./data/")
+    formatted(server, "--standalone")
+    assert capsys.readouterr().out.count("Formatting ") == 1
+
+
 def test_a_directory_without_a_name_is_refused_before_anything_is_written(tmp_path: Path, capfd) -> None:
     """The others used to be formatted first."""
     formatted(properties(tmp_path, DYNAMIC, tmp_path / "data", more="log.dirs=a,"), "-s", code=4)
