@@ -331,13 +331,16 @@ class PartitionCheck:
 
     def _small_files(self, names: list[str]) -> Found:
         path = f"{self._path}/{METADATA_FILE}"
+        is_metadata = self._path.endswith(f"/{METADATA_TOPIC}-0")
         try:
             parse_partition_metadata(self._disk.read(path))
         except FileNotFoundError:
-            yield Finding(path, "is missing")
+            # Formatting leaves who votes, and the first start begins the log.
+            if not is_metadata or any(name.endswith(LOG_SUFFIX) for name in names):
+                yield Finding(path, "is missing")
         except CorruptCheckpoint as error:
             yield Finding(path, str(error))
-        if not self._path.endswith(f"/{METADATA_TOPIC}-0"):
+        if not is_metadata:
             return
         if _ELECTION_FILE in names:
             try:

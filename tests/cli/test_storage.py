@@ -174,6 +174,17 @@ def test_a_slash_at_the_end_makes_no_other_directory_of_it(tmp_path: Path, capsy
     server = properties(tmp_path, DYNAMIC, tmp_path / "data", more=f"metadata.log.dir={tmp_path}/./data/")
     formatted(server, "--standalone")
     assert capsys.readouterr().out.count("Formatting ") == 1
+    assert run(["check", str(tmp_path / "data")]) == 0
+
+
+@pytest.mark.parametrize("quorum", [DYNAMIC, STATIC])
+def test_what_was_formatted_is_sound(tmp_path: Path, capsys, quorum: str) -> None:
+    """`kbroker check` missed the partition.metadata of a log that the first start begins."""
+    server = properties(tmp_path, quorum, tmp_path / "a", tmp_path / "b")
+    formatted(server, *(["--standalone"] if quorum == DYNAMIC else []))
+    capsys.readouterr()
+    assert run(["check", str(tmp_path / "a"), str(tmp_path / "b")]) == 0
+    assert capsys.readouterr().out == ""
 
 
 def test_a_directory_without_a_name_is_refused_before_anything_is_written(tmp_path: Path, capfd) -> None:
