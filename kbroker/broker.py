@@ -10,7 +10,8 @@ All state hangs under the Broker object; two of them in one process share nothin
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
@@ -51,6 +52,7 @@ from protocol_specs.grammar import MalformedFrame
 
 if TYPE_CHECKING:
     from kbroker.handlers.context import RequestContext
+    from kbroker.log.partition_log import PartitionLog
     from kbroker.log.settings import LogSettings
     from kbroker.metadata.delta import MetadataDelta
     from kbroker.metadata.image import MetadataImage
@@ -84,8 +86,8 @@ class Broker:
         self.config = config
         self.node_id = config.node_id
         self.cluster_id = ""
-        self.is_flushing = False
-        """Is a stop busy with the disk? The broker's thread is blocked then, and hears nothing."""
+        self.is_blocked = False
+        """Is a start or a stop busy with the disk? No task runs then, and an exception may end it in the middle."""
         self.leaves_disk = False
         """Set by who ends the process in the middle of that: the disk's threads are not waited for."""
         self._stopping = trio.Event()
@@ -130,7 +132,8 @@ class Broker:
 
     async def _serve(self, world: World, task_status: trio.TaskStatus[Broker]) -> None:
         self.clock, self.disk, self.entropy = world.clock, world.disk, world.entropy
-        directories = self._open_directories(world)
+        with self._blocking():
+            directories = self._open_directories(world)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(world.clock.run)
@@ -148,11 +151,12 @@ class Broker:
             if self._failure is None:
                 self._close(world, directories)
         finally:
-            # After a failure or abort(): unlock once nothing is written any more, and leave the rest to recovery.
-            self.is_flushing = True
+            # After a failure or abort(): unlock once nothing is written any more, and leave the rest to recovery. Where
+            # the disk is left as it is, the end of the process unlocks.
             if not self.leaves_disk:
-                world.disk.close()
-            directories.close(clean=False)
+                with self._blocking():
+                    world.disk.close()
+                    directories.close(clean=False)
 
     async def _start(self, world: World, directories: LogDirectories) -> None:
         """Everything between the locks and the first accepted connection."""
@@ -160,6 +164,31 @@ class Broker:
         self._hosting.on_placed = self._placed
         self.partitions = self._hosting.partitions
         registered = trio.Event()
+        with self._blocking():
+            opened = self._open_metadata(world, directories, registered)
+        await registered.wait()
+        self._snapshots = MetadataSnapshots(
+            self.metadata,
+            opened,
+            world.disk,
+            world.clock,
+            SnapshotSettings.of(self.config),
+            directories.metadata.fail,
+        )
+        with self._blocking():
+            self._hosting.host_all(self.image)
+        self.metadata.before_publishing = self._prepare
+        self.metadata.on_published = self._published
+        self.sessions = FetchSessions(self.config["max.incremental.fetch.session.cache.slots"], self.entropy.below)
+        self.groups = GroupCoordinators(self)
+        self.groups.follow_metadata()
+        self._gate = Gate(self, load_handlers())
+        self._housekeeping = Housekeeping(self.config, self.clock, directories, self._hosting)
+        self._cleaner = LogCleaner(self.config, self.clock, world.disk, directories, self.partitions)
+        await self._create_wished_topics()
+
+    def _open_metadata(self, world: World, directories: LogDirectories, registered: trio.Event) -> PartitionLog:
+        """Replay the metadata log and have this broker registered in it. Raises MetadataUnusable, DuplicateLog."""
         directory = directories.metadata
         try:
             check_election(world.disk, f"{directory.path}/{METADATA_PARTITION}", self.node_id)
@@ -187,20 +216,7 @@ class Broker:
                 log.warning("who leads is told by the metadata log alone", extra={"reason": f"{path} is missing"})
         except METADATA_DIFFICULTIES as error:
             raise MetadataUnusable(f"{directory.path}/{METADATA_PARTITION}: {error}") from error
-        await registered.wait()
-        self._snapshots = MetadataSnapshots(
-            self.metadata, opened, world.disk, world.clock, SnapshotSettings.of(self.config), directory.fail
-        )
-        self._hosting.host_all(self.image)
-        self.metadata.before_publishing = self._prepare
-        self.metadata.on_published = self._published
-        self.sessions = FetchSessions(self.config["max.incremental.fetch.session.cache.slots"], self.entropy.below)
-        self.groups = GroupCoordinators(self)
-        self.groups.follow_metadata()
-        self._gate = Gate(self, load_handlers())
-        self._housekeeping = Housekeeping(self.config, self.clock, directories, self._hosting)
-        self._cleaner = LogCleaner(self.config, self.clock, world.disk, directories, self.partitions)
-        await self._create_wished_topics()
+        return opened
 
     def _open_directories(self, world: World) -> LogDirectories:
         """Lock the data directories, claim those that are new, and see that all are ours."""
@@ -248,10 +264,19 @@ class Broker:
 
     def _close(self, world: World, directories: LogDirectories) -> None:
         """Flush, checkpoint, mark clean. Nobody is served any more, so this may block."""
-        self.is_flushing = True
-        world.disk.drain()
-        epoch = self.image.brokers[self.node_id].epoch
-        directories.close(clean=True, high_watermarks=self._hosting.high_watermarks(), broker_epoch=epoch)
+        with self._blocking():
+            world.disk.drain()
+            epoch = self.image.brokers[self.node_id].epoch
+            directories.close(clean=True, high_watermarks=self._hosting.high_watermarks(), broker_epoch=epoch)
+
+    @contextmanager
+    def _blocking(self) -> Iterator[None]:
+        """Meanwhile no task runs, and what the disk takes long for may be interrupted by an exception."""
+        self.is_blocked = True
+        try:
+            yield
+        finally:
+            self.is_blocked = False
 
     def _directory_failed(self, directory: LogDirectory, failure: DiskFailure) -> None:
         """Its partitions refuse from now on, those who wait were told by their logs; the others go on.

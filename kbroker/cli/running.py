@@ -1,7 +1,8 @@
 """A broker in this process until a signal ends it. Imported late: everything heavy hangs below.
 
-The first SIGINT or SIGTERM stops in order: owed answers, flush, checkpoints, the clean-shutdown marker. The second one
-aborts: files stay as they are, as after a crash. A third leaves at once.
+The first SIGINT or SIGTERM stops in order: owed answers, flush, checkpoints, the clean-shutdown marker; one that comes
+during the start does that right behind it. The second one aborts, be it a start: files stay as they are, as after a
+crash. A third leaves at once.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ async def _serve(broker: Broker, announce: Callable[[Broker], None], forced_exit
     obeyed: list[int] = []
     failures: list[CommandFailed] = []
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        _reach_a_blocked_thread(broker, obeyed, forced_exit)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_obey, broker, signals, obeyed, forced_exit)
             await _run(broker, announce, failures)
@@ -84,7 +86,6 @@ async def _obey(broker: Broker, signals: AsyncIterator[int], obeyed: list[int], 
         name = signal.Signals(number).name
         if len(obeyed) == 1:
             log.info("stopping", extra={"signal": name})
-            _interrupt_the_flush(broker, obeyed, forced_exit)
             broker.stop()
         elif len(obeyed) == 2:
             log.warning("stopping at once: the next start will recover", extra={"signal": name})
@@ -93,19 +94,22 @@ async def _obey(broker: Broker, signals: AsyncIterator[int], obeyed: list[int], 
             leave_at_once(forced_exit)
 
 
-def _interrupt_the_flush(broker: Broker, obeyed: list[int], forced_exit: int) -> None:
-    """Let the next signals reach a thread that is blocked by the disk, where no task of trio's can obey them.
+def _reach_a_blocked_thread(broker: Broker, obeyed: list[int], forced_exit: int) -> None:
+    """Let further signals reach a thread that is blocked by the disk, where no task of trio's can obey them.
 
     The handlers that open_signal_receiver found come back at its end.
     """
     received = signal.getsignal(signal.SIGTERM)
     assert callable(received)
+    count = 0
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if not broker.is_flushing:
+        nonlocal count
+        count += 1
+        if count == 1 or not broker.is_blocked:
             received(number, frame)
-        elif len(obeyed) == 1:
-            obeyed.append(number)
+        elif count == 2:
+            obeyed.extend([number] * (2 - len(obeyed)))
             broker.leaves_disk = True
             raise Forced
         else:

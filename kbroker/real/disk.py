@@ -613,6 +613,8 @@ class RealDisk:
     def _complete(self) -> None:
         assert self.post is not None
         self._is_posted = False
+        if self._is_closed:
+            return  # the directory may be another process's by now
         try:
             for _ in range(COMPLETIONS_PER_TURN):
                 self._completions.get_nowait()()
@@ -627,7 +629,7 @@ class RealDisk:
             self._completions.get()()
 
     def close(self) -> None:
-        """Let the threads finish what is queued, and join them; completions are still posted. Harmless twice."""
+        """Let the threads finish what is queued, and join them; nobody is told any more. Harmless twice."""
         self._is_closed = True
         for each in self._threads:
             each.close()

@@ -383,10 +383,11 @@ def test_one_wake_up_tells_of_all_that_is_over(gate: Gate, tmp_path: Path) -> No
     for file in files:
         disk.write(file, 0, [SMALL], done.append)
     gate.may_go_on.set()
-    disk.close()  # joins its thread, so that all are over
+    disk._small_writer.close()  # joins its thread, so that all are over
     posted.get_nowait()()
     assert len(done) == 5
     assert posted.empty()
+    disk.close()
 
 
 def test_a_new_file_is_made_by_a_writers_thread_before_what_is_written_to_it(
@@ -485,6 +486,17 @@ def test_work_that_fails_for_no_reason_of_the_disks_is_not_waited_for(tmp_path: 
     with pytest.raises(AssertionError, match="a worker failed"):
         disk.drain()
     disk.close()
+
+
+def test_nobody_is_told_after_the_end() -> None:
+    """What a worker had prepared was appended after an abort had unlocked the directory."""
+    posted, told = queue.SimpleQueue[Any](), list[object]()
+    disk = RealDisk(posted.put)
+    disk.in_worker(lambda: None, told.append)
+    disk.close()
+    while not posted.empty():
+        posted.get()()
+    assert told == []
 
 
 def test_what_drain_completed_is_not_completed_again(tmp_path: Path) -> None:

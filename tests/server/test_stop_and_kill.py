@@ -170,6 +170,27 @@ def test_a_second_signal_forces_even_while_a_slow_disk_takes_what_is_flushed(tmp
         assert [record.value for record in peer.records("t")] == [b"kept"]
 
 
+def test_a_second_signal_ends_a_start_that_a_slow_disk_holds_up(tmp_path: Path) -> None:
+    """Signals used to be heard when the start was over, and then as one."""
+    slow, flushing, data = tmp_path / "slow", tmp_path / "flushing", tmp_path / "data"
+    flags = ["serve", "--mode", "test", "--listen", "127.0.0.1:0", "--data-dir", str(data)]
+    command = [sys.executable, "-c", SERVE_ON_A_SLOW_DISK, str(slow), str(flushing), *flags]
+    slow.touch()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        begun = time.monotonic()
+        while not flushing.exists():
+            assert time.monotonic() - begun < WAIT_S
+            time.sleep(0.005)
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 1
+    assert "Traceback" not in err
+    assert "ready" not in out
+    with run(data_dir=str(data), topics={"t": 1}) as broker, RawPeer(broker.bootstrap) as peer:
+        assert peer.records("t") == []
+
+
 class Producer:
     """Sends numbered records, one batch a request, as an idempotent producer; knows what was acknowledged."""
 
