@@ -24,7 +24,8 @@ def test_a_killed_broker_comes_back_on_its_port_with_its_topics(tmp_path: Path) 
         broker.restart()
         assert (broker.bootstrap, broker.pid != first, broker.is_running) == (bootstrap, True, True)
         assert broker.stop() == 0
-        assert broker.output().count("kbroker ready on") == 2
+        # The first one may have been killed between its ready file and its last line.
+        assert broker.output().count(f"kbroker ready on {bootstrap}") in (1, 2)
         assert "Traceback" not in broker.output()
     with run(data_dir=data) as reader:
         assert reader.is_running
