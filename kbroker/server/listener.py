@@ -69,9 +69,10 @@ class Connections:
 
     async def _accept(self, listener: Any, name: str, nursery: trio.Nursery) -> None:
         while True:
-            transport = await self._network.accept(listener)
-            # A flood of connections must not keep the loop: accepting waits only when there is nobody.
+            # A flood of connections must not keep the loop: accepting waits only when there is nobody. Whom it gave is
+            # ours to close, so nothing may be cancelled in between.
             await trio.lowlevel.checkpoint()
+            transport = await self._network.accept(listener)
             if transport is None:
                 continue
             if self._is_full_for(transport.peer):

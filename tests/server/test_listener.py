@@ -161,3 +161,21 @@ async def test_connections_that_come_at_once_are_counted_at_once(nursery) -> Non
         served.connections.stop_accepting()
         await settle_down()
         assert len(served.connections) == 0
+
+
+async def test_who_was_accepted_while_the_broker_stops_is_closed(nursery, monkeypatch) -> None:
+    """The socket was dropped, and its peer heard nothing until garbage was collected."""
+    served = Served(nursery)
+    accept = served.network.accept
+
+    async def accept_and_stop(listener: Any) -> FakeTransport:
+        transport = await accept(listener)
+        served.connections.stop_accepting()
+        return transport
+
+    monkeypatch.setattr(served.network, "accept", accept_and_stop)
+    last = served.connect()
+    await settle_down()
+    served.connections.cut()
+    await settle_down()
+    assert last.closed
