@@ -20,8 +20,8 @@ from kbroker.record.compression import (
     CODEC_BY_NAME,
     DECOMPRESSED_BYTES_MAX,
     LZ4_DEFAULT_LEVEL,
+    UNREADABLE,
     Codec,
-    CorruptRecords,
     ExcessiveRecords,
 )
 from kbroker.record.rebuild import recompressed, renumbered, with_create_time
@@ -92,7 +92,7 @@ class Preparation(NamedTuple):
             if self._codec == Codec.NONE:
                 return Refused(ErrorCode.MESSAGE_TOO_LARGE, f"uncompressed: {error}")
             return refused_body(error)
-        except CorruptRecords as error:
+        except UNREADABLE as error:
             return refused_body(error)
 
     @property

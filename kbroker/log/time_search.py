@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from kbroker.log.segment import Segment
 from kbroker.record.batch import BatchHeader
-from kbroker.record.compression import CorruptRecords
+from kbroker.record.compression import UNREADABLE
 from kbroker.record.skim import skim_records
 from kbroker.world import ColdRead, Disk, DiskFailure
 
@@ -57,7 +57,7 @@ class Sought(NamedTuple):
             for record in skim_records(batch):
                 if record.timestamp >= self.timestamp and record.offset >= self.log_start:
                     return record.offset, record.timestamp
-        except CorruptRecords:
+        except UNREADABLE:
             # Accepted by its header alone; no record can be named, so the batch is.
             return max(self.header.base_offset, self.log_start), self.header.max_timestamp
         return None

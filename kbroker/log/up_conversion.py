@@ -15,7 +15,7 @@ from kbroker.log.preparation import SMALL_BYTES, compression_level
 from kbroker.log.settings import LogSettings
 from kbroker.log.validation import refused_body
 from kbroker.record.batch import CODEC_MASK, MAGIC, NO_TIMESTAMP, Buffer, Gathering
-from kbroker.record.compression import CODEC_BY_NAME, Codec, CorruptRecords
+from kbroker.record.compression import CODEC_BY_NAME, UNREADABLE, Codec, CorruptRecords
 from kbroker.record.legacy import (
     ATTRIBUTES_POSITION,
     MAGIC_END,
@@ -76,7 +76,7 @@ def conversion(messages: Buffer, settings: LogSettings) -> Generator[None, None,
         batch = gathering.batch(codec=codec, level=compression_level(codec, settings))
     except RefusedMessages as error:
         return Refused(error.error, str(error))
-    except CorruptRecords as error:
+    except UNREADABLE as error:
         return refused_body(error)
     return memoryview(batch)
 

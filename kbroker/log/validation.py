@@ -24,7 +24,7 @@ from kbroker.record.batch import (
     BatchHeader,
     read_header,
 )
-from kbroker.record.compression import Codec, CorruptRecords
+from kbroker.record.compression import Codec
 from kbroker.record.scan import NAMED_MAX
 from protocol_specs.errors import ErrorCode
 
@@ -120,6 +120,6 @@ def _claimed_time(header: BatchHeader) -> Refused:
     return Refused(ErrorCode.INVALID_TIMESTAMP, reason, tuple((index, reason) for index in named))
 
 
-def refused_body(error: CorruptRecords) -> Refused:
+def refused_body(error: Exception) -> Refused:
     """The refusal of a body that can't be opened. Kafka answers UNKNOWN_SERVER_ERROR where it can't be unpacked."""
     return Refused(ErrorCode.INVALID_RECORD, f"the records can't be opened: {error}")

@@ -6,6 +6,7 @@ Source: KIP-110 and Apache Kafka's org.apache.kafka.common.compress.
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections.abc import Iterator
 from enum import IntEnum
@@ -61,6 +62,11 @@ class CorruptRecords(ValueError):
 
 class ExcessiveRecords(CorruptRecords):
     """More records or bytes than whoever opens the batch will take: a bomb, or as good as one."""
+
+
+UNREADABLE: Final = (CorruptRecords, struct.error, OverflowError, IndexError)
+"""What whoever opens a client's records for others takes for the records' fault: a number that fits nowhere would be
+a mistake of ours, too, but it happens in a worker, and costs that batch instead of the broker."""
 
 
 def compress(codec: int, data: bytes, level: int | None = None) -> bytes:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from kbroker.record.batch import LOG_APPEND_TIME_BIT, BatchHeader, Buffer, iterate_batches, read_bytes, read_header
-from kbroker.record.compression import Codec, CorruptRecords, ExcessiveRecords, compress
+from kbroker.record.compression import UNREADABLE, Codec, ExcessiveRecords, compress
 from kbroker.record.legacy import Message, RefusedMessages, write_message
 from kbroker.record.legacy_lz4 import with_old_checksum
 from kbroker.record.skim import bounded_spans, plain_bytes_max
@@ -37,21 +37,21 @@ def converted_down(batches: Buffer, magic: int, first_offset: int, bytes_max: in
     """
     left = bytes_max
     is_first = True
-    for batch in iterate_batches(batches):
-        header = read_header(batch)
-        if header.is_control:
-            continue
-        try:
+    try:
+        for batch in iterate_batches(batches):
+            header = read_header(batch)
+            if header.is_control:
+                continue
             for piece in _converted(batch, header, magic, first_offset, None if is_first else left):
                 left -= len(piece)
                 is_first = is_first and not piece
                 yield piece
-        except _NoRoom:
+    except _NoRoom:
+        return
+    except UNREADABLE as error:
+        if not is_first:
             return
-        except CorruptRecords as error:
-            if not is_first:
-                return
-            raise _refusal(error) from error
+        raise _refusal(error) from error
     if is_first and len(batches):
         yield OVERFLOW
 
@@ -60,7 +60,7 @@ class _NoRoom(Exception):
     """What comes next is larger than what is left."""
 
 
-def _refusal(error: CorruptRecords) -> RefusedMessages:
+def _refusal(error: Exception) -> RefusedMessages:
     """Where the first batch can't be converted: Kafka's code where it has one."""
     if isinstance(error, RefusedMessages):
         return error

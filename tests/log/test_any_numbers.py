@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 import struct
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compat.contracts.raw_batches import raw_batch, record
+from kbroker.log import preparation, time_search, up_conversion
+from kbroker.log.compaction import cleaning
 from kbroker.log.compaction.filtering import Pace, Rules, filtered, keyed_records
 from kbroker.log.compaction.offset_map import OffsetMap
+from kbroker.log.compaction.rounds import Means, clean, cleanable_part, exhaust
 from kbroker.log.outcome import Refused
 from kbroker.log.preparation import Preparation
 from kbroker.log.settings import LogSettings
+from kbroker.record import legacy_down
 from kbroker.record.batch import (
     LOG_APPEND_TIME_BIT,
     build_batch,
@@ -25,10 +29,14 @@ from kbroker.record.batch import (
     restamp_checksum,
 )
 from kbroker.record.compression import Codec, CorruptRecords
-from kbroker.record.legacy import iterate_entries, iterate_messages
+from kbroker.record.legacy import RefusedMessages, iterate_entries, iterate_messages, write_message
 from kbroker.record.legacy_down import converted_down
 from kbroker.record.skim import skim_records
 from kbroker.record.varint import read_varint
+from protocol_specs.errors import ErrorCode
+
+if TYPE_CHECKING:
+    from log_workshop import Workshop
 
 EXAMPLES = 2_000 if os.environ.get("KBROKER_FUZZ") else 60
 NOW = 1_700_000_000_000
@@ -64,7 +72,7 @@ def _cleaned(batch: bytearray, superseded: bytes) -> bytes:
     """What a round leaves of the batch where `superseded` has a newer record; b"" for nothing."""
     header = read_header(batch)
     newest = OffsetMap(1 << 20)
-    for one in keyed_records(batch, header):
+    for one in keyed_records(memoryview(batch), header):
         newest.put(one.key or b"", one.offset)
     newest.put(superseded, 1 << 40)
     rules = Rules(newest, NOW, 1_000, round_end=1 << 41, last_offsets={})
@@ -127,11 +135,70 @@ def test_bits_beyond_64_of_a_long_varint_are_dropped_as_in_java() -> None:
 def test_an_offset_of_more_than_32_bits_is_corrupt() -> None:
     """Kafka's readers stop there; offsets far beyond the batch went into answers and into the cleaner's map."""
     batch = _batch(NOW, record(1 << 40))
-    for opened in (iterate_records(batch), skim_records(batch), keyed_records(batch, read_header(batch))):
+    for opened in (iterate_records(batch), skim_records(batch), keyed_records(memoryview(batch), read_header(batch))):
         with pytest.raises(CorruptRecords):
             list(opened)
     with pytest.raises(CorruptRecords):
         list(converted_down(batch, 1, 0, 1 << 20))
+
+
+# ---- what nobody has thought of
+
+
+MISFITS = [struct.error("no room"), OverflowError("too large"), IndexError("behind the end")]
+
+
+@pytest.fixture(params=MISFITS, ids=lambda error: type(error).__name__)
+def misfit(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever opens records or packs them meets a number that fits nowhere: in a worker that ended the broker."""
+
+    def tripped(*arguments: Any, **named: Any) -> None:
+        raise request.param
+
+    monkeypatch.setattr(preparation, "scan_records", tripped)
+    monkeypatch.setattr(up_conversion, "iterate_messages", tripped)
+    monkeypatch.setattr(legacy_down, "write_message", tripped)
+    monkeypatch.setattr(time_search, "skim_records", tripped)
+    monkeypatch.setattr(cleaning, "filtered", tripped)
+
+
+@pytest.mark.usefixtures("misfit")
+def test_a_misfit_refuses_the_batch_that_is_prepared() -> None:
+    outcome = _prepared(_batch(NOW, record(0)), {"record_validation": "full"})
+    assert isinstance(outcome, Refused)
+    assert outcome.error == ErrorCode.INVALID_RECORD
+
+
+@pytest.mark.usefixtures("misfit")
+def test_a_misfit_refuses_the_messages_that_are_converted() -> None:
+    messages = bytearray()
+    write_message(messages, 1, 0, 0, NOW, None, b"v")
+    outcome = up_conversion.convert_up(bytes(messages), LogSettings())
+    assert isinstance(outcome, Refused)
+    assert outcome.error == ErrorCode.INVALID_RECORD
+
+
+@pytest.mark.usefixtures("misfit")
+def test_a_misfit_is_a_corrupt_message_to_an_old_consumer() -> None:
+    with pytest.raises(RefusedMessages) as refused:
+        list(converted_down(_batch(NOW, record(0)), 1, 0, 1 << 20))
+    assert refused.value.error == ErrorCode.CORRUPT_MESSAGE
+
+
+@pytest.mark.usefixtures("misfit")
+def test_a_search_by_time_names_the_batch_that_holds_a_misfit(shop: Workshop) -> None:
+    shop.append(3)
+    assert shop.log.offset_for_timestamp(1) == (0, shop.clock.wall_ms(), 0)
+
+
+@pytest.mark.usefixtures("misfit")
+def test_a_log_with_a_misfit_cannot_be_cleaned(shop: Workshop) -> None:
+    shop.open(segment_bytes=400)
+    for _ in range(8):
+        shop.append(3)
+    part = cleanable_part(shop.log, shop.log.log_end, shop.clock.wall_ms())
+    with pytest.raises(CorruptRecords):
+        exhaust(clean(shop.log, shop.disk, part, Means(), shop.clock.wall_ms()))
 
 
 # ---- all of them together

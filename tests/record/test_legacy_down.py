@@ -148,6 +148,17 @@ def test_a_broken_batch_is_refused_where_it_comes_first_and_ends_the_set_elsewhe
     assert refused.value.error == ErrorCode.CORRUPT_MESSAGE
 
 
+def test_a_damaged_length_behind_others_ends_the_set() -> None:
+    """What it raised was no refusal: the worker failed, and a flipped bit and an old consumer ended the broker."""
+    good = build_batch([(None, b"a")], timestamp_ms=5)
+    bad = build_batch([(None, b"b")], timestamp_ms=5, base_offset=1)
+    bad[8:12] = bytes(4)
+    assert _down(good + bad + good) == _down(good)
+    with pytest.raises(RefusedMessages) as refused:
+        _down(bad + good)
+    assert refused.value.error == ErrorCode.CORRUPT_MESSAGE
+
+
 def test_what_is_too_much_to_open_needs_a_newer_version() -> None:
     bomb = build_batch([(None, bytes(48 << 20))], timestamp_ms=5, codec=Codec.GZIP)
     with pytest.raises(RefusedMessages) as refused:

@@ -18,7 +18,7 @@ from kbroker.log.index import offset_index, time_index
 from kbroker.log.open_files import FileHandle, OpenFiles
 from kbroker.log.segment import Segment, file_name
 from kbroker.record.batch import HEADER_BYTES, MAGIC, BatchHeader, checksum_matches, read_header
-from kbroker.record.compression import CorruptRecords
+from kbroker.record.compression import UNREADABLE, CorruptRecords
 from kbroker.world import Disk, File
 
 _TRANSACTION_SUFFIX = ".txnindex"
@@ -241,7 +241,10 @@ def _clean_into(
                 _check(batch, header, file, position)
                 is_last = position + header.size == source.size
                 is_trace = rules.is_trace(header) or (must_reach and is_last and output.segment.size == before)
-                stays = yield from filtered(batch, header, rules, pace, is_trace=is_trace)
+                try:
+                    stays = yield from filtered(batch, header, rules, pace, is_trace=is_trace)
+                except UNREADABLE as error:
+                    raise CorruptRecords(f"{file.path}: the batch at byte {position}: {error}") from error
             if stays:
                 output.add(stays)
                 if output.unwritten_bytes >= window_bytes:
