@@ -1,34 +1,62 @@
 """A topic of many partitions: nobody waits until all of its logs are made, and nobody sees it before."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from queue import SimpleQueue
 
+import pytest
+
+import kbroker.log.directory
+from kbroker.log.directories import LogDirectories, NewLog
+from kbroker.real.disk import RealDisk
 from kbroker.server.hosting import LOGS_PER_TURN
-from kbroker.testing import run, start
+from kbroker.testing import run
 from protocol_specs import api
 from protocol_specs.errors import ErrorCode
-from tests.server.raw_peer import METADATA, RawPeer, batch_of, request_bytes
+from tests.server.raw_peer import CREATE_TOPICS, METADATA, WAIT_S, RawPeer, batch_of, request_bytes
 
-CREATE_TOPICS = 19
-PARTITIONS = 12 * LOGS_PER_TURN
+STEPS = 3
+PARTITIONS = STEPS * LOGS_PER_TURN
 VERSION = 2
 
 
-def test_others_are_served_while_the_logs_of_a_new_topic_are_made(tmp_path: Path) -> None:
+def test_others_are_served_while_the_logs_of_a_new_topic_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A thousand partitions used to hold everybody up for more than a second."""
+    begun: SimpleQueue[str] = SimpleQueue()
+    may_go_on: SimpleQueue[None] = SimpleQueue()
+    make_files = kbroker.log.directory.make_files
+
+    def slow(disk: RealDisk, path: str, topic_id: bytes) -> bool:
+        begun.put(path)
+        may_go_on.get(timeout=WAIT_S)
+        return make_files(disk, path, topic_id)
+
+    monkeypatch.setattr(kbroker.log.directory, "make_files", slow)
+    at_once: list[int] = []
+    make_logs = LogDirectories.make_logs
+
+    def counted(self: LogDirectories, wanted: Sequence[NewLog], done: Callable[[], None]) -> None:
+        at_once.append(len(wanted))
+        make_logs(self, wanted, done)
+
+    monkeypatch.setattr(LogDirectories, "make_logs", counted)
     with (
-        start(data_dir=str(tmp_path / "data")) as broker,
+        run(data_dir=str(tmp_path / "data")) as broker,
         RawPeer(broker.bootstrap) as one,
         RawPeer(broker.bootstrap) as other,
     ):
         topic = api.messages(CREATE_TOPICS)[0].CreatableTopic(name="t", num_partitions=PARTITIONS, replication_factor=1)
         one.send(request_bytes(CREATE_TOPICS, version=VERSION, topics=[topic], timeout_ms=30_000))
-        answers_between = 0
-        while not (topics := other.ask(METADATA, topics=None).topics):
-            answers_between += any((tmp_path / "data").glob("t-*"))
-        assert len(topics[0].partitions) == PARTITIONS
-        # One answer may have been on its way when the first log was made.
-        assert answers_between > 1
+        for number in range(PARTITIONS):
+            assert begun.get(timeout=WAIT_S).endswith(f"/t-{number}")
+            assert other.ask(METADATA, topics=None).topics == []
+            may_go_on.put(None)
         one.read_frame()
+        assert at_once == [LOGS_PER_TURN] * STEPS
+        (made,) = other.ask(METADATA, topics=None).topics
+        assert len(made.partitions) == PARTITIONS
         assert one.produce("t", batch_of(b"v"), partition=PARTITIONS - 1).error_code == ErrorCode.NONE
 
 
