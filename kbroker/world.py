@@ -221,7 +221,7 @@ class Disk(Protocol):
         """Do queued writes hold so much memory that a connection should have one request under way, and no more?"""
 
     def drain(self) -> None:
-        """Wait until queued writes and work are over, and run their completions now. Blocks: for a stop only."""
+        """Wait until queued writes and work are over, and run their completions now. Blocks: for stops and cuts."""
 
     def close(self) -> None:
         """Finish what is queued and join the threads; the disk is not used afterwards."""

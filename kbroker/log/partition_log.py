@@ -3,7 +3,7 @@
     log_start <= flushed_end <= written_end <= log_end      (all but log_start exclusive; flushed_end may lag log_start)
 
 `log_end` moves when an append is accepted, `written_end` when readers may see it, `flushed_end` when it has been
-fsynced. Small appends are written before `append_as_leader` returns; a queued one calls `on_progress`
+fsynced. While the disk is quick appends are written before `append_as_leader` returns; a queued one calls `on_progress`
 later. A DiskFailure fails the log for good: it refuses everything with KAFKA_STORAGE_ERROR until it is opened again.
 
 Whether it sleeps, is awake or has failed is KeptLog's: one look at `_is_usable` on the way of every append and read.
