@@ -58,9 +58,11 @@ def take_run(
     size, interval_bytes = 0, settings.index_interval_bytes
     for view in batches:
         header = _plain_header(view, settings, now_ms)
-        if header is None or segment.must_roll_before(
-            header.size, base_offset + header.last_offset_delta, header.max_timestamp, now_ms, settings
-        ):
+        if header is None:
+            break
+        max_timestamp = header.max_timestamp if time_ms is None else time_ms
+        last_offset = base_offset + header.last_offset_delta
+        if segment.must_roll_before(header.size, last_offset, max_timestamp, now_ms, settings):
             break
         if header.producer_id >= 0 and producers.judge(header) is not None:
             break

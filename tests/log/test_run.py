@@ -146,6 +146,22 @@ def test_a_run_ends_before_what_needs_a_segment_of_its_own() -> None:
     assert shop.log.segments_count == 1
 
 
+@pytest.mark.parametrize("client_time", [5, -1, 1 << 60])
+def test_a_segment_of_log_append_time_rolls_by_the_logs_time(client_time: int) -> None:
+    """The client's was asked: with old ones no run ever rolled, with one from far ahead nothing was a run any more."""
+    shop = Workshop(MemoryDisk())
+    shop.open(message_timestamp_type="LogAppendTime", segment_ms=1000)
+    shop.append()
+    counts = []
+    for advance_ms in (1000, 1, 1000, 1):
+        shop.clock.advance(advance_ms)
+        if shop.log.append_run([memoryview(shop.batch(timestamp_ms=client_time))], 0) is None:
+            shop.append(timestamp_ms=client_time)
+        counts.append(shop.log.segments_count)
+    assert counts == [1, 2, 2, 3]
+    assert shop.log.append_run([memoryview(shop.batch(timestamp_ms=client_time))], 0) is not None
+
+
 def test_a_queued_run_is_readable_and_kept_when_all_of_it_is_written() -> None:
     shop = Workshop(SimulatedDisk(queues_writes=True))
     shop.open()
