@@ -118,4 +118,5 @@ class RepeatedProduce:
     def _encoded(self, ctx: RequestContext, correlation_id: bytes, answer: Any) -> list[Chunk]:
         topic = TopicAnswer(name=self._name, topic_id=self._topic_id, partition_responses=[answer])
         response = ProduceResponse(responses=[topic])
-        return encode_response(ProduceResponse, ctx.api_version, int.from_bytes(correlation_id, "big"), response)
+        number = int.from_bytes(correlation_id, "big", signed=True)
+        return encode_response(ProduceResponse, ctx.api_version, number, response)

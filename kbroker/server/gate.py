@@ -160,7 +160,7 @@ class Gate:
             size += len(found[1])
         handler, version = known.handler, known.version
         ctx = self._context(peer, version, known.client_id)
-        correlation_id = int.from_bytes(ids[0], "big")
+        correlation_id = int.from_bytes(ids[0], "big", signed=True)
         taken: list[int] = []
         concluded = self._conclude(handler, version, correlation_id, _again, known.request, ctx, batches, ids, taken)
         if not taken:

@@ -159,6 +159,18 @@ def test_answers_of_a_run_that_is_queued_come_when_it_is_written(acks):
     assert [base for _, _, base, _ in answers(line.sent(results[0]))] == list(range(1, 9))
 
 
+def test_correlation_ids_that_wrapped_come_back_as_they_were():
+    """They were read without their sign and found no room in the answer: appended, no answer, connection closed."""
+    disk = SimulatedDisk()
+    line = Line(disk=disk)
+    line.ask(line.frame(batch(b"v")))
+    line.ids = -(1 << 31)
+    disk.queues_writes = True
+    (owed,) = line.hand_in(*(line.frame(batch(b"v")) for _ in range(3)))
+    disk.run_queued()
+    assert [one[:3] for one in answers(line.sent(owed))] == [(line.ids - 2 + n, 0, 1 + n) for n in range(3)]
+
+
 @pytest.mark.parametrize("acks", [1, -1])
 def test_a_queued_run_whose_write_fails_is_refused_request_by_request(acks):
     disk = SimulatedDisk()
