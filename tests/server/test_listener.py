@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import trio
 
 from kbroker.handlers.answer import Pending
 from kbroker.handlers.registry import handles
 from kbroker.server.connection import OWED_MAX
 from kbroker.server.gate import Gate
-from kbroker.server.listener import Connections, Limits
+from kbroker.server.listener import DRAIN_S_MAX, Connections, Limits
 from kbroker.testing.virtual_clock import VirtualClock
 from protocol_specs.api.k03_metadata import MetadataRequest, MetadataResponse
 from tests.server.test_connection import FakeNode, FakeTransport, frame, settle_down
@@ -179,3 +180,21 @@ async def test_who_was_accepted_while_the_broker_stops_is_closed(nursery, monkey
     served.connections.cut()
     await settle_down()
     assert last.closed
+
+
+@pytest.mark.parametrize("is_deaf", [False, True])
+async def test_a_stop_waits_for_what_is_owed_half_a_second_at_most(nursery, autojump_clock, is_deaf: bool) -> None:
+    served = Served(nursery)
+    peer = served.connect()
+    await settle_down()
+    peer.room = 0 if is_deaf else None
+    peer.push(frame(1))
+    await settle_down()
+    served.owed[0].settle(MetadataResponse())
+    served.connections.stop_accepting()
+    began = trio.current_time()
+    await served.connections.drain()
+    assert trio.current_time() - began == (DRAIN_S_MAX if is_deaf else 0)
+    await settle_down()
+    assert peer.closed
+    assert bool(peer.sent) is not is_deaf
