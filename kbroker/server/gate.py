@@ -151,7 +151,7 @@ class Gate:
         """None, and no frame taken off, where the first of them must be processed by itself."""
         known, batch = first
         batches, ids, size = [batch], [bytes(frames[0][CORRELATION_ID])], len(batch)
-        for frame in islice(frames, 1, RUN_FRAMES_MAX):
+        for frame in islice(frames, 1, RUN_FRAMES_MAX if repeated.is_of_use else 1):
             found = repeated.find(frame)
             if found is None or found[0] is not known or size + len(found[1]) > RUN_BYTES_MAX:
                 break
@@ -165,6 +165,7 @@ class Gate:
         concluded = self._conclude(handler, version, correlation_id, _again, known.request, ctx, batches, ids, taken)
         if not taken:
             if type(concluded) is not tuple or not concluded[1]:
+                repeated.is_of_use = False
                 return None
             taken.append(1)  # a failure of ours: the connection ends with it
         repeated.confirm()

@@ -71,13 +71,15 @@ def surroundings(
 class Repeated(Generic[T]):
     """What is known of the requests of one connection that come again: a T for each of their surroundings."""
 
-    __slots__ = ("_found", "_head_end", "_unrepeated")
+    __slots__ = ("_found", "_head_end", "_unrepeated", "is_of_use")
 
     def __init__(self) -> None:
         self._found: dict[bytes, tuple[Surroundings, T]] = {}
         # All that are kept have heads of one length, so that one look is enough.
         self._head_end = 0
         self._unrepeated = 0
+        self.is_of_use = True
+        """Was it of use what was found last? Else it's too early to look for what is behind the next."""
 
     @property
     def is_empty(self) -> bool:
@@ -110,6 +112,7 @@ class Repeated(Generic[T]):
     def confirm(self) -> None:
         """What was found was of use."""
         self._unrepeated = 0
+        self.is_of_use = True
 
     def is_worth_learning(self) -> bool:
         """Shall a request that was not found be learned? Asked once for each."""
