@@ -15,6 +15,7 @@ from kbroker.testing.simulated_disk import SimulatedDisk
 from kbroker.wire.codec import decode, encode
 from kbroker.wire.repeated import Repeated
 from protocol_specs.api.k00_produce import ProduceRequest, ProduceResponse
+from protocol_specs.api.k20_delete_topics import DeleteTopicsRequest
 from protocol_specs.errors import ErrorCode
 
 VERSIONS = range(3, 14)
@@ -235,13 +236,16 @@ def test_a_topic_made_anew_under_the_same_name_gets_the_records():
     line = Line()
     frames = partial(line.frame, batch(b"v"), version=9)
     line.ask(*(frames() for _ in range(4)))
-    image = line.broker.image
     old = line.partition()
-    line.broker.partitions.remove(old)
-    found = answers(line.ask(frames()), 9)
-    assert found[0][1] != ErrorCode.NONE
-    assert old.log.log_end == 4
-    assert image is line.broker.image
+    deleted = line.broker.ask(DeleteTopicsRequest(topic_names=["t"], timeout_ms=1000), 4)
+    assert deleted.responses[0].error_code == ErrorCode.NONE
+    ((_, error, _, _),) = answers(line.ask(frames()), 9)
+    assert error == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    line.broker.create({"t": 2})
+    found = answers(line.ask(*(frames() for _ in range(4))), 9)
+    assert [(error, base) for _, error, base, _ in found] == [(0, number) for number in range(4)]
+    assert (old.log.log_end, line.partition().log.log_end) == (4, 4)
+    assert line.partition() is not old
 
 
 @pytest.mark.parametrize("acks", [1, -1])
