@@ -21,7 +21,7 @@ DRIVERS = Path(__file__).with_name("drivers")
 JAVA_MAIN = "JavaDriver"
 #: The package that Go drivers share, which their go.mod names by this folder.
 GO_SHARED = "go_driver"
-#: A cold cache loads some 60 MB; ten minutes allow for a slow line.
+#: A cold cache loads some 130 MB; ten minutes allow for a slow line.
 BUILD_TIMEOUT_S = 600.0
 TRY_TIMEOUT_S = 20.0
 

@@ -43,10 +43,10 @@ def address_of(bootstrap: str) -> tuple[str, int]:
 def advertised(bootstrap: str) -> dict[int, tuple[int, int]]:
     """API key -> lowest and highest advertised version."""
     body = _ask(bootstrap, API_VERSIONS, 0, b"")
-    error, count = struct.unpack_from(">hi", body)
+    error, count = _unpacked("ApiVersions v0", ">hi", body, 0)
     if error:
         raise WireError(f"ApiVersions v0 was answered with error {error}")
-    entries = (struct.unpack_from(">hhh", body, 6 + 6 * index) for index in range(count))
+    entries = (_unpacked("ApiVersions v0", ">hhh", body, 6 + 6 * index) for index in range(count))
     return {key: (lowest, highest) for key, lowest, highest in entries}
 
 
@@ -55,8 +55,8 @@ def create_topic(bootstrap: str, topic: str, partitions: int, configs: Mapping[s
     wanted = struct.pack(">i", 1) + _string(topic) + struct.pack(">ihii", partitions, 1, 0, len(configs or {}))
     wanted += b"".join(_string(key) + _string(value) for key, value in (configs or {}).items())
     body = _ask(bootstrap, CREATE_TOPICS, 4, wanted + struct.pack(">i?", int(TIMEOUT_S * 1000), False))
-    (name_length,) = struct.unpack_from(">h", body, 8)
-    (error,) = struct.unpack_from(">h", body, 10 + name_length)
+    (name_length,) = _unpacked("CreateTopics v4", ">h", body, 8)
+    (error,) = _unpacked("CreateTopics v4", ">h", body, 10 + name_length)
     if error:
         raise WireError(f"CreateTopics v4 was answered with error {error}")
 
@@ -65,7 +65,7 @@ def delete_records(bootstrap: str, topic: str, offset: int, partition: int = 0) 
     """Let a partition start at this offset; raises WireError when refused."""
     wanted = struct.pack(">i", 1) + _string(topic) + struct.pack(">iiq", 1, partition, offset)
     body = _ask(bootstrap, DELETE_RECORDS, 1, wanted + struct.pack(">i", int(TIMEOUT_S * 1000)))
-    (error,) = struct.unpack_from(">h", body, len(body) - 2)
+    (error,) = _unpacked("DeleteRecords v1", ">h", body, len(body) - 2)
     if error:
         raise WireError(f"DeleteRecords v1 was answered with error {error}")
 
@@ -95,13 +95,13 @@ def _fetched(bootstrap: str, topic: str, partition: int, offset: int) -> bytes:
     request += struct.pack(">iiqi", 1, partition, offset, FETCH_BYTES_MAX)
     body = _ask(bootstrap, FETCH, 4, request)
     position = 4 + 4 + 2 + len(topic.encode()) + 4 + 4
-    (error,) = struct.unpack_from(">h", body, position)
+    (error,) = _unpacked("Fetch v4", ">h", body, position)
     if error:
         raise WireError(f"Fetch v4 was answered with error {error}")
     position += 2 + 8 + 8
-    (aborted_count,) = struct.unpack_from(">i", body, position)
+    (aborted_count,) = _unpacked("Fetch v4", ">i", body, position)
     position += 4 + 16 * max(0, aborted_count)
-    (size,) = struct.unpack_from(">i", body, position)
+    (size,) = _unpacked("Fetch v4", ">i", body, position)
     return body[position + 4 : position + 4 + max(0, size)]
 
 
@@ -132,6 +132,14 @@ def _ask(bootstrap: str, key: int, version: int, body: bytes) -> bytes:
             return _exactly(stream.read(size), size)[4:]
     except (OSError, struct.error) as problem:
         raise WireError(f"request key {key} version {version} to {bootstrap}: {problem}") from problem
+
+
+def _unpacked(request: str, form: str, body: bytes, position: int) -> tuple[int, ...]:
+    """Fields of an answer; WireError where it ends before them."""
+    try:
+        return struct.unpack_from(form, body, position)
+    except struct.error as problem:
+        raise WireError(f"{request} was answered with {len(body)} bytes: {problem}") from problem
 
 
 def _exactly(data: bytes, size: int) -> bytes:

@@ -25,10 +25,14 @@ from compat.scenarios.registry import Scenario
 DRIVER = [sys.executable, str(Path(__file__).with_name("scripted_driver.py"))]
 
 
-class ApiVersionsOnly:
-    """A listener that answers every request with ApiVersions v0: key 18, versions 0 to 4."""
+API_VERSIONS = struct.pack(">ihihhh", 1, 0, 1, 18, 0, 4)
 
-    def __init__(self) -> None:
+
+class ApiVersionsOnly:
+    """A listener that answers every request with ApiVersions v0: key 18, versions 0 to 4; or with another frame."""
+
+    def __init__(self, answer: bytes = API_VERSIONS) -> None:
+        self._answer = answer
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.bootstrap = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self._thread = threading.Thread(target=self._serve)
@@ -48,8 +52,7 @@ class ApiVersionsOnly:
                 return
             with connection, connection.makefile("rb") as stream:
                 stream.read(struct.unpack(">i", stream.read(4))[0])
-                body = struct.pack(">ihihhh", 1, 0, 1, 18, 0, 4)
-                connection.sendall(struct.pack(">i", len(body)) + body)
+                connection.sendall(struct.pack(">i", len(self._answer)) + self._answer)
 
 
 @pytest.fixture
@@ -167,6 +170,17 @@ def test_a_broker_that_is_gone_fails_the_cell_at_once(tmp_path: Path) -> None:
     status, reason = judged(gone, consuming("works"))
     assert status == "fail"
     assert "the broker is gone" in reason
+
+
+@pytest.mark.parametrize("size", range(4, len(API_VERSIONS)))
+def test_an_answer_that_ends_too_soon_fails_the_cell(tmp_path: Path, size: int) -> None:
+    """It ended the whole run with a traceback."""
+    listener = ApiVersionsOnly(API_VERSIONS[:size])
+    odd = ClientSession("scripted", DRIVER, ForeignBroker(listener.bootstrap), tmp_path)
+    status, reason = judged(odd, consuming("works"))
+    listener.close()
+    assert status == "fail"
+    assert f"ApiVersions v0 was answered with {size - 4} bytes" in reason
 
 
 @pytest.mark.parametrize(("problem", "status"), [(UnavailableError, "skip"), (BuildFailedError, "fail")])
