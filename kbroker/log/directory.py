@@ -4,7 +4,7 @@
     meta.properties                     cluster, node and directory id
     .kafka_cleanshutdown                written last by a clean stop, removed first by the next start
     recovery-point-offset-checkpoint    up to where each log has been fsynced
-    log-start-offset-checkpoint         logs whose start isn't their first segment's
+    log-start-offset-checkpoint         logs whose start DeleteRecords has moved
     replication-offset-checkpoint       high watermarks
     cleaner-offset-checkpoint           up to where compaction has been
     <topic>-<p>/                        a log;  .<uuid>-delete goes soon,  .<uuid>-stray belongs to no topic,
@@ -409,7 +409,7 @@ class LogDirectory:
 
     @property
     def log_starts(self) -> Mapping[TopicPartition, int]:
-        """Where logs begin that don't begin with their first segment, as last written down."""
+        """Where logs begin of which DeleteRecords has moved the start, as last written down."""
         return self._checkpoints[LOG_STARTS_FILE]
 
     @property
@@ -541,7 +541,7 @@ def _recovery_point(log: PartitionLog) -> int:
 
 
 def _moved_start(log: PartitionLog) -> int | None:
-    return log.log_start if log.has_moved_start else None
+    return log.noted_start
 
 
 def _nobody_told(failure: DiskFailure) -> None:

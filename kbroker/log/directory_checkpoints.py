@@ -1,7 +1,7 @@
 """The offset checkpoints that the logs of one directory share: what the last start found, and how new ones are written.
 
     recovery-point-offset-checkpoint    up to where each log has been fsynced
-    log-start-offset-checkpoint         logs whose start isn't their first segment's
+    log-start-offset-checkpoint         logs whose start DeleteRecords has moved
     replication-offset-checkpoint       high watermarks
     cleaner-offset-checkpoint           up to where compaction has been
 

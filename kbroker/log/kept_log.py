@@ -51,6 +51,7 @@ class KeptLog(Progress):
         "_disk",
         "_files",
         "_has_aborted",
+        "_is_start_noted",
         "_is_usable",
         "_segments",
         "_syncing",
@@ -84,6 +85,8 @@ class KeptLog(Progress):
         # What opening found damaged or missing beside the batches.
         self.mended: list[Mended] = []
         self.log_start = 0
+        # By DeleteRecords, at any time: see noted_start.
+        self._is_start_noted = False
         self.is_dirty = False
         self.is_closed = False
         self._disk = disk = place.disk
@@ -125,6 +128,7 @@ class KeptLog(Progress):
         log = cls(place, _no_progress)
         log.log_end = log.written_end = log.flushed_end = asleep.recovery_point
         log.log_start = max(asleep.log_start, asleep.first_base)
+        log._is_start_noted = asleep.log_start > 0
         log._asleep = asleep
         return log
 
@@ -143,6 +147,7 @@ class KeptLog(Progress):
         )
         self._segments, self.epochs, self.producers = loaded.segments, loaded.epochs, loaded.producers
         self.log_start, self.flushed_end = loaded.log_start, loaded.flushed_end
+        self._is_start_noted = log_start > 0
         self.log_end = self.written_end = loaded.segments.active.next_offset
         # A short way out for the many logs without an aborted transaction.
         self._has_aborted = any(len(segment.transactions) for segment in loaded.segments.all)
@@ -215,6 +220,15 @@ class KeptLog(Progress):
     def has_moved_start(self) -> bool:
         """Does the log start behind the beginning of its first segment (DeleteRecords)?"""
         return self.log_start > (self._asleep.first_base if self._asleep else self._segments.first_base)
+
+    @property
+    def noted_start(self) -> int | None:
+        """The log start for the directory's checkpoint; None: that of the first segment, which its name tells.
+
+        Once DeleteRecords has moved it, it stays noted, also when segments before it are gone: nobody syncs their
+        removal, so that a power failure may bring them back.
+        """
+        return self.log_start if self._is_start_noted else None
 
     @property
     def segments(self) -> tuple[Segment, ...]:

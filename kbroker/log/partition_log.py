@@ -426,6 +426,7 @@ class PartitionLog(KeptLog):
         """Move the log start up to `offset`, dropping segments that end before it; the new log start."""
         if offset > self.log_start:
             self._wake()
+            self._is_start_noted = True
             self._move_start(min(offset, self.log_end))
             self._drop_front(self._segments.ending_before(self.log_start))
         return self.log_start

@@ -257,3 +257,28 @@ def test_a_marker_whose_removal_was_interrupted_is_gone_before_the_metadata_log_
     assert disk.restarted(Loss.POWER_FAILED).exists(f"/data/{CLEAN_FILE}")
     open_directory(disk).open_metadata_log()
     assert not disk.restarted(Loss.POWER_FAILED).exists(f"/data/{CLEAN_FILE}")
+
+
+# ---- the log start
+
+
+def test_a_start_that_was_moved_stays_noted_when_the_segments_before_it_are_gone() -> None:
+    """The checkpoint said no more of it than the name of the first segment; a power failure brought the older ones
+    back, and with them deleted records."""
+    disk = SimulatedDisk()
+    directory = one_log(disk, 3)
+    log = directory.logs[WHERE]
+    log.roll()
+    log.append_as_leader(build_batch([(None, b"v")], timestamp_ms=1), 0)
+    log.sync()
+    log.delete_before(2)
+    directory.checkpoint()
+    assert log.delete_before(3) == log.segments[0].base_offset == 3
+    directory.checkpoint()
+    disk = disk.restarted(Loss.POWER_FAILED)
+    assert disk.exists(f"{DIRECTORY}/{0:020}.log")
+    for _ in range(2):  # a start that knows it tells the next one
+        directory = open_directory(disk)
+        assert directory.open_log(WHERE, ID, LogSettings()).log_start == 3
+        directory.checkpoint()
+        disk = disk.restarted(Loss.PROCESS_DIED)

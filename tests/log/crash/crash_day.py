@@ -234,7 +234,7 @@ class Day:
         self.disk.run_queued(self.random.choice([1, 2, 5, None]))
 
     def checkpoint(self) -> None:
-        starts = {name: log.log_start for name, log in self.logs.items() if log.has_moved_start}
+        starts = {name: log.noted_start for name, log in self.logs.items() if log.noted_start is not None}
         self.opened.directory.checkpoint()
         self.disk.run_queued()
         for name, start in starts.items():
