@@ -30,7 +30,7 @@ from kbroker.record.batch import BatchHeader, checksum_matches
 from kbroker.record.compression import CorruptRecords
 from kbroker.record.markers import read_marker
 from kbroker.record.skim import skim_records
-from kbroker.world import Disk
+from kbroker.world import Disk, File
 
 _ELECTION_FILE = "quorum-state"
 _OFFSET_ENTRY = struct.Struct(">ii")
@@ -58,7 +58,9 @@ def total_bytes(disk: Disk, path: str) -> int:
     for name in partition_names(disk, path):
         for file in disk.list(f"{path}/{name}"):
             if file.endswith(LOG_SUFFIX):
-                total += disk.open(f"{path}/{name}/{file}").size()
+                opened = disk.open(f"{path}/{name}/{file}")
+                total += opened.size()
+                opened.close()
     return total
 
 
@@ -206,6 +208,13 @@ class PartitionCheck:
     def _segment(self, base: int, *, may_be_torn: bool, is_last: bool) -> Found:
         path = self._of(base, LOG_SUFFIX)
         file = self._disk.open(path)
+        try:
+            yield from self._opened_segment(file, base, may_be_torn=may_be_torn, is_last=is_last)
+        finally:
+            file.close()
+
+    def _opened_segment(self, file: File, base: int, *, may_be_torn: bool, is_last: bool) -> Found:
+        path = file.path
         offsets = _Entries(self._disk, self._of(base, ".index"), _OFFSET_ENTRY)
         times = _Entries(self._disk, self._of(base, ".timeindex"), _TIME_ENTRY)
         aborted: set[tuple[int, int]] = set()
@@ -230,7 +239,6 @@ class PartitionCheck:
             position += header.size
             yield header.size
         is_old = problem is None and holds_old_message(file, position, size)
-        file.close()
         if problem is not None or position < size:
             what = problem or f"{size - position} bytes are no batch"
             fate = "; the next start cuts the log there" if may_be_torn else ""

@@ -11,7 +11,7 @@ import pytest
 from kbroker.log.directory import LogDirectory
 from kbroker.log.outcome import Appended
 from kbroker.log.settings import LogSettings
-from kbroker.log.verify import Finding, verify_directory
+from kbroker.log.verify import Finding, total_bytes, verify_directory
 from kbroker.names import TopicPartition
 from kbroker.real.entropy import RealEntropy
 from kbroker.record.batch import build_batch, iterate_batches, read_header, restamp_checksum
@@ -53,6 +53,33 @@ def disk() -> SimulatedDisk:
     _filled(disk, clean=True)
     assert len([name for name in disk.list(T0) if name.endswith(".log")]) > 2
     return disk
+
+
+def test_every_segment_that_is_opened_is_closed(disk: SimulatedDisk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What says how much there is to read kept all segments open: beyond `ulimit -n` of them the check died."""
+    opened, unopened, close = 0, disk.open, SimulatedFile.close
+
+    def counted_open(path: str, **how: Any) -> SimulatedFile:
+        nonlocal opened
+        opened += path.endswith(".log")
+        return unopened(path, **how)
+
+    def counted_close(file: SimulatedFile) -> None:
+        nonlocal opened
+        opened -= file.path.endswith(".log")
+        close(file)
+
+    monkeypatch.setattr(disk, "open", counted_open)
+    monkeypatch.setattr(SimulatedFile, "close", counted_close)
+    assert total_bytes(disk, "/data") > 10_000
+    assert opened == 0
+    _findings(disk)
+    assert opened == 0
+    steps = verify_directory(disk, "/data")
+    assert isinstance(next(steps), int)
+    assert opened == 1
+    steps.close()
+    assert opened == 0
 
 
 def test_nothing_is_found_after_a_clean_stop(disk: SimulatedDisk) -> None:
