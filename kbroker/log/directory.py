@@ -241,14 +241,14 @@ class LogDirectory:
         self.begin()
         self._unopened[where] = settings
         try:
-            log = self._open_as(where, topic_id, settings)
+            log = self._adopt(self._open_as(where, topic_id, settings))
         except DamagedBatch:
             raise
         except DiskFailure as failure:
             self.fail(failure)
             raise
         del self._unopened[where]
-        return self._adopt(log)
+        return log
 
     @property
     def logs_count(self) -> int:
@@ -282,11 +282,11 @@ class LogDirectory:
             return self._open(where, topic_id, settings)
 
     def _adopt(self, log: PartitionLog) -> PartitionLog:
-        log.on_failure = self.fail
         where = log.topic_partition
-        self.logs[where] = log
-        log.on_truncation = partial(self._lower_recovery_point, where)
         self._lower_recovery_point(where, log.log_end)
+        log.on_failure = self.fail
+        log.on_truncation = partial(self._lower_recovery_point, where)
+        self.logs[where] = log
         return log
 
     def _open(self, where: TopicPartition, topic_id: bytes, settings: LogSettings) -> PartitionLog:

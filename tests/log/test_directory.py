@@ -51,6 +51,29 @@ def test_a_fresh_directory_is_formatted_for_its_node(disk: MemoryDisk) -> None:
     )
 
 
+def test_a_checkpoint_that_cannot_be_lowered_for_an_opened_log_takes_the_directory_offline() -> None:
+    """The log's opening failed and the directory stayed online: a partition that nobody hosted, and no line said so."""
+    disk = SimulatedDisk()
+    directory = open_directory(disk)
+    log = directory.open_log(WHERE, ID, LogSettings())
+    for _ in range(3):
+        _append(log)
+    log.sync()
+    directory.checkpoint()
+    file = disk.open(f"{PATH}/{WHERE}/{0:020d}.log")
+    file.truncate(file.size() // 3 + 5)
+    disk = disk.restarted(Loss.PROCESS_DIED)
+    directory = open_directory(disk)
+    directory.begin()
+    told: list[DiskFailure] = []
+    directory.on_failure = told.append
+    disk.failing["recovery-point-offset-checkpoint"] = "No space left on device"
+    with pytest.raises(DiskFailure):
+        directory.open_log(WHERE, ID, LogSettings())
+    assert [directory.failure] == told != []
+    assert WHERE not in directory.logs
+
+
 def test_without_a_cluster_id_what_is_there_is_taken_or_a_fresh_one_made(disk: MemoryDisk) -> None:
     first = open_directory(disk)
     cluster_id = first.cluster_id
