@@ -239,9 +239,9 @@ def test_a_directory_in_use_keeps_a_start_from_changing_the_others(
 ) -> None:
     used = tmp_path / "used"
     with run(data_dir=str(used), config={"node.id": 1}):
-        before = _contents(tmp_path)
+        before = _contents(data)
         assert "is locked by another" in complaint(capfd, 3, *_two(data, used))
-        assert _contents(tmp_path) == before
+        assert _contents(data) == before
 
 
 def test_a_directory_of_another_cluster_is_refused(data: Path, capfd: pytest.CaptureFixture[str]) -> None:
