@@ -129,6 +129,8 @@ class MetadataLog:
         self._is_preparing = False
         self.lacked_election = False
         """Was the quorum-state file missing that every leader leaves?"""
+        self._stored: Election | None = None
+        self._examined: Registration | None = None
         self.failure: DiskFailure | None = None
         self._sync_end: int | None = None
         self._in_flight: deque[_InFlight] = deque()
@@ -152,22 +154,24 @@ class MetadataLog:
 
         Raises NotSolo, ElectionUnreadable, UnsupportedMetadataVersion.
         """
-        stored = stored_election(self._disk, self._log.directory)
-        self.lacked_election = stored is None and self._log.latest_epoch >= FIRST_EPOCH
-        self._quorum.check_alone(stored)
+        self._stored = stored_election(self._disk, self._log.directory)
+        self.lacked_election = self._stored is None and self._log.latest_epoch >= FIRST_EPOCH
+        self._quorum.check_alone(self._stored)
         join(self._newest, registration)
+        self._examined = registration
 
     def start(self, registration: Registration, then: Callable[[int], None]) -> None:
         """Lead in a new epoch and register the broker; `then(broker epoch)` once that is committed and published.
 
         Blocks for one small fsync (the vote). Raises what examine() does.
         """
-        self.examine(registration)
+        if self._examined is not registration:
+            self.examine(registration)
         epoch = max(self._log.latest_epoch, self._newest.epoch)
         if self._log.log_end <= self._newest.offset:
             # The snapshot has outlived the log's tail: what follows must not take the offsets that it stands for.
             self._log.truncate_fully_and_start_at(self._newest.offset + 1)
-        self._run(self._quorum.start(stored_election(self._disk, self._log.directory), epoch, self._log.log_end))
+        self._run(self._quorum.start(self._stored, epoch, self._log.log_end))
         self.propose(lambda image: join(image, registration), then)
 
     def propose(self, decide: Callable[[MetadataImage], Decision], then: Callable[[Any], None]) -> None:

@@ -23,6 +23,7 @@ from kbroker.quorum.solo import NotSolo
 from kbroker.real.memory_disk import MemoryDisk
 from kbroker.record.batch import build_batch, iterate_batches, iterate_records, read_header
 from kbroker.record.compression import CorruptRecords
+from kbroker.server import metadata_log
 from kbroker.server.metadata_log import BATCH_BYTES_MAX, DecisionTooLarge, MetadataLog
 from kbroker.world import DiskFailure
 from protocol_specs.errors import ErrorCode
@@ -277,6 +278,22 @@ def test_a_node_that_was_not_alone_does_not_start(world: World) -> None:
     world.start()
     with pytest.raises(NotSolo):
         world.open(node_id=2).start(Registration(2, ID, [], [ID]), lambda epoch: None)
+
+
+def test_what_was_examined_is_not_looked_into_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start examined twice: after a kill, 10,000 elections were decided three times."""
+    world.start()
+    decided: list[Registration] = []
+    join = metadata_log.join
+    monkeypatch.setattr(
+        metadata_log, "join", lambda image, registration: (decided.append(registration), join(image, registration))[1]
+    )
+    metadata, registration = world.open(), Registration(1, ID, [Endpoint("A", "h", 1, 0)], [ID])
+    metadata.examine(registration)
+    assert len(decided) == 1
+    metadata.start(registration, lambda epoch: None)
+    assert len(decided) == 2
+    assert metadata.epoch == 2
 
 
 def test_producer_ids_come_one_by_one_and_never_again_after_a_restart(world: World) -> None:
