@@ -4,7 +4,8 @@
 
 Kafka converts while it sends, piece by piece, and cuts a message or begins one without an end where it promised another
 size; here the whole answer is converted first, so it is bounded instead, and ends with a whole message. Messages are
-larger than records: what no longer fits the reader's limits is read again by its next request.
+larger than records: what no longer fits the reader's limits is read again by its next request. A refusal comes with an
+empty set where 3.9 sent a null one: librdkafka takes that for a broken answer before it looks at the error.
 Kafka: KafkaApis.handleFetchRequest (maybeConvertFetchedData) of 3.9, KIP-283.
 """
 
