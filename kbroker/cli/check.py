@@ -16,7 +16,7 @@ from kbroker.controller.configs import log_settings
 from kbroker.log.checkpoints import CorruptCheckpoint, parse_partition_metadata
 from kbroker.log.clean_marker import UNKNOWN_EPOCH, parse_marker
 from kbroker.log.damage import DamagedBatch
-from kbroker.log.directory import CLEAN_FILE, LOCK_FILE, LogDirectory
+from kbroker.log.directory import CLEAN_FILE, LOCK_FILE, METADATA_PARTITION, LogDirectory
 from kbroker.log.meta_properties import ForeignDirectory
 from kbroker.log.open_files import OpenFiles
 from kbroker.log.partition_log import PartitionLog
@@ -31,7 +31,6 @@ from kbroker.real.entropy import RealEntropy
 from kbroker.real.files import FileUnreadable
 from kbroker.record.compression import CorruptRecords
 from kbroker.server.metadata_check import (
-    METADATA_DIRECTORY,
     MetadataCheck,
     verify_directory_id,
     verify_identities,
@@ -90,7 +89,7 @@ def _leave_to_drain(action: Callable[[], None]) -> None:
 
 def _metadata_of(disk: Disk, paths: Sequence[str]) -> MetadataCheck | None:
     """The metadata log in these directories, not read yet."""
-    logs = [f"{path}/{METADATA_DIRECTORY}" for path in paths]
+    logs = [f"{path}/{METADATA_PARTITION}" for path in paths]
     return next((MetadataCheck(disk, log) for log in logs if disk.is_directory(log)), None)
 
 
@@ -168,7 +167,7 @@ def _repair(disk: RealDisk, path: str, image: MetadataImage, config: BrokerConfi
             if found.path.endswith(TRANSACTION_INDEX_SUFFIX):  # the segment is read anew
                 disk.remove(found.path.removesuffix(TRANSACTION_INDEX_SUFFIX) + INDEX_SUFFIX)
     left_by = parse_marker(disk.read(f"{path}/{CLEAN_FILE}")) if directory.was_clean else None
-    if disk.is_directory(f"{path}/{METADATA_DIRECTORY}"):
+    if disk.is_directory(f"{path}/{METADATA_PARTITION}"):
         directory.open_metadata_log()
     for where in list(directory.partitions()):
         # What recovery must not cut stays; the check that follows says it.

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from kbroker.log.checkpoints import CorruptCheckpoint, parse_partition_metadata
-from kbroker.log.directory import CLEAN_FILE
+from kbroker.log.directory import CLEAN_FILE, METADATA_PARTITION
 from kbroker.log.meta_properties import FILE_NAME, MetaProperties, UnreadableProperties, parse_meta_properties
 from kbroker.log.partition_metadata import METADATA_FILE
 from kbroker.log.recovery import LOG_SUFFIX, batches
@@ -31,7 +31,6 @@ from kbroker.world import Disk
 from protocol_specs.frame import MalformedFrame
 
 DIFFICULTIES: Final = (CorruptRecords, MalformedFrame, UnknownRecord, InconsistentRecord)
-METADATA_DIRECTORY: Final = f"{METADATA_TOPIC}-0"
 RESERVED_IDS: Final = 100
 """Smaller directory ids are no directory's: unassigned, lost, of before there were any (Kafka: DirectoryId)."""
 
@@ -115,11 +114,11 @@ def verify_directory_id(disk: Disk, path: str, metadata: MetadataCheck) -> Itera
     own = meta.directory_id
     if own is None:
         return
-    if disk.is_directory(f"{path}/{METADATA_DIRECTORY}"):
+    if disk.is_directory(f"{path}/{METADATA_PARTITION}"):
         for voter in metadata.quorum.voters:
             if voter.node_id == meta.node_id and voter.directory_id not in (own, NO_UUID):
                 named = f"the voter of node {meta.node_id} is directory {uuid_text(voter.directory_id)}"
-                yield Finding(f"{path}/{METADATA_DIRECTORY}", f"{named}, and {FILE_NAME} says {uuid_text(own)}")
+                yield Finding(f"{path}/{METADATA_PARTITION}", f"{named}, and {FILE_NAME} says {uuid_text(own)}")
     for name in partition_names(disk, path) if disk.exists(f"{path}/{CLEAN_FILE}") else ():
         topic_name, _, number = name.rpartition("-")
         topic = metadata.image.topics.by_name.get(topic_name)
@@ -147,7 +146,7 @@ def verify_identities(disk: Disk, paths: Sequence[str]) -> Iterator[Finding]:
             continue  # the check of the directory says it
         yield from _differences(f"{path}/{FILE_NAME}", meta, known)
         known[path] = meta
-        yield from _election(disk, f"{path}/{METADATA_DIRECTORY}/{ELECTION_FILE}", meta)
+        yield from _election(disk, f"{path}/{METADATA_PARTITION}/{ELECTION_FILE}", meta)
 
 
 def _differences(file: str, meta: MetaProperties, known: Mapping[str, MetaProperties]) -> Iterator[Finding]:
