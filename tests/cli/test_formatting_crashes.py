@@ -8,6 +8,7 @@ from kbroker.controller.formatting import bootstrap_records, feature_levels
 from kbroker.metadata.checkpoint import read_checkpoint
 from kbroker.quorum.control import VoterEndpoint, voters_of
 from kbroker.server.formatting import Plan, format_directories, read_bootstrap, read_meta
+from kbroker.testing.counting_entropy import CountingEntropy
 from kbroker.testing.simulated_disk import Crashed, Keep, Loss, SimulatedDisk
 from kbroker.testing.virtual_clock import VirtualClock
 
@@ -24,21 +25,7 @@ PLAN = Plan(
 )
 
 
-class CountingEntropy:
-    """world.Entropy that counts."""
-
-    def __init__(self, count: int = 0) -> None:
-        self._count = count
-
-    def uuid(self) -> bytes:
-        self._count += 1
-        return self._count.to_bytes(16, "big")
-
-    def below(self, end: int) -> int:
-        return 0
-
-
-def formatted(disk: SimulatedDisk, first: int = 0) -> list[str]:
+def formatted(disk: SimulatedDisk, first: int = 1) -> list[str]:
     return [*format_directories(disk, VirtualClock(), CountingEntropy(first), PLAN, ignore_formatted=True)]
 
 

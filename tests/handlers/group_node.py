@@ -16,6 +16,7 @@ from kbroker.real.memory_disk import MemoryDisk
 from kbroker.replica.partition import Partition
 from kbroker.replica.partitions import Partitions
 from kbroker.server.coordinators import GroupCoordinators
+from kbroker.testing.counting_entropy import CountingEntropy
 from kbroker.testing.virtual_clock import VirtualClock
 from kbroker.wire.codec import decode, encode
 
@@ -30,22 +31,6 @@ def partition_image(isr: tuple[int, ...] = (1,), leader: int = NODE_ID, leader_e
     return PartitionImage(replicas=(1, 2), isr=isr, leader=leader, leader_epoch=leader_epoch, partition_epoch=0)
 
 
-class Dealt:
-    """world.Entropy that deals uuids 1, 2, 3, ..."""
-
-    def __init__(self) -> None:
-        self.uuids = 0
-
-    def uuid(self) -> bytes:
-        """The next one."""
-        self.uuids += 1
-        return self.uuids.to_bytes(16, "big")
-
-    def below(self, end: int) -> int:
-        """Always the lowest."""
-        return 0
-
-
 class GroupNode:
     """kbroker.handlers.node.Node with `__consumer_offsets` and a topic "t" of two partitions."""
 
@@ -54,7 +39,7 @@ class GroupNode:
             {"group.initial.rebalance.delay.ms": "0", **{name.replace("_", "."): v for name, v in settings.items()}}
         )
         self.clock = VirtualClock()
-        self.entropy = Dealt()
+        self.entropy = CountingEntropy()
         self.disk = MemoryDisk()
         self.partitions = Partitions()
         self.image = MetadataImage()
@@ -96,8 +81,7 @@ class GroupNode:
     def restarted(self) -> GroupNode:
         """Another broker on the same disk, as after a kill."""
         other = GroupNode.__new__(GroupNode)
-        other.config, other.clock, other.entropy = self.config, self.clock, self.entropy
-        other.entropy.uuids += 100
+        other.config, other.clock, other.entropy = self.config, self.clock, CountingEntropy(1001)
         other.disk, other.image, other.partitions = self.disk, self.image, Partitions()
         other.open_logs()
         other.groups = GroupCoordinators(other)

@@ -14,6 +14,7 @@ from kbroker.metadata.image import Endpoint, MetadataImage
 from kbroker.names import METADATA_TOPIC, METADATA_TOPIC_ID, TopicPartition
 from kbroker.real.memory_disk import MemoryDisk
 from kbroker.server.metadata_log import MetadataLog
+from kbroker.testing.counting_entropy import CountingEntropy
 
 DIRECTORY_ID = b"d" * 16
 
@@ -31,20 +32,6 @@ class Standing:
         raise AssertionError("no timer is set here")
 
 
-class Dealt:
-    """world.Entropy that deals: uuids 1, 2, 3, ... and always the lowest number."""
-
-    def __init__(self) -> None:
-        self.dealt = 0
-
-    def uuid(self) -> bytes:
-        self.dealt += 1
-        return self.dealt.to_bytes(16, "big")
-
-    def below(self, end: int) -> int:
-        return 0
-
-
 def open_metadata_log(disk: MemoryDisk, clock: Standing) -> PartitionLog:
     """`__cluster_metadata-0` in the directory `data`."""
     where = TopicPartition(METADATA_TOPIC, 0)
@@ -58,7 +45,7 @@ class OneBroker:
         named = {name.replace("_", "."): value for name, value in settings.items()}
         self.config = BrokerConfig.of({"node.id": 1, **named})
         self.clock = Standing()
-        self.entropy = Dealt()
+        self.entropy = CountingEntropy()
         self.node_id = 1
         self.cluster_id = "cluster-of-one"
         disk = MemoryDisk()

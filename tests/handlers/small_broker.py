@@ -17,26 +17,12 @@ from kbroker.server.coordinators import GroupCoordinators
 from kbroker.server.hosting import Hosting
 from kbroker.server.metadata_log import MetadataLog
 from kbroker.session import FetchSessions
+from kbroker.testing.counting_entropy import CountingEntropy
 from kbroker.testing.virtual_clock import VirtualClock
 from kbroker.wire.codec import decode, encode_chunks
 from kbroker.world import FileSlice
 
 NODE = 1
-
-
-class Dealt:
-    """world.Entropy that deals: uuids 1, 2, 3, ... and numbers 0, 1, 2, ... below the end."""
-
-    def __init__(self):
-        self.uuids = self.numbers = 0
-
-    def uuid(self):
-        self.uuids += 1
-        return self.uuids.to_bytes(16, "big")
-
-    def below(self, end):
-        self.numbers += 1
-        return (self.numbers - 1) % end
 
 
 class SmallBroker:
@@ -45,7 +31,7 @@ class SmallBroker:
     def __init__(self, topics=None, *, disk=None, **settings):
         named = {name.replace("_", "."): value for name, value in settings.items()}
         self.config = BrokerConfig.of(named, mode="test")
-        self.clock, self.entropy = VirtualClock(), Dealt()
+        self.clock, self.entropy = VirtualClock(), CountingEntropy()
         self.node_id = NODE
         self.disk = disk or MemoryDisk()
         self.directories = LogDirectories.open(
