@@ -73,6 +73,9 @@ def complete_swaps(disk: Disk, directory: str) -> None:
             swaps.remove(name)
     logs = [name for name in swaps if name.endswith(".log" + SWAP_SUFFIX)]
     if logs:
+        # The names .swap may be what a process left that died: after a power failure the old segments would be back,
+        # although what was cleaned had been served.
+        disk.sync_directory(directory)
         start = min(int(name[:20]) for name in logs)
         end = max(_end_of(disk, f"{directory}/{name}", int(name[:20])) for name in logs)
         for name in names:

@@ -156,6 +156,26 @@ def test_a_start_that_finishes_a_swap_may_crash_too(loss: Loss) -> None:
     assert len(seen) >= 10
 
 
+def test_a_swap_that_a_start_finished_is_not_undone_by_a_power_failure() -> None:
+    """The names .swap of a process that died had not reached the medium: what was cleaned was served, and then the old
+    segments were back."""
+    disk = SimulatedDisk()
+    shop = filled(disk)
+    works = shop.works()
+    steps = next(works)
+    while not shop.names(".log.swap"):
+        try:
+            next(steps)
+        except StopIteration as done:
+            steps = works.send(done.value)
+    end = shop.log.flushed_end
+    restarted(shop, disk, Loss.PROCESS_DIED, Keep.NOTHING, None, end)
+    served = shop.left()
+    assert served != script().states[0]
+    restarted(shop, shop.disk, Loss.POWER_FAILED, Keep.NOTHING, None, end)
+    assert shop.left() == served
+
+
 def test_an_index_outlives_a_crash_of_the_start_that_finishes_its_swap() -> None:
     """It had its name before the log had: the next start took it for one that the swap replaced."""
     disk = SimulatedDisk()
