@@ -57,7 +57,7 @@ def check(directories: tuple[str, ...], form: str, properties: str | None, repai
     twice.
     """
     disk = RealDisk(_leave_to_drain)
-    paths = [path.rstrip("/") or "/" for path in directories]
+    paths = [*dict.fromkeys(path.rstrip("/") or "/" for path in directories)]
     count = 0
     try:
         _check_there(disk, paths)

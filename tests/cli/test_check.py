@@ -49,6 +49,12 @@ def test_a_sound_directory_is_passed_in_silence(path: Path, capsys: pytest.Captu
     assert capsys.readouterr().out == ""
 
 
+def test_a_directory_that_is_named_twice_is_checked_once(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It was said to be a copy of itself."""
+    assert run(["check", str(path), f"{path}/"]) == 0
+    assert capsys.readouterr().out == ""
+
+
 def test_each_finding_is_a_line_and_the_exit_code_is_1(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     index = path / "t-0" / f"{0:020d}.index"
     index.unlink()
