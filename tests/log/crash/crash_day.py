@@ -254,7 +254,8 @@ class Day:
     def shrink(self) -> None:
         topic, log = self._any()
         if topic.name != METADATA_TOPIC:
-            offset = self.random.randrange(log.log_start, log.log_end + 1)
+            # DeleteRecords goes as far as what is replicated.
+            offset = self.random.randrange(log.log_start, max(log.log_start, log.written_end) + 1)
             topic.start_ceiling = max(topic.start_ceiling, offset)
             log.delete_before(offset)
 
