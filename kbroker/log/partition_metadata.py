@@ -40,7 +40,7 @@ def claim_directory(disk: Disk, directory: str, topic_id: bytes, mended: list[Me
             if any(name.endswith(".log") for name in disk.list(directory)):
                 problem = f"is damaged ({error})" if isinstance(error, CorruptCheckpoint) else "is missing"
                 mended.append(Mended(METADATA_FILE, problem, "written anew with the topic's id"))
-            # No fsync of its own: a creation is promised by the metadata log, which names the id again.
+            # Synced before the log's first batches are: a creation is promised by the metadata log, which names the id.
             file = disk.open(path, create=True)
             file.truncate(0)
             file.write_at(0, [format_partition_metadata(topic_id)])
@@ -49,3 +49,18 @@ def claim_directory(disk: Disk, directory: str, topic_id: bytes, mended: list[Me
     if topic_id not in (NO_UUID, found):
         raise InconsistentTopicId(directory, found, topic_id)
     return found, is_new
+
+
+def sync_claim(disk: Disk, directory: str) -> None:
+    """The topic id reaches the medium. Before anything else of the log does: whose that is must be known.
+
+    Where somebody took the file away, the next start writes it anew. Blocks. Raises DiskFailure.
+    """
+    try:
+        file = disk.open(f"{directory}/{METADATA_FILE}")
+    except FileNotFoundError:
+        return
+    try:
+        file.sync()
+    finally:
+        file.close()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from kbroker.log.checkpoints import format_epochs
 from kbroker.log.open_files import FileHandle
+from kbroker.log.partition_metadata import sync_claim
 from kbroker.log.producer_state import Frozen
 from kbroker.log.recovery import EPOCHS_FILE, LOG_SUFFIX, SNAPSHOT_SUFFIX
 from kbroker.log.segment import Segment, file_name
@@ -49,6 +50,7 @@ class Syncing:
         "_disk",
         "_end_under_way",
         "_epochs_on_disk",
+        "_has_new_id",
         "_has_new_names",
         "_is_again",
         "_is_under_way",
@@ -71,6 +73,7 @@ class Syncing:
         self._epochs_on_disk: list[tuple[int, int]] = []
         # A file's name may be unsynced though its bytes are; true at the start, since nobody knows.
         self._has_new_names = True
+        self._has_new_id = True
 
     def loaded(self, segments: Sequence[Segment], epochs_on_disk: list[tuple[int, int]]) -> None:
         """The log was read at its start. The process that wrote the segments may not have synced them."""
@@ -164,9 +167,13 @@ class Syncing:
             handle.pins += 1  # or the first might be closed for the last to be opened
         files = [handle.file() for handle in handles]
         disk, log, directory = self._disk, self._log, self._log.directory
-        has_new_names, self._has_new_names = self._has_new_names, False
+        # An index that is completed may be a new file, made after the names were synced last.
+        has_new_names, self._has_new_names = self._has_new_names or bool(incomplete), False
+        has_new_id, self._has_new_id = self._has_new_id, False
 
         def work() -> None:
+            if has_new_id and not log.is_closed:
+                sync_claim(disk, directory)
             for segment in incomplete:
                 # The directory of a deleted log is gone, and by now another topic's may have its name.
                 if log.is_closed:

@@ -13,7 +13,7 @@ from kbroker.log.directory import CLEAN_FILE
 from kbroker.log.settings import LogSettings
 from kbroker.names import TopicPartition
 from kbroker.record.batch import build_batch
-from kbroker.testing.simulated_disk import Crashed, Loss, SimulatedDisk
+from kbroker.testing.simulated_disk import Crashed, Keep, Loss, SimulatedDisk
 
 EPOCHS_FILE = f"{DIRECTORY}/leader-epoch-checkpoint"
 WHERE, ID = TopicPartition("t", 0), bytes(range(16))
@@ -282,3 +282,21 @@ def test_a_start_that_was_moved_stays_noted_when_the_segments_before_it_are_gone
         assert directory.open_log(WHERE, ID, LogSettings()).log_start == 3
         directory.checkpoint()
         disk = disk.restarted(Loss.PROCESS_DIED)
+
+
+# ---- whose a log is
+
+
+@pytest.mark.parametrize("keep", [Keep.NOTHING, Keep.ZEROS])
+def test_a_topic_that_was_made_anew_has_nothing_of_the_one_before(keep: Keep) -> None:
+    """The log was durable and its topic's id was not: a deletion that the power failure undid gave the deleted topic's
+    records to the new topic of its name."""
+    disk = SimulatedDisk()
+    directory = one_log(disk, 3)
+    directory.logs[WHERE].sync()
+    directory.delete_log(directory.logs[WHERE])
+    disk = disk.restarted(Loss.POWER_FAILED, keep)
+    assert disk.exists(f"{DIRECTORY}/{0:020}.log")
+    log = open_directory(disk).open_log(WHERE, bytes([9]) * 16, LogSettings())
+    assert (log.log_end, log.mended) == (0, [])
+    assert [name for name in disk.list("/data") if name.endswith("-stray")]

@@ -335,7 +335,7 @@ def test_a_flush_under_way_is_not_repeated_for_who_wants_no_more_than_it_brings(
     shop.log.sync()
     shop.log.sync()
     shop.disk.run_queued()
-    assert len(synced) == 1
+    assert [path.rpartition("/")[2] for path in synced] == ["partition.metadata", f"{0:020d}.log"]
     assert shop.log.flushed_end == 1
 
 
