@@ -45,6 +45,7 @@ from kbroker.server.hosting import Hosting, say_what_was_found
 from kbroker.server.housekeeping import Housekeeping
 from kbroker.server.listener import Connections, Limits
 from kbroker.server.metadata_log import ELECTION_FILE, MetadataLog, check_election
+from kbroker.server.metadata_replay import newest_snapshot_end
 from kbroker.server.metadata_snapshots import MetadataSnapshots, SnapshotSettings, metadata_log_settings
 from kbroker.session import FetchSessions
 from kbroker.world import DiskFailure, World
@@ -190,9 +191,11 @@ class Broker:
     def _open_metadata(self, world: World, directories: LogDirectories, registered: trio.Event) -> PartitionLog:
         """Replay the metadata log and have this broker registered in it. Raises MetadataUnusable, DuplicateLog."""
         directory = directories.metadata
+        path = f"{directory.path}/{METADATA_PARTITION}"
         try:
-            check_election(world.disk, f"{directory.path}/{METADATA_PARTITION}", self.node_id)
-            opened = directory.open_metadata_log(metadata_log_settings(self.config))
+            check_election(world.disk, path, self.node_id)
+            snapshot_end = newest_snapshot_end(world.disk, path)
+            opened = directory.open_metadata_log(metadata_log_settings(self.config), snapshot_end=snapshot_end)
             say_what_was_found(opened)
             self.metadata = MetadataLog(
                 opened,
@@ -212,10 +215,10 @@ class Broker:
             directories.begin()
             self.metadata.start(registration, lambda _: registered.set())
             if self.metadata.lacked_election:
-                path = f"{opened.directory}/{ELECTION_FILE}"
-                log.warning("who leads is told by the metadata log alone", extra={"reason": f"{path} is missing"})
+                reason = f"{path}/{ELECTION_FILE} is missing"
+                log.warning("who leads is told by the metadata log alone", extra={"reason": reason})
         except METADATA_DIFFICULTIES as error:
-            raise MetadataUnusable(f"{directory.path}/{METADATA_PARTITION}: {error}") from error
+            raise MetadataUnusable(f"{path}: {error}") from error
         return opened
 
     def _open_directories(self, world: World) -> LogDirectories:

@@ -217,17 +217,19 @@ class LogDirectory:
             if dash and partition.isdigit() and topic and topic != METADATA_TOPIC:
                 yield TopicPartition(topic, int(partition))
 
-    def open_metadata_log(self, settings: LogSettings = METADATA_SETTINGS) -> PartitionLog:
+    def open_metadata_log(self, settings: LogSettings = METADATA_SETTINGS, *, snapshot_end: int = 0) -> PartitionLog:
         """`__cluster_metadata-0`, made when it isn't there. Raises DiskFailure, InconsistentTopicId, CorruptRecords.
 
         It is never set aside, nor cut anywhere but at its torn end: what names every topic is lost with it. Until
-        begin() an undamaged directory stays as it is, so that a start that is refused can be tried again.
+        begin() an undamaged directory stays as it is, so that a start that is refused can be tried again. The newest
+        snapshot of the image has what was before `snapshot_end`.
         """
         if not self.was_clean:
             # The marker of a clean stop may be gone only as far as names go that a power failure brings back: with it,
             # what recovery has half done would be trusted.
             self.disk.sync_directory(self.path)
-        check_undamaged(self.disk, self._in(str(METADATA_PARTITION)), was_clean=self.was_clean)
+        path = self._in(str(METADATA_PARTITION))
+        check_undamaged(self.disk, path, was_clean=self.was_clean, kept_end=snapshot_end)
         return self._adopt(self._open(METADATA_PARTITION, METADATA_TOPIC_ID, settings))
 
     def open_log(self, where: TopicPartition, topic_id: bytes, settings: LogSettings) -> PartitionLog:

@@ -69,7 +69,7 @@ def base_offsets(disk: Disk, directory: str, mended: list[Mended] | None = None,
         names = disk.list(directory)
         if mended is not None:
             mended.append(Mended(unfinished[0], "is of a cleaning that was interrupted", "finished or removed"))
-    bases = sorted(int(name[:20]) for name in names if name.endswith(LOG_SUFFIX) and name[:-4].isdigit())
+    bases = _bases(names)
     logs = {file_name(base) for base in bases}
     for name in names:
         stem, dot, suffix = name.partition(".")
@@ -81,6 +81,10 @@ def base_offsets(disk: Disk, directory: str, mended: list[Mended] | None = None,
         if is_orphan and mended is not None and (clean or is_inside):
             mended.append(Mended(name, "is of no segment", "removed"))
     return bases
+
+
+def _bases(names: Sequence[str]) -> list[int]:
+    return sorted(int(name[:20]) for name in names if name.endswith(LOG_SUFFIX) and name[:-4].isdigit())
 
 
 def recover(segment: Segment, expected: int, interval_bytes: int, epochs: LeaderEpochs) -> bool:
@@ -161,34 +165,55 @@ def is_sound(header: BatchHeader, batch: memoryview, expected: int, base: int) -
     return stands_rightly(header, expected, base) and checksum_matches(batch, header)
 
 
-def check_undamaged(disk: Disk, directory: str, *, was_clean: bool = False) -> None:
+def check_undamaged(disk: Disk, directory: str, *, was_clean: bool = False, kept_end: int = 0) -> None:
     """See that opening would cut nothing but a torn tail of a log without gaps. Raises CorruptRecords.
 
     A crash leaves a last batch cut, or zeros where bytes had not reached the medium; batches behind those may have
     reached it. Where something else breaks the row of batches and sound ones follow, the medium changed what it held:
     cutting there would lose what was promised. A clean stop leaves the last segment whole, up to the offset that its
-    producer snapshot is named by; no other is looked at.
+    producer snapshot is named by; no other is looked at. What lies before `kept_end` is kept elsewhere too, by somebody
+    who had it from here.
     """
     if not disk.is_directory(directory):
         return
-    bases = base_offsets(disk, directory)
-    stopped_at = max(snapshot_offsets(disk, directory), default=INT64_MAX) if was_clean else 0
+    bases = _bases(disk.list(directory))
+    named = max(snapshot_offsets(disk, directory), default=None)
+    stopped_at = 0 if not was_clean else INT64_MAX if named is None else named
+    end = 0
     for base in bases[-1:] if was_clean else bases:
         file = disk.open(f"{directory}/{file_name(base)}{LOG_SUFFIX}")
         try:
-            _check_undamaged(file, base, stopped_at)
+            end = _check_undamaged(file, base, stopped_at)
         finally:
             file.close()
+    _check_reaches(end, named or 0, kept_end, was_clean=was_clean)
 
 
-def _check_undamaged(file: File, base: int, stopped_at: int) -> None:
+def _check_reaches(end: int, named: int, kept_end: int, *, was_clean: bool) -> None:
+    """See that the log ends where it did, at least as far as that is known and matters.
+
+    After a clean stop it is known, by the offset that the newest producer snapshot is `named` by, and nothing is lost
+    where all is kept. After a crash nobody knows how far the log went behind `kept_end`, which it had reached; nor can
+    a crash have taken all of a log that came to a producer snapshot.
+    """
+    if was_clean:
+        promised = named if kept_end < named else 0
+    else:
+        promised = max(kept_end, 0 if end else named)
+    if end < promised:
+        known = "ended at the last clean stop" if was_clean else "had reached when a snapshot was taken"
+        raise CorruptRecords(f"ends at offset {end}, before {promised}, which it {known}: put the lost segments back")
+
+
+def _check_undamaged(file: File, base: int, stopped_at: int) -> int:
+    """The offset behind the last sound batch."""
     size, expected, end = file.size(), base, 0
     for position, header, batch in batches(file, size):
         if header.base_offset != expected or not is_sound(header, batch, expected, base):
             break
         expected, end = header.last_offset + 1, position + header.size
     if end == size or (expected >= stopped_at and begins_torn(file, end, size)):
-        return
+        return expected
     follows = find_sound_batch(file, end + 1, size, expected, base)
     if follows is not None:
         raise CorruptRecords(
@@ -196,6 +221,7 @@ def _check_undamaged(file: File, base: int, stopped_at: int) -> None:
         )
     if expected < stopped_at:
         raise CorruptRecords(f"{file.path}: the batch at byte {end} is damaged, and was whole at the last clean stop")
+    return expected
 
 
 def begins_torn(file: File, position: int, size: int) -> bool:

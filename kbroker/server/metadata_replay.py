@@ -120,6 +120,13 @@ def newest_snapshot(disk: Disk, log: PartitionLog, empty: MetadataImage) -> Repl
     return Replayed(empty, passed_over=passed_over, damaged=damaged)
 
 
+def newest_snapshot_end(disk: Disk, directory: str) -> int:
+    """Up to where the log stood when the newest snapshot beside it was taken, by its name; 0 without one."""
+    if not disk.is_directory(directory):
+        return 0
+    return max((snapshot.end for snapshot in filter(None, map(parse_name, disk.list(directory)))), default=0)
+
+
 def load_snapshot(disk: Disk, directory: str, snapshot: SnapshotId, empty: MetadataImage) -> Replayed:
     """One snapshot over `empty`. Raises CorruptRecords, MalformedFrame, UnknownRecord, InconsistentRecord."""
     path = f"{directory}/{snapshot.file_name}"

@@ -28,6 +28,7 @@ FILES = {
 SAID = {
     "CUT": "is damaged, and was whole at the last clean stop",
     "DAMAGED": "is damaged, and sound ones follow",
+    "SHORT": "which it had reached when a snapshot was taken",
     "NO-ID": "no meta.properties",
     "PROPERTIES": "meta.properties: version None, only 1 (KRaft) is known",
     "DIRECTORY-ID": "meta.properties: directory.id is missing, and",
@@ -72,12 +73,12 @@ quorum-state     missing       no-quorum     no-quorum
 quorum-state     garbage       QUORUM        QUORUM
 quorum-state     zeros-behind  QUORUM        QUORUM
 log              flip          DAMAGED       DAMAGED
-log              zeros         CUT           cut
+log              zeros         CUT           SHORT
 log              zero-hole     DAMAGED       DAMAGED
-log              all-zeros     CUT           cut
-log              cut           CUT           cut
-log              empty         ends          -
-log              missing       no-log        -
+log              all-zeros     CUT           SHORT
+log              cut           CUT           SHORT
+log              empty         ends          SHORT
+log              missing       no-log        SHORT
 log              garbage       tail          cut
 log              zeros-behind  tail          cut
 snapshot         flip          snapshot      snapshot
@@ -92,7 +93,8 @@ snapshot         zeros-behind  snapshot      snapshot
 """
 """File, damage, what is said after a clean stop and after a kill; in capitals what refuses the start.
 
-Where the log is empty or gone the newest metadata snapshot has all; a kill leaves nothing that says how far it went.
+Where the log is empty or gone after a clean stop, the newest metadata snapshot has all; a kill leaves nothing that says
+how far it went behind it, and a log that ends before it has lost what was on the medium.
 """
 
 
@@ -151,6 +153,32 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
     """By whether the last life ended in a clean stop."""
     folder = tmp_path_factory.mktemp("grown")
     return {is_clean: _grow(folder / str(is_clean), is_clean=is_clean) for is_clean in (True, False)}
+
+
+@pytest.mark.parametrize("ending", ["stopped", "killed later"])
+@pytest.mark.parametrize("how", ["empty", "missing"])
+def test_a_lost_metadata_log_that_no_snapshot_stands_for_refuses_the_start(
+    how: str, ending: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The broker started without a topic, and set every log aside as a stray."""
+    data = tmp_path / "data"
+    config = {"node.id": 1}
+    with run(data_dir=str(data), topics={"t": 1}, config=config) as broker, RawPeer(broker.bootstrap) as peer:
+        assert peer.produce("t", batch_of(b"a")).error_code == 0
+    if ending == "killed later":
+        with run(data_dir=str(data), config=config) as broker:
+            broker.abort()
+    log = data / METADATA / f"{0:020d}.log"
+    kept = log.read_bytes()
+    _damage(log, how)
+    before = _contents(data)
+    for _ in range(2):
+        with pytest.raises(CANNOT_SERVE, match=r"-0: ends at offset 0, before .* put the lost segments back"):
+            _started(data, caplog)
+        assert _contents(data) == before
+    log.write_bytes(kept)
+    with run(data_dir=str(data), config=config) as broker, RawPeer(broker.bootstrap) as peer:
+        assert [record.value for record in peer.records("t")] == [b"a"]
 
 
 def _cells() -> Iterator[Any]:
