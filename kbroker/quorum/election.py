@@ -14,9 +14,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from kbroker.names import NO_UUID, uuid_bytes, uuid_text
+
+
+_REMEDY: Final = "remove the file where this node was the only voter, and the metadata log tells who leads"
 
 
 class ElectionUnreadable(ValueError):
@@ -35,7 +38,7 @@ class Election:
 
 
 def parse_election(data: bytes) -> Election:
-    """The content of a quorum-state file. Raises ElectionUnreadable."""
+    """The content of a quorum-state file. Raises ElectionUnreadable, whose text says it to who runs the broker."""
     try:
         stored: Any = json.loads(data)
         if not isinstance(stored, Mapping):
@@ -54,7 +57,16 @@ def parse_election(data: bytes) -> Election:
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, ElectionUnreadable):
             raise
-        raise ElectionUnreadable(f"quorum-state: {type(error).__name__}: {error}") from error
+        raise ElectionUnreadable(f"quorum-state {_problem(error)}: {_REMEDY}") from error
+
+
+def _problem(error: KeyError | TypeError | ValueError) -> str:
+    """What is wrong with the file, in other words than Python's."""
+    if isinstance(error, KeyError):
+        return f"is damaged: {error.args[0]} is missing"
+    if isinstance(error, (UnicodeDecodeError, json.JSONDecodeError)):
+        return "is damaged: it is no JSON"
+    return "is damaged: a field of it is not what it must be"
 
 
 def format_election(election: Election, kraft_version: int) -> bytes:

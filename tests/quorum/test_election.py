@@ -57,3 +57,24 @@ def test_voters_may_be_null() -> None:
 def test_a_file_that_cannot_be_understood_stops_the_start(data: bytes) -> None:
     with pytest.raises(ElectionUnreadable):
         parse_election(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (b"", "it is no JSON"),
+        (b"{", "it is no JSON"),
+        (bytes(40), "it is no JSON"),
+        (b"\xff\xfe9", "it is no JSON"),
+        (b'{"leaderId":1,"leaderEpoch":2,"data_version":1}', "votedId is missing"),
+        (b'{"leaderId":"x","leaderEpoch":2,"votedId":-1,"data_version":1}', "a field of it is not what it must be"),
+    ],
+)
+def test_a_damaged_file_is_said_in_words_and_with_what_mends_it(data: bytes, problem: str) -> None:
+    """It was said as Python says it: "JSONDecodeError: Expecting value: line 1 column 1"."""
+    with pytest.raises(ElectionUnreadable) as unreadable:
+        parse_election(data)
+    assert str(unreadable.value) == (
+        f"quorum-state is damaged: {problem}: remove the file where this node was the only voter, and the metadata log"
+        " tells who leads"
+    )

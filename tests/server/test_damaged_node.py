@@ -33,7 +33,7 @@ SAID = {
     "PROPERTIES": "meta.properties: version None, only 1 (KRaft) is known",
     "DIRECTORY-ID": "meta.properties: directory.id is missing, and",
     "NO-TEXT": "meta.properties is damaged: there are bytes in it that are no text",
-    "QUORUM": "quorum-state: ",
+    "QUORUM": "quorum-state is damaged: ",
     "no-quorum": "quorum-state is missing",
     "cut": "a log was cut behind its last sound batch",
     "tail": "behind its last batch that are none: cut",
