@@ -18,7 +18,6 @@ from typing import Any, Final
 
 from kbroker.names import NO_UUID, uuid_bytes, uuid_text
 
-
 _REMEDY: Final = "remove the file where this node was the only voter, and the metadata log tells who leads"
 
 
