@@ -63,12 +63,14 @@ def find_asleep(place: LogPlace, *, recovery_point: int, log_start: int) -> Part
 def make_files(disk: Disk, directory: str, topic_id: bytes) -> bool:
     """For a worker: the directory of a log that never was, with its topic's id and an empty segment.
 
-    False, with nothing done, where a directory is there already. Raises DiskFailure.
+    Its indexes are there too: Apache Kafka recovers a segment without, and says so of each. False, with nothing done,
+    where a directory is there already. Raises DiskFailure.
     """
     if disk.is_directory(directory):
         return False
     claim_directory(disk, directory, topic_id, [])
-    disk.open(f"{directory}/{file_name(0)}.log", create=True).close()
+    for suffix in (".index", ".timeindex", ".log"):
+        disk.open(f"{directory}/{file_name(0)}{suffix}", create=True).close()
     return True
 
 

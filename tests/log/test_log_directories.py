@@ -349,6 +349,14 @@ def test_a_log_that_a_worker_made_is_as_any_other(disk: MemoryDisk) -> None:
     assert [(log.is_asleep, log.log_end) for log in logs] == [(True, 2), (True, 0)]
 
 
+def test_a_new_log_has_the_indexes_that_apache_kafka_looks_for(disk: MemoryDisk) -> None:
+    """Kafka said an ERROR of each never-written partition of a directory of ours, and made them itself."""
+    directories = _open(disk)
+    _make(directories, 0)
+    log = directories.open_log(_partition(0), ID, LogSettings())
+    assert {"0" * 20 + suffix for suffix in (".log", ".index", ".timeindex")} < set(disk.list(log.directory))
+
+
 def test_logs_that_are_being_made_count_where_room_is_looked_for(disk: MemoryDisk) -> None:
     directories = _open(disk)
     _make(directories, *range(6))
