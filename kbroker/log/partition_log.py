@@ -459,17 +459,18 @@ class PartitionLog(KeptLog):
         try:
             if count and count == len(self._segments):
                 self.roll()
-                if self._pending:
-                    # Nothing goes before the file is there that tells where the log goes on: the next round drops.
-                    return 0
         except DiskFailure as failure:
             self._fail(failure)
             return 0
         return self._drop_front(count)
 
     def _drop_front(self, count: int) -> int:
-        """Take `count` segments off the front, but never the active one, nor under the cleaner; how many."""
-        if self.cleaning.is_under_way:
+        """Take `count` segments off the front, but never the active one, nor under the cleaner; how many.
+
+        None before the file is there that tells where the log begins then: the next round of retention drops them.
+        """
+        first = self._segments.all[min(count, len(self._segments) - 1)]
+        if self.cleaning.is_under_way or any(segment is first and not size for _, segment, size in self._pending):
             return 0
         doomed = self._segments.take_front(count)
         if doomed:

@@ -119,19 +119,31 @@ class _Change:
 
 
 class SimulatedFile:
-    """world.File over a node of the simulated disk."""
+    """world.File over a node of the simulated disk; without one, a file that is going to be made by a queued write."""
 
-    __slots__ = ("_disk", "_node", "path")
+    __slots__ = ("_disk", "_found", "_is_closed", "path")
 
-    def __init__(self, disk: SimulatedDisk, path: str, node: _Node) -> None:
+    def __init__(self, disk: SimulatedDisk, path: str, node: _Node | None) -> None:
         self.path = path
         self._disk = disk
-        self._node = node
+        self._found = node
+        self._is_closed = False
+
+    @property
+    def _node(self) -> _Node:
+        if self._found is None:
+            raise DiskFailure(self.path, "Bad file descriptor")
+        return self._found
 
     @property
     def is_made(self) -> bool:
         """See world.File."""
-        return True
+        return self._found is not None or self._is_closed
+
+    def make(self) -> None:
+        """Its turn has come. Nothing happens when it was closed meanwhile."""
+        if not self._is_closed:
+            self._found = self._disk.open(self.path, create=True)._node
 
     def size(self) -> int:
         """See world.File."""
@@ -178,7 +190,8 @@ class SimulatedFile:
         self._node.sync()
 
     def close(self) -> None:
-        """See world.File: there is no descriptor."""
+        """See world.File: there is no descriptor, but one that is not made yet will not be."""
+        self._is_closed = True
 
     def view(self, position: int, length: int) -> memoryview | None:
         """See world.File."""
@@ -219,9 +232,10 @@ class SimulatedLine:
 class SimulatedDisk:
     """world.Disk with memory for what is durable.
 
-    `queues_writes` puts every write, `queues_work` every in_worker call, in line until run_queued(). `failing` maps a
-    piece of a path to the reason that every use of such a path fails with. `on_step` is told the path of each step
-    before it is made. Files with one of the `cold` pieces in their path are out of memory until they are warmed.
+    `queues_writes` puts every write and every new segment, `queues_work` every in_worker call, in line until
+    run_queued(). `failing` maps a piece of a path to the reason that every use of such a path fails with. `on_step` is
+    told the path of each step before it is made. Files with one of the `cold` pieces in their path are out of memory
+    until they are warmed.
     """
 
     def __init__(self, *, queues_writes: bool = False, queues_work: bool = False, page_bytes: int = PAGE_BYTES) -> None:
@@ -464,9 +478,12 @@ class SimulatedDisk:
 
     def make(
         self, path: str, done: Callable[[DiskFailure | None], None], *, behind: Line | None = None
-    ) -> tuple[SimulatedFile, None]:
-        """See world.Disk: at once."""
-        return self.open(path, create=True), None
+    ) -> tuple[SimulatedFile, Line | None]:
+        """See world.Disk: as write()."""
+        if not self.queues_writes and behind is None:
+            return self.open(path, create=True), None
+        file = SimulatedFile(self, path, None)
+        return file, self._write_later(file.make, done)
 
     @property
     def is_behind(self) -> bool:
@@ -486,13 +503,16 @@ class SimulatedDisk:
         if not self.queues_writes and behind is None:
             file.write_at(position, buffers)
             return None
+        return self._write_later(lambda: file.write_at(position, buffers), done)
+
+    def _write_later(self, write: Callable[[], None], done: Callable[[DiskFailure | None], None]) -> Line:
         self._line.under_way += 1
 
         def run() -> None:
             self._line.under_way -= 1
             failure = None
             try:
-                file.write_at(position, buffers)
+                write()
             except DiskFailure as error:
                 failure = error
             done(failure)

@@ -300,3 +300,27 @@ def test_a_topic_that_was_made_anew_has_nothing_of_the_one_before(keep: Keep) ->
     log = open_directory(disk).open_log(WHERE, bytes([9]) * 16, LogSettings())
     assert (log.log_end, log.mended) == (0, [])
     assert [name for name in disk.list("/data") if name.endswith("-stray")]
+
+
+@pytest.mark.parametrize("drop", ["deletion", "retention"])
+def test_no_segment_goes_before_the_next_one_has_its_file(make: Callable[[Any], Workshop], drop: str) -> None:
+    """The records were replicated, the file that is named by their end was still to be made: a start after a kill found
+    an empty directory, and gave offsets away anew."""
+    shop = make(SimulatedDisk(queues_writes=True))
+    shop.disk.make_directory("/data")
+    shop.open(retention_ms=10)
+    shop.append(3)
+    shop.log.roll()
+    assert shop.disk.run_queued(1) == 1
+    assert shop.log.written_end == 3
+    shop.clock.advance(20)
+    if drop == "deletion":
+        assert shop.log.delete_before(3) == 3
+    else:
+        assert shop.log.apply_retention() == 0
+    killed = Workshop(shop.disk.restarted(Loss.PROCESS_DIED))
+    assert killed.open().log_end == 3
+    shop.disk.run_queued()
+    assert shop.log.apply_retention() == 1
+    killed = Workshop(shop.disk.restarted(Loss.PROCESS_DIED))
+    assert (killed.open().log_start, killed.log.log_end) == (3, 3)
