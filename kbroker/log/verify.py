@@ -11,7 +11,8 @@ Source: Kafka's DumpLogSegments, LogSegment.sanityCheck, ProducerStateManager.
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ from kbroker.log.producer_state import CorruptSnapshot, Producer, ProducerState
 from kbroker.log.recovery import EPOCHS_FILE, LOG_SUFFIX, SNAPSHOT_SUFFIX, batches, holds_old_message, snapshot_offsets
 from kbroker.log.segment import file_name
 from kbroker.log.settings import INT64_MAX
-from kbroker.names import METADATA_TOPIC, TopicPartition
+from kbroker.names import INTERNAL_TOPICS, METADATA_TOPIC, TopicPartition
 from kbroker.quorum.election import ElectionUnreadable, parse_election
 from kbroker.record.batch import BatchHeader, checksum_matches
 from kbroker.record.compression import CorruptRecords
@@ -78,6 +79,7 @@ def verify_directory(disk: Disk, path: str, *, is_in_use: bool = False) -> Found
             data = disk.read(f"{path}/{name}")
             checkpoints[name] = parse_offsets(data)
         except FileNotFoundError:
+            checkpoints[name] = {}
             continue
         except CorruptCheckpoint as error:
             yield Finding(f"{path}/{name}", str(error))
@@ -85,12 +87,15 @@ def verify_directory(disk: Disk, path: str, *, is_in_use: bool = False) -> Found
         if len(data.splitlines()) - _LINES_BEFORE_ENTRIES > len(checkpoints[name]):
             yield Finding(f"{path}/{name}", "lists a partition twice")
     ends: dict[TopicPartition, int] = {}
+    cleaned = checkpoints.get(CLEANED_ENDS_FILE)
     look = _look_twice if is_in_use else _look
     for name in partition_names(disk, path):
         topic, _, number = name.rpartition("-")
         where = TopicPartition(topic, int(number))
         recovery_point = checkpoints.get(RECOVERY_POINTS_FILE, {}).get(where, 0)
-        ends[where] = yield from look(disk, f"{path}/{name}", recovery_point, is_clean)
+        is_cleaned = topic in INTERNAL_TOPICS or cleaned is None or where in cleaned
+        check = partial(PartitionCheck, disk, f"{path}/{name}", is_clean=is_clean, is_cleaned=is_cleaned)
+        ends[where] = yield from look(check, recovery_point)
     names = disk.list(path)
     going = {name.rpartition(".")[0] for name in names if name.endswith(_GOING_SUFFIXES)}
     for name, offsets in checkpoints.items():
@@ -126,16 +131,16 @@ def _differ_in_one(name: str, other: str) -> bool:
     return len(name) == len(other) and sum(a != b for a, b in zip(name, other, strict=True)) == 1
 
 
-def _look(disk: Disk, path: str, recovery_point: int, is_clean: bool) -> Generator[Finding | int, None, int]:
-    check = PartitionCheck(disk, path, is_clean=is_clean)
+def _look(begin: Callable[[], PartitionCheck], recovery_point: int) -> Generator[Finding | int, None, int]:
+    check = begin()
     yield from check.run(recovery_point)
     return check.end
 
 
-def _look_twice(disk: Disk, path: str, recovery_point: int, is_clean: bool) -> Generator[Finding | int, None, int]:
+def _look_twice(begin: Callable[[], PartitionCheck], recovery_point: int) -> Generator[Finding | int, None, int]:
     """A log that grows, and loses segments, while it is read: damage stays where it is."""
     first: list[Finding] = []
-    check = PartitionCheck(disk, path, is_clean=is_clean)
+    check = begin()
     try:
         for found in check.run(recovery_point):
             if isinstance(found, Finding):
@@ -143,7 +148,7 @@ def _look_twice(disk: Disk, path: str, recovery_point: int, is_clean: bool) -> G
             else:
                 yield found
         if first:
-            check = PartitionCheck(disk, path, is_clean=is_clean)
+            check = begin()
             yield from [found for found in check.run(recovery_point) if found in first]
     except FileNotFoundError:
         return INT64_MAX  # a segment, or the topic, is gone: nobody knows where it ends
@@ -170,14 +175,16 @@ def _meta_properties(disk: Disk, path: str) -> Found:
 class PartitionCheck:
     """One partition's directory; `end` is its log's end, once it has run: no bound where old messages were not read."""
 
-    def __init__(self, disk: Disk, path: str, *, is_clean: bool) -> None:
+    def __init__(self, disk: Disk, path: str, *, is_clean: bool, is_cleaned: bool) -> None:
+        """`is_cleaned`: compaction may have taken records from between others."""
         self._disk = disk
         self._path = path
         self._is_clean = is_clean
+        self._is_dense = not is_cleaned
         self._producers = ProducerState()
         self._snapshots = snapshot_offsets(disk, path)
         self._epochs: list[tuple[int, int]] = []
-        self._has_old = False
+        self._has_old = self._is_cut = False
         self.end = 0
 
     def run(self, recovery_point: int) -> Found:
@@ -185,13 +192,19 @@ class PartitionCheck:
         names = self._disk.list(self._path)
         bases = sorted(int(name[:20]) for name in names if name.endswith(LOG_SUFFIX) and name[:-4].isdigit())
         self.end = bases[0] if bases else 0
+        holes: list[Finding] = []
         for number, base in enumerate(bases):
             is_last = number == len(bases) - 1
             may_be_torn = not self._is_clean and (is_last or bases[number + 1] > recovery_point)
             if base < self.end:
                 yield Finding(self._of(base, LOG_SUFFIX), f"begins before offset {self.end}, where the one before ends")
+            if base > self.end and not self._is_cut:
+                problem = f"offsets {self.end} to {base - 1} are missing before it: a segment is gone"
+                holes.append(Finding(self._of(base, LOG_SUFFIX), problem))
             self.end = max(self.end, base)
             yield from self._segment(base, may_be_torn=may_be_torn, is_last=is_last)
+        if self._is_dense:  # also where the topic was compacted once, and nothing tells that any more
+            yield from holes
         if self._has_old:
             self.end = INT64_MAX  # whatever Kafka says that it is
         yield from self._snapshots_up_to(self.end)
@@ -231,6 +244,8 @@ class PartitionCheck:
             ended = self._note(header, batch) if body is None or not header.is_control else None
             if ended is not None:
                 aborted.add(ended)
+            if header.base_offset > max(self.end, base) or header.records_count <= header.last_offset_delta:
+                self._is_dense = False  # nobody but compaction leaves gaps inside
             largest = max(largest, header.max_timestamp)
             offsets.pass_by((header.last_offset - base, position))
             if header.max_timestamp == largest:

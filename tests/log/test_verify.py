@@ -137,6 +137,28 @@ def test_a_flipped_bit_is_found(disk: SimulatedDisk, path: str, position: int, p
     assert any(word in finding.problem for finding in findings for word in problem.split("|")), findings
 
 
+def _without_a_segment(disk: SimulatedDisk) -> tuple[int, int]:
+    """Between others one is lost, with all its files; from which offset to which."""
+    bases = sorted(int(name[:20]) for name in disk.list(T0) if name.endswith(".log"))
+    for name in disk.list(T0):
+        if name.startswith(f"{bases[1]:020d}"):
+            disk.remove(f"{T0}/{name}")
+    return bases[1], bases[2]
+
+
+def test_a_segment_that_is_gone_from_between_others_is_found(disk: SimulatedDisk) -> None:
+    """Nothing told that its records are missing, but for producers that had their last batches there."""
+    start, end = _without_a_segment(disk)
+    problem = f"offsets {start} to {end - 1} are missing before it: a segment is gone"
+    assert Finding(f"{T0}/{end:020d}.log", problem) in _findings(disk)
+
+
+def test_where_compaction_has_been_a_gap_between_segments_is_no_damage(disk: SimulatedDisk) -> None:
+    _without_a_segment(disk)
+    disk.replace("/data/cleaner-offset-checkpoint", b"0\n1\nt 0 1\n")
+    assert not [found for found in _findings(disk) if "missing before" in found.problem]
+
+
 def test_a_flipped_bit_in_any_snapshot_is_found(disk: SimulatedDisk) -> None:
     path = next(f"{T0}/{name}" for name in disk.list(T0) if name.endswith(".snapshot"))
     _flip(disk, path, 20)
