@@ -214,9 +214,11 @@ class Syncing:
         """Their indexes are in their files; those of a segment that has left the log meanwhile follow it."""
         left = []
         for segment in sealed:
+            # One that was complete took its indexes along, and by now a cleaned one may have their names.
+            if segment.is_complete:
+                continue
             if segment in self._being_synced:
-                if not segment.is_complete:
-                    segment.completed()
+                segment.completed()
             else:
                 left += [segment.offsets.handle.path, segment.times.handle.path]
         if left:

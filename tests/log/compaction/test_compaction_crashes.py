@@ -176,6 +176,18 @@ def test_a_swap_that_a_start_finished_is_not_undone_by_a_power_failure() -> None
     assert shop.left() == served
 
 
+def test_a_sync_that_a_start_began_leaves_the_indexes_of_cleaned_segments_alone() -> None:
+    """When the sync was over the segment had been replaced, and it removed what it took for left-over indexes."""
+    shop = filled(SimulatedDisk())
+    restarted(shop, shop.disk, Loss.PROCESS_DIED, Keep.NOTHING, None, 0)
+    shop.disk.queues_work = True
+    shop.log.sync()
+    shop.clean()
+    indexes = shop.names("index")
+    shop.disk.run_queued()
+    assert [name for name in indexes if name not in shop.names("index")] == []
+
+
 def test_an_index_outlives_a_crash_of_the_start_that_finishes_its_swap() -> None:
     """It had its name before the log had: the next start took it for one that the swap replaced."""
     disk = SimulatedDisk()
