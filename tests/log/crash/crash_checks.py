@@ -159,15 +159,15 @@ def _check_producers(log: Any, topic: Topic, histories: list[list[Given]], scann
 def _end_alike(batches: list[tuple[int, int, int]], window: list[tuple[int, int, int]], cleaned_end: int) -> bool:
     """Do both say the same of the newest that they know? A start may know of none, where only a marker is left.
 
-    Cleaning keeps the last batch of a producer and no other, as in Kafka: without a snapshot that reached the medium a
-    start does not know of those between.
+    Cleaning keeps the batch that is the last one of its producer then, and no other, as in Kafka. Where that is
+    truncated or lost with the power, a start without a snapshot knows of none that was cleaned.
     """
     if not batches or not window:
         return not batches
     start = max(batches[0][2], window[0][2])
     known = [batch for batch in batches if batch[2] >= start]
     lived = [batch for batch in window if batch[2] >= start and (batch in known or batch[2] >= cleaned_end)]
-    return known[-1:] == window[-1:] and known == lived
+    return known == lived
 
 
 def _check_transactions(log: Any, histories: list[list[Given]], scanned: list[Given], found: list[Given]) -> None:
