@@ -73,7 +73,8 @@ class LogDirectory:
         self._is_started = self._is_claimed = False
         self.meta = self._read_meta()
         self.was_clean = disk.exists(self._in(CLEAN_FILE))
-        expected = CHECKPOINTS_OF_A_STOP if self.was_clean else ()
+        # Kafka leaves some empty where no log was ever made.
+        expected = CHECKPOINTS_OF_A_STOP if self.was_clean and any(self.partitions()) else ()
         self._checkpoints = DirectoryCheckpoints(disk, path, self.fail, expected)
         # Formatted, and not for the first time.
         self._lost_meta = self.meta is None and any(self.partitions())

@@ -35,7 +35,7 @@ class DirectoryCheckpoints:
     def __init__(
         self, disk: Disk, path: str, on_failure: Callable[[DiskFailure], None], expected: Collection[str] = ()
     ) -> None:
-        """`expected` are the files that the last stop has left for sure."""
+        """`expected` are the files that the last stop has left for sure, with a line in them at least."""
         self._disk = disk
         self._path = path
         self._on_failure = on_failure
@@ -58,7 +58,10 @@ class DirectoryCheckpoints:
     def _read(self, name: str) -> Offsets:
         path = f"{self._path}/{name}"
         try:
-            return parse_offsets(self._disk.read(path))
+            data = self._disk.read(path)
+            if not data and name in self._expected:
+                raise CorruptCheckpoint("empty")
+            return parse_offsets(data)
         except FileNotFoundError:
             if name in self._expected:
                 self.damage.append(f"{path} is missing")

@@ -17,7 +17,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from kbroker.log.checkpoints import CorruptCheckpoint, parse_epochs, parse_offsets, parse_partition_metadata
-from kbroker.log.directory import CLEAN_FILE, DELETE_SUFFIX, STRAY_SUFFIX
+from kbroker.log.directory import CHECKPOINTS_OF_A_STOP, CLEAN_FILE, DELETE_SUFFIX, STRAY_SUFFIX
 from kbroker.log.directory_checkpoints import ALL_FILES, CLEANED_ENDS_FILE, RECOVERY_POINTS_FILE
 from kbroker.log.meta_properties import FILE_NAME, ForeignDirectory, parse_meta_properties
 from kbroker.log.partition_metadata import METADATA_FILE
@@ -73,10 +73,13 @@ def verify_directory(disk: Disk, path: str, *, is_in_use: bool = False) -> Found
     """
     is_clean = disk.exists(f"{path}/{CLEAN_FILE}")
     yield from _meta_properties(disk, path)
+    has_logs = any(not name.startswith(METADATA_TOPIC) for name in partition_names(disk, path))
     checkpoints: dict[str, Mapping[TopicPartition, int]] = {}
     for name in ALL_FILES:
         try:
             data = disk.read(f"{path}/{name}")
+            if not data and is_clean and name in CHECKPOINTS_OF_A_STOP and has_logs:
+                raise CorruptCheckpoint("is empty, and no clean stop leaves it so")
             checkpoints[name] = parse_offsets(data)
         except FileNotFoundError:
             checkpoints[name] = {}

@@ -165,7 +165,7 @@ recovery-points    zeros         file          all           file          all
 recovery-points    zero-hole     file          all           file          all
 recovery-points    all-zeros     file          all           file          all
 recovery-points    cut           file          all           file          all
-recovery-points    empty         -             all           -             all
+recovery-points    empty         file          all           -             all
 recovery-points    missing       no-file       all           -             all
 recovery-points    garbage       file          all           file          all
 recovery-points    zeros-behind  file          all           file          all
@@ -173,8 +173,8 @@ log-starts         flip          file          all           file          all
 log-starts         zeros         file          all           file          all
 log-starts         zero-hole     file          all           file          all
 log-starts         all-zeros     file          all           file          all
-log-starts         cut           -             all           file          all
-log-starts         empty         -             all           -             all
+log-starts         cut           file          all           file          all
+log-starts         empty         file          all           -             all
 log-starts         missing       no-file       all           -             all
 log-starts         garbage       file          all           file          all
 log-starts         zeros-behind  file          all           file          all
@@ -183,7 +183,7 @@ high-watermarks    zeros         file          all           file          all
 high-watermarks    zero-hole     file          all           file          all
 high-watermarks    all-zeros     file          all           file          all
 high-watermarks    cut           file          all           file          all
-high-watermarks    empty         -             all           -             all
+high-watermarks    empty         file          all           -             all
 high-watermarks    missing       no-file       all           -             all
 high-watermarks    garbage       file          all           file          all
 high-watermarks    zeros-behind  file          all           file          all

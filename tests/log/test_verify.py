@@ -159,6 +159,21 @@ def test_where_compaction_has_been_a_gap_between_segments_is_no_damage(disk: Sim
     assert not [found for found in _findings(disk) if "missing before" in found.problem]
 
 
+def test_a_checkpoint_that_a_power_failure_emptied_is_found(disk: SimulatedDisk) -> None:
+    """It counted as one without entries: what DeleteRecords had removed came back unseen."""
+    disk.replace("/data/log-start-offset-checkpoint", b"")
+    problem = "is empty, and no clean stop leaves it so"
+    assert _findings(disk) == [Finding("/data/log-start-offset-checkpoint", problem)]
+
+
+def test_kafka_leaves_empty_checkpoints_where_no_log_was_made() -> None:
+    disk = SimulatedDisk()
+    LogDirectory.open(disk, "/data", VirtualClock(), RealEntropy(), node_id=1).close(clean=True)
+    disk.replace("/data/replication-offset-checkpoint", b"")
+    assert _findings(disk) == []
+    assert [*LogDirectory.open(disk, "/data", VirtualClock(), RealEntropy(), node_id=1).damage] == []
+
+
 def test_a_flipped_bit_in_any_snapshot_is_found(disk: SimulatedDisk) -> None:
     path = next(f"{T0}/{name}" for name in disk.list(T0) if name.endswith(".snapshot"))
     _flip(disk, path, 20)

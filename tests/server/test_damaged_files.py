@@ -165,6 +165,7 @@ for _name in ("recovery-point", "log-start", "replication"):
     DAMAGES |= {
         f"{_name} checkpoint removed": (_remove(_file), f"{_file} is missing"),
         f"{_name} checkpoint garbage": (_write(_file, b"\xff\0"), f"{_file} is damaged"),
+        f"{_name} checkpoint empty": (_write(_file, b""), f"{_file} is damaged (empty)"),
         f"{_name} checkpoint zeros": (_zeros(_file), f"{_file} is damaged"),
         f"{_name} checkpoint after a kill": (_kill(_write(_file, b"0\n9\n")), f"{_file} is damaged"),
     }
@@ -189,7 +190,7 @@ def test_a_damaged_file_is_said_in_one_line_and_mended_once(
         _kill(_remove(f"{LOG}/*.snapshot")),
         _kill(_remove("replication-offset-checkpoint")),
         _write("cleaner-offset-checkpoint", b""),
-        _write("recovery-point-offset-checkpoint", b""),
+        _kill(_write("recovery-point-offset-checkpoint", b"")),
         _write(f"{LOG}/{FIRST}.txnindex", b""),
     ],
 )
