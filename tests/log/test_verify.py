@@ -160,6 +160,15 @@ def test_where_compaction_has_been_a_gap_between_segments_is_no_damage(disk: Sim
     assert not [found for found in _findings(disk) if found.path.endswith((".log", ".snapshot"))]
 
 
+@pytest.mark.parametrize(("listed", "is_found"), [(1, False), (10**6, True)])
+def test_where_compaction_has_been_a_leader_epoch_may_begin_before_what_is_left_of_it(
+    disk: SimulatedDisk, listed: int, is_found: bool
+) -> None:
+    disk.replace("/data/cleaner-offset-checkpoint", b"0\n1\nt 0 1\n")
+    disk.replace(f"{T0}/leader-epoch-checkpoint", b"0\n2\n0 0\n1 %d\n" % listed)
+    assert bool(_findings(disk)) is is_found
+
+
 def test_a_checkpoint_that_a_power_failure_emptied_is_found(disk: SimulatedDisk) -> None:
     """It counted as one without entries: what DeleteRecords had removed came back unseen."""
     disk.replace("/data/log-start-offset-checkpoint", b"")
