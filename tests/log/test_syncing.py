@@ -258,6 +258,7 @@ def test_the_file_of_a_new_segment_is_not_made_by_the_loop(real: Workshop) -> No
 
 def test_a_log_whose_next_segment_cannot_be_made_fails_and_acknowledges_nothing_more(real: Workshop) -> None:
     real.append()
+    real.disk.drain()  # its leader epoch is a worker's
     shutil.rmtree(real.log.directory)
     while len(real.log.segments) < 2:
         ticket = real.append().ticket
