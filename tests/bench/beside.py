@@ -4,6 +4,7 @@ The same questions go, turn by turn, to a second broker that nobody loads: what 
 and the measuring's. Latencies in milliseconds from sending a request until its answer is there. The broker is watched
 (`observed.py`): the longest turns of its loop stand under each row, without the time in which another process had the
 processor, and `late` is the share of all moments at which a request that came would have waited over 10 ms for a turn.
+Moments in which the machine itself was away (`machine.py`) are taken off; `by the clock` is p99.9 with them.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from tests.bench import loads, packets
+from tests.bench import loads, machine, packets
 from tests.bench.brokers import watched_kbroker
 from tests.bench.loads import Connection, Target
+from tests.bench.observed import LATE_S
 
 SECONDS, QUICK_SECONDS = 15.0, 4.0
 PAUSE_S: Final = 0.002
@@ -167,23 +169,55 @@ def _measured(variant: Variant, seconds: float) -> dict[str, object]:
         idle = stack.enter_context(watched_kbroker("", turns))
         _warm_up(variant.load, [loaded, idle])
         os.sync()
+        watch = stack.enter_context(machine.watched())
         with _loading(variant.load, loaded) as done:
             taken = probe([loaded, idle], seconds)
             requests = done.value
+        absences = watch.absences()
         stack.pop_all().close()
         watched = json.loads(turns[0].read_text())
         for path in turns:
             path.unlink()
     row: dict[str, object] = {"variant": variant.name, "done_per_s": round(requests / seconds)}
-    for name, samples in zip(("loaded", "idle"), taken, strict=True):
-        for kind, seconds_taken in samples.items():
-            row |= {f"{name}_{kind}_{key}_ms": value for key, value in quantiles(seconds_taken).items()}
+    for name, kinds in zip(("loaded", "idle"), taken, strict=True):
+        for kind, spans in kinds.items():
+            present = quantiles([machine.present_s(span, absences) for span in spans])
+            row |= {f"{name}_{kind}_{key}_ms": value for key, value in present.items()}
+            row[f"{name}_{kind}_clock_ms"] = quantiles([ended - begun for begun, ended in spans])["p999"]
+    return row | _turns(watched, absences) | _away(watch, absences)
+
+
+def _turns(watched: dict[str, Any], absences: list[machine.Span]) -> dict[str, object]:
+    """Of the loop of the loaded broker; without what the machine was away."""
+
+    def own_s(begun: float, ended: float, own: float) -> float:
+        return own - (ended - begun - machine.present_s((begun, ended), absences))
+
+    late_s = sum(max(0.0, own_s(*turn) - LATE_S) for turn in watched["late"])
+    longest = [(own_s(one["begun"], one["ended"], one["own_s"]), one) for one in watched["longest"]]
+    longest.sort(key=lambda pair: pair[0], reverse=True)
     return {
-        **row,
-        "late_percent": round(100 * watched["late_share"], 4),
-        "turns": watched["longest"][:WORST_SHOWN],
+        "late_percent": round(100 * late_s / watched["served_s"], 4),
+        "turns": [
+            {
+                "own_ms": round(own * 1e3, 2),
+                "cpu_ms": round(one["cpu_s"] * 1e3, 2),
+                "wall_ms": round((one["ended"] - one["begun"]) * 1e3, 2),
+                "at": one["at"],
+            }
+            for own, one in longest[:WORST_SHOWN]
+        ],
         "slow_writes": watched["slow_writes"],
         "collections": watched["collections"],
+    }
+
+
+def _away(watch: machine.Machine, absences: list[machine.Span]) -> dict[str, object]:
+    spans_s = [ended - begun for begun, ended in absences]
+    return {
+        "away": f"{len(spans_s)} times, {sum(spans_s) * 1e3:.0f} ms in all, {max(spans_s, default=0) * 1e3:.0f} at most"
+        if watch.is_watched
+        else "not known, the system allows no sentinels"
     }
 
 
@@ -226,11 +260,11 @@ def _loading(load: Load | None, target: Target) -> Iterator[object]:
             process.join()
 
 
-def probe(targets: list[Target], seconds: float) -> list[dict[str, list[float]]]:
-    """Seconds that each small request took, by broker and kind: what it serves, and an append of one record."""
+def probe(targets: list[Target], seconds: float) -> list[dict[str, list[machine.Span]]]:
+    """From when to when each small request took, by broker and kind: what it serves, and an append of one record."""
     topic = f"probe-{os.getpid()}-{time.monotonic_ns()}"
     append = packets.produce_request(topic, packets.batch_of(0, bytes(100), _now_ms()).data)
-    taken: list[dict[str, list[float]]] = [{QUESTIONS: [], APPENDS: []} for _ in targets]
+    taken: list[dict[str, list[machine.Span]]] = [{QUESTIONS: [], APPENDS: []} for _ in targets]
     with ExitStack() as stack:
         connections = [stack.enter_context(Connection(target.host, target.port)) for target in targets]
         for connection in connections:
@@ -240,7 +274,7 @@ def probe(targets: list[Target], seconds: float) -> list[dict[str, list[float]]]
             for connection, samples in zip(connections, taken, strict=True):
                 begun = time.perf_counter()
                 answer = connection.ask(request)
-                samples[kind].append(time.perf_counter() - begun)
+                samples[kind].append((begun, time.perf_counter()))
                 if request is append:
                     _check(answer, topic)
             if begun > ends:
@@ -289,7 +323,9 @@ def as_text(rows: list[dict[str, object]]) -> str:
                 " ".join(f"{row[f'{name}_{kind}_{key}_ms']:>7}" for key in ("p50", "p99", "p999", "max"))
                 for name in ("loaded", "idle")
             )
-            lines.append(f"    {kind:20} loaded {loaded} | idle {idle}")
+            clock = ", ".join(str(row[f"{name}_{kind}_clock_ms"]) for name in ("loaded", "idle"))
+            lines.append(f"    {kind:20} loaded {loaded} | idle {idle} | by the clock {clock}")
+        lines.append(f"    the machine was away: {row['away']}")
         turns = row["turns"]
         assert isinstance(turns, list)
         lines += [

@@ -9,9 +9,9 @@ import time
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from tests.bench.loads import Connection, Target, create_topic, delete_topic
+from tests.bench import machine
+from tests.bench.loads import Connection, Target, create_topic, delete_topic, timed
 from tests.bench.packets import BrokerRefusedError
-from tests.bench.processes import cpu_seconds
 
 VALUE_BYTES = 1024
 POLL_TIMEOUT_S = 10.0
@@ -34,12 +34,11 @@ def timed_lz4(target: Target, topic: str, records: int) -> dict[str, float]:
     with Connection(target.host, target.port) as connection:
         create_topic(connection, topic)
         _produce(producer, topic, values, 1000)
-        cpu, start = cpu_seconds(target.pid), time.perf_counter()
-        _produce(producer, topic, values, records)
-        elapsed, cpu = time.perf_counter() - start, cpu_seconds(target.pid) - cpu
+        with timed(target) as taken:
+            _produce(producer, topic, values, records)
         delete_topic(connection, topic)
     sent = records * VALUE_BYTES
-    return {"cpu_s_per_gb": cpu / sent * 1e9, "mb_per_s": sent / elapsed / 1e6}
+    return {"cpu_s_per_gb": taken.cpu_s / sent * 1e9, "mb_per_s": sent / taken.present_s / 1e6}
 
 
 def timed_latency(target: Target, topic: str, messages: int) -> dict[str, float]:
@@ -51,22 +50,25 @@ def timed_latency(target: Target, topic: str, messages: int) -> dict[str, float]
         consumer.assign([TopicPartition(topic, 0, 0)])
         for number in range(WARM_UP_MESSAGES):
             _there_and_back(producer, consumer, topic, number)
-        taken = sorted(_there_and_back(producer, consumer, topic, number) for number in range(messages))
+        with machine.watched() as watch:
+            spans = [_there_and_back(producer, consumer, topic, number) for number in range(messages)]
+            absences = watch.absences()
+        taken_ms = sorted(machine.present_s(span, absences) * 1000 for span in spans)
         consumer.close()
         delete_topic(connection, topic)
-    return {"p50_ms": statistics.median(taken), "p99_ms": taken[int(len(taken) * 0.99)]}
+    return {"p50_ms": statistics.median(taken_ms), "p99_ms": taken_ms[int(len(taken_ms) * 0.99)]}
 
 
-def _there_and_back(producer: Producer, consumer: Consumer, topic: str, number: int) -> float:
+def _there_and_back(producer: Producer, consumer: Consumer, topic: str, number: int) -> machine.Span:
     wanted = b"%d" % number
     start = time.perf_counter()
     producer.produce(topic, wanted, partition=0)
     message = consumer.poll(POLL_TIMEOUT_S)
-    elapsed_ms = (time.perf_counter() - start) * 1000
+    span = start, time.perf_counter()
     if message is None or message.error() or message.value() != wanted:
         raise BrokerRefusedError(f"message {number} did not come back: {message and message.error()}")
     producer.poll(0)
-    return elapsed_ms
+    return span
 
 
 def _produce(producer: Producer, topic: str, values: list[bytes], count: int) -> None:

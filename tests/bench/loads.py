@@ -5,9 +5,11 @@ from __future__ import annotations
 import socket
 import struct
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from tests.bench import packets
+from tests.bench import machine, packets
 from tests.bench.processes import cpu_seconds
 
 #: Requests in flight on a connection, as stock clients have it.
@@ -157,6 +159,26 @@ def fetch_all(connection: Connection, topic: str, batch: packets.Batch, end: int
     return received
 
 
+@dataclass
+class Taken:
+    """What a load took: seconds in which the machine was there, and CPU seconds of the broker."""
+
+    present_s: float = 0.0
+    cpu_s: float = 0.0
+
+
+@contextmanager
+def timed(target: Target) -> Iterator[Taken]:
+    """Take the time of the block."""
+    taken = Taken()
+    with machine.watched() as watch:
+        cpu_s, begun = cpu_seconds(target.pid), time.perf_counter()
+        yield taken
+        span = begun, time.perf_counter()
+        taken.cpu_s = cpu_seconds(target.pid) - cpu_s
+        taken.present_s = machine.present_s(span, watch.absences())
+
+
 def timed_produce(
     target: Target, topic: str, request_bytes: int, value_bytes: int, total_bytes: int
 ) -> dict[str, float]:
@@ -167,12 +189,11 @@ def timed_produce(
     with Connection(target.host, target.port) as connection:
         create_topic(connection, topic)
         produce(connection, topic, request, IN_FLIGHT)
-        cpu, start = cpu_seconds(target.pid), time.perf_counter()
-        produce(connection, topic, request, count)
-        elapsed, cpu = time.perf_counter() - start, cpu_seconds(target.pid) - cpu
+        with timed(target) as taken:
+            produce(connection, topic, request, count)
         delete_topic(connection, topic)
     sent = count * len(request)
-    return {"mb_per_s": sent / elapsed / 1e6, "cpu_s_per_gb": cpu / sent * 1e9}
+    return {"mb_per_s": sent / taken.present_s / 1e6, "cpu_s_per_gb": taken.cpu_s / sent * 1e9}
 
 
 def timed_one_record(target: Target, topic: str, count: int, burst: int = IN_FLIGHT) -> dict[str, float]:
@@ -182,11 +203,10 @@ def timed_one_record(target: Target, topic: str, count: int, burst: int = IN_FLI
     with Connection(target.host, target.port) as connection:
         create_topic(connection, topic)
         produce_small(connection, topic, request, burst * 20, burst)
-        cpu, start = cpu_seconds(target.pid), time.perf_counter()
-        produce_small(connection, topic, request, count, burst)
-        elapsed, cpu = time.perf_counter() - start, cpu_seconds(target.pid) - cpu
+        with timed(target) as taken:
+            produce_small(connection, topic, request, count, burst)
         delete_topic(connection, topic)
-    return {"requests_per_s": count / elapsed, "cpu_us_per_request": cpu / count * 1e6}
+    return {"requests_per_s": count / taken.present_s, "cpu_us_per_request": taken.cpu_s / count * 1e6}
 
 
 def timed_fetch(target: Target, topic: str, max_bytes: int, total_bytes: int, passes: int) -> dict[str, float]:
@@ -198,11 +218,10 @@ def timed_fetch(target: Target, topic: str, max_bytes: int, total_bytes: int, pa
         produce(connection, topic, packets.produce_request(topic, batch.data), count)
         end = count * batch.records
         fetch_all(connection, topic, batch, end, max_bytes)
-        cpu, start = cpu_seconds(target.pid), time.perf_counter()
-        received = sum(fetch_all(connection, topic, batch, end, max_bytes) for _ in range(passes))
-        elapsed, cpu = time.perf_counter() - start, cpu_seconds(target.pid) - cpu
+        with timed(target) as taken:
+            received = sum(fetch_all(connection, topic, batch, end, max_bytes) for _ in range(passes))
         delete_topic(connection, topic)
-    return {"mb_per_s": received / elapsed / 1e6, "cpu_s_per_gb": cpu / received * 1e9}
+    return {"mb_per_s": received / taken.present_s / 1e6, "cpu_s_per_gb": taken.cpu_s / received * 1e9}
 
 
 def fetch_once(connection: Connection, topic: str, offset: int, max_bytes: int) -> int:

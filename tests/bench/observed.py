@@ -26,12 +26,12 @@ import trio
 from kbroker.cli.main import main
 from kbroker.real.disk import RealFile
 
-LONGEST_KEPT = 20
+LONGEST_KEPT = 200
 #: A turn that is longer than this shows where it was.
 TRACED_S = 0.006
 LOOK_S = 0.002
 SLOW_WRITE_S = SLOW_COLLECTION_S = 0.004
-#: What nobody may be kept waiting for longer.
+#: What nobody may be kept waiting for longer; `beside.py` takes off what the machine was away.
 LATE_S = 0.01
 #: Runs while nobody is served yet or any more, too.
 START_AND_STOP = "kbroker.broker.Broker.run"
@@ -50,7 +50,7 @@ class Turns(trio.abc.Instrument):
         self._begun = (0.0, 0.0, 0.0)
         self._schedule = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
         self.first_step = self.last_step = 0.0
-        self.late_s = 0.0
+        self.late: list[tuple[float, float, float]] = []
         self._since = 0.0
         self._seen = ""
 
@@ -65,19 +65,19 @@ class Turns(trio.abc.Instrument):
         self._since = 0.0
         now = time.perf_counter()
         begun, cpu, preempted = self._begun
-        wall, preempted = now - begun, self._preempted_s() - preempted
+        preempted = self._preempted_s() - preempted
         self.count += 1
         if task.name == START_AND_STOP:
             self.first_step = self.first_step or now
             return
         self.last_step = now
-        own = wall - preempted
-        self.late_s += max(0.0, own - LATE_S)
+        own = now - begun - preempted
+        if own > LATE_S:
+            self.late.append((begun, now, own))
         if len(self.longest) < LONGEST_KEPT or own > self.longest[0][0]:
-            about = {"wall_ms": wall, "own_ms": own, "cpu_ms": time.thread_time() - cpu}
-            said: dict[str, Any] = {name: round(value * 1e3, 2) for name, value in about.items()}
+            about = {"begun": begun, "ended": now, "own_s": own, "cpu_s": time.thread_time() - cpu}
             push = heapq.heappush if len(self.longest) < LONGEST_KEPT else heapq.heapreplace
-            push(self.longest, (own, next(self._number), {**said, "at": self._seen or task.name}))
+            push(self.longest, (own, next(self._number), {**about, "at": self._seen or task.name}))
 
     def _preempted_s(self) -> float:
         """Seconds that the loop's thread was ready and another process had the processor."""
@@ -161,7 +161,7 @@ def run(arguments: Sequence[str]) -> None:
     finally:
         longest = [about for _, _, about in sorted(turns.longest, reverse=True)]
         served_s = turns.last_step - turns.first_step
-        report = {"late_share": turns.late_s / served_s, "longest": longest}
+        report = {"served_s": served_s, "late": turns.late, "longest": longest}
         report |= {"slow_writes": turns.slow_writes, "collections": turns.collections}
         Path(ours[0]).write_text(json.dumps(report))
 
