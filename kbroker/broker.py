@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+import outcome
 import trio
 
 from kbroker.config import BrokerConfig
@@ -48,7 +49,7 @@ from kbroker.server.metadata_log import ELECTION_FILE, MetadataLog, check_electi
 from kbroker.server.metadata_replay import newest_snapshot_end
 from kbroker.server.metadata_snapshots import MetadataSnapshots, SnapshotSettings, metadata_log_settings
 from kbroker.session import FetchSessions
-from kbroker.world import DiskFailure, World
+from kbroker.world import DiskFailure, JobFailed, RunningClock, World
 from protocol_specs.grammar import MalformedFrame
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Broker:
         """Set by who ends the process in the middle of that: the disk's threads are not waited for."""
         self._stopping = trio.Event()
         self._scope = trio.CancelScope()
-        self._failure: DiskFailure | None = None
+        self._failure: DiskFailure | JobFailed | None = None
         self._listeners: list[tuple[str, Any]] = []
         self._ports: dict[str, tuple[str, int]] = {}
 
@@ -102,10 +103,14 @@ class Broker:
     async def run(self, task_status: trio.TaskStatus[Broker] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until stop() or abort(); `task_status.started(self)` once clients can connect.
 
-        Raises PortTaken, DirectoryLocked, ForeignDirectory, DuplicateLog, MetadataUnusable, DiskFailure.
+        Raises PortTaken, DirectoryLocked, ForeignDirectory, DuplicateLog, MetadataUnusable, DiskFailure, JobFailed.
         """
         token = trio.lowlevel.current_trio_token()
-        world = make_world(token.run_sync_soon, in_memory=self.config.is_in_memory)
+
+        def post(action: Callable[[], None]) -> None:
+            token.run_sync_soon(self._follow_work, action)
+
+        world = make_world(post, in_memory=self.config.is_in_memory)
         try:
             self._bind(world)
             with self._scope:
@@ -137,7 +142,7 @@ class Broker:
             directories = self._open_directories(world)
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(world.clock.run)
+                nursery.start_soon(self._keep_time, world.clock)
                 await self._start(world, directories)
                 connections = self._connections(world)
                 nursery.start_soon(connections.serve, self._listeners, nursery)
@@ -268,7 +273,11 @@ class Broker:
     def _close(self, world: World, directories: LogDirectories) -> None:
         """Flush, checkpoint, mark clean. Nobody is served any more, so this may block."""
         with self._blocking():
-            world.disk.drain()
+            try:
+                world.disk.drain()
+            except JobFailed as failure:
+                self._give_up(failure)
+                return
             epoch = self.image.brokers[self.node_id].epoch
             directories.close(clean=True, high_watermarks=self._hosting.high_watermarks(), broker_epoch=epoch)
 
@@ -311,6 +320,33 @@ class Broker:
     def _fail(self, failure: DiskFailure) -> None:
         """The metadata log is broken: nobody can know what is committed any more."""
         log.error("the metadata log failed: stopping", extra={"path": failure.path, "reason": failure.reason})
+        self._failure = failure
+        self._scope.cancel()
+
+    # ---- failures of ours where no request is to blame
+
+    def _follow_work(self, action: Callable[[], None]) -> None:
+        """Run what follows the work of a thread; after a failure of ours nothing does."""
+        if not isinstance(self._failure, JobFailed):
+            ended = outcome.capture(action)
+            if isinstance(ended, outcome.Error):
+                self._give_up(_job_failed("what follows the work of a thread", ended.error))
+
+    async def _keep_time(self, clock: RunningClock) -> None:
+        """Fire timers."""
+        ended = await outcome.acapture(clock.run)
+        if isinstance(ended, outcome.Error) and not isinstance(ended.error, trio.Cancelled):
+            self._give_up(_job_failed("what a timer was set for", ended.error))
+        else:
+            ended.unwrap()
+
+    def _give_up(self, failure: JobFailed) -> None:
+        """End as if killed: what was left half done cannot be relied on, recovery can."""
+        cause = failure.__cause__
+        error = f"{type(cause).__name__}: {cause}"
+        log.critical(
+            "a failure of ours: stopping as if killed", exc_info=cause, extra={"job": failure.job, "error": error}
+        )
         self._failure = failure
         self._scope.cancel()
 
@@ -410,6 +446,10 @@ class Broker:
         """A commit: partitions first, then the coordinators that live on them; the proposer is told after this."""
         self._hosting.follow(delta, image)
         self.groups.follow_metadata([DeletedTopic(topic.name, topic.topic_id) for topic in delta.deleted_topics])
+
+
+def _job_failed(job: str, error: BaseException) -> JobFailed:
+    return error if isinstance(error, JobFailed) else JobFailed(job, error)
 
 
 def _nobody_waits(response: object) -> None:

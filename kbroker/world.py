@@ -24,6 +24,18 @@ class DiskFailure(Exception):
         self.reason = reason
 
 
+class JobFailed(Exception):
+    """A thread met what is nobody's failure but ours, or whoever was told of its work's end did; the cause is chained.
+
+    What it was to change is in an unknown state: the broker ends as if it had been killed.
+    """
+
+    def __init__(self, job: str, error: BaseException) -> None:
+        super().__init__(f"{job}: {type(error).__name__}: {error}")
+        self.job = job
+        self.__cause__ = error
+
+
 class ColdRead(Exception):
     """What was to be read lies on the medium, and the reader would not wait: let `file.warm` fetch it, then read again.
 
@@ -229,7 +241,8 @@ class Disk(Protocol):
     def in_worker(self, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:
         """Run blocking `work` (no shared state) on a worker thread, then `done(result)` on the state's thread.
 
-        A DiskFailure raised by `work` arrives as the result. A simulated disk uses no thread.
+        A DiskFailure raised by `work` arrives as the result; anything else it raises is a JobFailed on the state's
+        thread, and `done` is not called. A simulated disk uses no thread.
         """
 
     def in_background(self, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:

@@ -21,7 +21,7 @@ from kbroker.log.directories import DuplicateLog
 from kbroker.log.meta_properties import ForeignDirectory
 from kbroker.real.network import PortTaken
 from kbroker.real.process import leave_at_once, share_the_interpreter
-from kbroker.world import DirectoryLocked, DiskFailure
+from kbroker.world import DirectoryLocked, DiskFailure, JobFailed
 
 log = logging.getLogger("kbroker.serve")
 
@@ -70,6 +70,8 @@ async def _run(broker: Broker, announce: Callable[[Broker], None], failures: lis
                 broker.stop()
     except* Forced:
         log.warning("stopped at once: the next start will recover")
+    except* JobFailed as group:
+        failures.append(CommandFailed(f"a failure of ours: {_first(group)}", EXIT_FAILED))
     except* CANNOT_SERVE as group:
         failures.append(CommandFailed(str(_first(group)), exit_code))
 

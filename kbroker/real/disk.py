@@ -24,10 +24,12 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
+import outcome
+
 from kbroker.real.lanes import Lane
 from kbroker.real.writeback import Writeback
 from kbroker.real.writer import Write, Writer, Written
-from kbroker.world import Buffer, ColdRead, DirectoryLocked, DiskFailure, Line
+from kbroker.world import Buffer, ColdRead, DirectoryLocked, DiskFailure, JobFailed, Line
 
 T = TypeVar("T")
 Post = Callable[[Callable[[], None]], None]
@@ -551,7 +553,8 @@ class RealDisk:
         """In a writer's thread."""
 
         def finish() -> None:
-            assert written.is_over, "a writer failed: its traceback was printed"
+            if written.error is not None:
+                raise JobFailed(f"writing {written.writes[0].file.path}", written.error)
             if written.is_slow:
                 self._wary_until = max(self._wary_until, self._slow_at + self._wary_s)
             for write in written.writes:
@@ -584,21 +587,20 @@ class RealDisk:
         lane.put(action)
 
     def _run_work(self, lane: Lane, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:
-        results: list[T | DiskFailure] = []
+        ended = outcome.capture(work)
 
         def finish() -> None:
             lane.under_way -= 1
-            assert results, "a worker failed: its traceback was printed"
-            done(results[0])
+            if isinstance(ended, outcome.Value):
+                done(ended.value)
+            elif isinstance(ended.error, DiskFailure):
+                done(ended.error)
+            elif isinstance(ended.error, OSError):  # a file that was there is gone: done() must be called all the same
+                done(_failure(ended.error.filename or "a file", ended.error))
+            else:
+                raise JobFailed(job_name(work), ended.error)
 
-        try:
-            results.append(work())
-        except DiskFailure as error:
-            results.append(error)
-        except OSError as error:  # a file that was there is gone: done() must be called all the same
-            results.append(_failure(error.filename or "a file", error))
-        finally:
-            self._hand_over(finish)
+        self._hand_over(finish)
 
     def _hand_over(self, action: Callable[[], None]) -> None:
         """From any thread: one wake-up of the state's serves all that is over by then."""
@@ -624,7 +626,10 @@ class RealDisk:
         self.post(self._complete)
 
     def drain(self) -> None:
-        """Wait in this thread, the state's, until everything queued is done, and run the completions here."""
+        """Wait in this thread, the state's, until everything queued is done, and run the completions here.
+
+        Raises JobFailed.
+        """
         while any(each.under_way for each in self._threads):
             self._completions.get()()
 
@@ -633,6 +638,13 @@ class RealDisk:
         self._is_closed = True
         for each in self._threads:
             each.close()
+
+
+def job_name(action: Callable[..., object]) -> str:
+    """What to call an action in the log: where its function stands."""
+    while isinstance(action, partial):
+        action = action.func
+    return f"{getattr(action, '__module__', '?')}.{getattr(action, '__qualname__', repr(action))}"
 
 
 def _ignore(result: object) -> None:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, Final, NamedTuple
 
+import outcome
+
 from kbroker.world import Buffer, DiskFailure
 
 TOGETHER_MAX: Final = 256
@@ -38,13 +40,13 @@ class Write(NamedTuple):
 
 
 class Written(NamedTuple):
-    """What became of writes that were one call. Not `is_over`: the thread met what is nobody's failure but ours."""
+    """What became of writes that were one call. With an `error` that is nobody's failure but ours the thread ends."""
 
     writer: Writer
     writes: Sequence[Write]
     failure: DiskFailure | None = None
     is_slow: bool = False
-    is_over: bool = False
+    error: BaseException | None = None
 
 
 class Writer:
@@ -93,9 +95,8 @@ class Writer:
             left.append(self._queue.get())
             self._take_all(left)
             while left:
-                if left[0] is None:
+                if left[0] is None or not self._write_together(_neighbours(left)):
                     return
-                self._write_together(_neighbours(left))
 
     def _take_all(self, left: deque[Write | None]) -> None:
         try:
@@ -104,21 +105,23 @@ class Writer:
         except Empty:
             return
 
-    def _write_together(self, writes: Sequence[Write]) -> None:
+    def _write_together(self, writes: Sequence[Write]) -> bool:
+        """May the thread go on?"""
         first = writes[0]
         buffers = first.buffers if len(writes) == 1 else [buffer for write in writes for buffer in write.buffers]
-        written = Written(self, writes)
         self._begun = time.monotonic()
-        try:
-            is_slow = self._write(first.file, first.position, buffers)
-            written = Written(self, writes, None, is_slow, is_over=True)
-        except DiskFailure as failure:
-            written = Written(self, writes, failure, is_over=True)
-        except OSError as error:  # its file could not be made: the directory is gone
-            written = Written(self, writes, DiskFailure(first.file.path, error.strerror or str(error)), is_over=True)
-        finally:
-            self._begun = 0.0
-            self._hand_over(written)
+        ended = outcome.capture(self._write, first.file, first.position, buffers)
+        self._begun = 0.0
+        if isinstance(ended, outcome.Value):
+            written = Written(self, writes, None, ended.value)
+        elif isinstance(error := ended.error, DiskFailure):
+            written = Written(self, writes, error)
+        elif isinstance(error, OSError):  # its file could not be made: the directory is gone
+            written = Written(self, writes, DiskFailure(first.file.path, error.strerror or str(error)))
+        else:
+            written = Written(self, writes, error=error)
+        self._hand_over(written)
+        return written.error is None
 
 
 def _neighbours(left: deque[Write | None]) -> list[Write]:

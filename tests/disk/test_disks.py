@@ -18,7 +18,7 @@ from kbroker.real.disk import RealDisk
 from kbroker.real.memory_disk import MemoryDisk
 from kbroker.testing.simulated_disk import SimulatedDisk
 from kbroker.testing.virtual_clock import VirtualClock
-from kbroker.world import ColdRead, DirectoryLocked, DiskFailure
+from kbroker.world import ColdRead, DirectoryLocked, DiskFailure, JobFailed
 
 
 class Bench:
@@ -434,18 +434,25 @@ def test_a_file_that_cannot_be_made_is_the_disks_failure(tmp_path: Path) -> None
     disk.close()
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_queued_write_that_fails_for_no_reason_of_the_disks_is_not_passed_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The writer's thread ended in silence: nobody was told, and a clean stop waited for ever."""
     disk = RealDisk(Posted().put, slow_write_s=0)
     file = disk.open(str(tmp_path / "a"), create=True)
-    monkeypatch.setattr(disk_module.RealFile, "write_at", lambda *given: 1 // 0)
-    disk.write(file, 0, [SMALL], lambda failure: None)
-    with pytest.raises(AssertionError, match="a writer failed"):
+    write_at = disk_module.RealFile.write_at
+
+    def failing(file: Any, position: int, buffers: Any) -> None:
+        write_at(file, position // position * position, buffers)
+
+    monkeypatch.setattr(disk_module.RealFile, "write_at", failing)
+    for position in range(3):
+        disk.write(file, 5 * position, [SMALL], lambda failure: None)
+    with pytest.raises(JobFailed, match=rf"writing {tmp_path}/a: ZeroDivisionError") as raised:
         disk.drain()
+    assert isinstance(raised.value.__cause__, ZeroDivisionError)
     disk.close()
+    assert os.path.getsize(file.path) == 0, "the thread has ended"
 
 
 def test_threads_are_started_when_needed_and_joined_at_the_end(tmp_path: Path) -> None:
@@ -478,13 +485,13 @@ def test_long_work_in_the_background_keeps_no_sync_waiting(tmp_path: Path) -> No
     disk.close()
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_work_that_fails_for_no_reason_of_the_disks_is_not_waited_for(tmp_path: Path) -> None:
     """Its thread ended in silence: what waited for it, a clean stop before all, waited for ever."""
     disk = RealDisk(queue.SimpleQueue[Any]().put)
     disk.in_worker(lambda: 1 // 0, lambda result: None)
-    with pytest.raises(AssertionError, match="a worker failed"):
+    with pytest.raises(JobFailed, match=r"test_work_that_fails.*: ZeroDivisionError") as raised:
         disk.drain()
+    assert isinstance(raised.value.__cause__, ZeroDivisionError)
     disk.close()
 
 
