@@ -291,7 +291,8 @@ class Broker:
             self.is_blocked = False
 
     def _directory_failed(self, directory: LogDirectory, failure: DiskFailure) -> None:
-        """Its partitions refuse from now on, those who wait were told by their logs; the others go on.
+        """Its partitions refuse from now on, those who wait were told by their logs; the others go on. Nothing of it stays
+        open, nor locked, so that the disk can be unmounted, and looked at.
 
         Without the metadata log's directory, or any for records, there is no broker: it answers what it owes and stops,
         as Kafka does.
@@ -302,10 +303,12 @@ class Broker:
             self.stop()
             return
         self._hosting.forsake(directory)
-        # Not inside whatever met the failure: the image must not change under its hands.
-        self.clock.call_at(self.clock.monotonic_ms(), lambda: self._report_lost(directory))
+        # Not inside whatever met the failure: neither files nor the image may change under its hands.
+        self.clock.call_at(self.clock.monotonic_ms(), lambda: self._let_go(directory))
 
-    def _report_lost(self, directory: LogDirectory) -> None:
+    def _let_go(self, directory: LogDirectory) -> None:
+        # What is written, synced or sent at this moment closes its file by itself. Kafka's LogManager unlocks here, too.
+        directory.close(clean=False)
         lost = directory.directory_id
         self.metadata.propose(lambda image: lose(image, self.node_id, lost), _nobody_waits)
 

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from kbroker.real.disk import RealDisk
 from kbroker.real.entropy import RealEntropy
 from kbroker.testing import InProcessBroker, run
 from kbroker.testing.in_process import config_of_test
-from kbroker.world import DiskFailure, World
+from kbroker.world import DirectoryLocked, DiskFailure, World
 from protocol_specs import api
 from protocol_specs.errors import ErrorCode
 from tests.server.raw_peer import (
@@ -153,6 +154,45 @@ def test_a_write_that_fails_takes_its_directory_offline_the_rest_lives_and_a_res
             assert _partition_of(peer, topic).leader_id == 1
             assert len(peer.records(topic)) == end
             assert peer.produce(topic, batch_of(b"again")).base_offset == end
+
+
+def _open_in(directory: Path) -> list[str]:
+    """The files below it that this process has open."""
+    opened = []
+    for descriptor in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):  # that of the listing itself
+            opened.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+    return sorted(path.removeprefix(f"{directory}/") for path in opened if path.startswith(f"{directory}/"))
+
+
+@pytest.mark.parametrize("fixture", ["failing", "queueing"])
+def test_a_directory_that_failed_is_let_go_of(
+    fixture: str, tmp_path: Path, failing: FailingCalls, request: pytest.FixtureRequest
+) -> None:
+    """Its files and its lock were held until the broker's stop: the disk could neither be unmounted nor looked at."""
+    request.getfixturevalue(fixture)
+    where, broken = _two_directories(tmp_path), tmp_path / "b"
+    with run(**where, topics={"other": 1, "broken": 1, "here": 1, "there": 1}) as broker:
+        with RawPeer(broker.bootstrap) as peer, RawPeer(broker.bootstrap) as reader:
+            for topic in ("broken", "there"):
+                assert peer.produce(topic, batch_of(b"kept")).error_code == 0
+            assert {".lock", f"broken-0/{0:020}.log", f"there-0/{0:020}.log"} <= {*_open_in(broken)}
+            with pytest.raises(DirectoryLocked):
+                RealDisk().lock(str(broken / ".lock"))
+            reader.send(fetch_request("there", 1, max_wait_ms=60_000))
+            failing.piece = "/broken-0/"
+            assert peer.produce("broken", batch_of(b"lost")).error_code == STORAGE_ERROR
+            assert answer_of(1, reader.read_frame()).responses[0].partitions[0].error_code == STORAGE_ERROR
+            _when(peer, "broken", leader=-1)
+            assert _open_in(broken) == []
+            RealDisk().lock(str(broken / ".lock")).release()
+            assert peer.fetch("there", 0).error_code == STORAGE_ERROR
+            assert peer.produce("other", batch_of(b"more")).error_code == 0
+            assert _open_in(broken) == []
+    failing.piece = None
+    with run(**where) as broker, RawPeer(broker.bootstrap) as peer:
+        for topic in ("broken", "there"):
+            assert [record.value for record in peer.records(topic)] == [b"kept"]
 
 
 @pytest.mark.parametrize("metadata_dir", [None, "metadata"])
