@@ -10,13 +10,15 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from kbroker.log import recovery
+from kbroker.log.cutting import cutting, finish_cut
 from kbroker.log.damage import DamagedBatch
 from kbroker.log.leader_epochs import LeaderEpochs
 from kbroker.log.mended import Mended
 from kbroker.log.open_files import OpenFiles
 from kbroker.log.producer_state import ProducerState
+from kbroker.log.recovery import LOG_SUFFIX
 from kbroker.log.salvage import salvage
-from kbroker.log.segment import Segment
+from kbroker.log.segment import Segment, file_name
 from kbroker.log.segment_list import SegmentList
 from kbroker.record.batch import checksum_matches
 from kbroker.world import Clock, Disk, DiskFailure
@@ -142,6 +144,9 @@ class _Segments:
         bases = recovery.base_offsets(self._disk, self._directory, self._mended, clean=clean)
         for number, base in enumerate(bases):
             next_base = bases[number + 1] if number + 1 < len(bases) else None
+            if self._found and self._found[-1].next_offset > base:
+                self._drop_old(bases[number:])
+                break
             segment = Segment(self._files, self._directory, base, self._created_ms)
             self._found.append(segment)
             if clean or (next_base is not None and next_base <= recovery_point):
@@ -149,6 +154,7 @@ class _Segments:
             elif not self._recover(segment, next_base):
                 self._drop(segment, bases[number + 1 :])
                 break
+        finish_cut(self._disk, self._directory, self._found)
         recovery.rebuild_transaction_indexes(self._disk, self._directory, self._found)
         if self._found:
             self._found[-1].offsets.load()
@@ -201,6 +207,16 @@ class _Segments:
             segment.seal()
         return is_whole
 
+    def _drop_old(self, bases: Sequence[int]) -> None:
+        """Remove segments that were there before the last one found grew past them: a log that lost its end, and the
+        power before the medium knew of that, has them back. What was recovered is newer; Kafka would take both.
+        """
+        last = self._found[-1]
+        problem = f"begins before the end of the segment before it, which is offset {last.next_offset}"
+        self._mended.append(Mended(file_name(bases[0]) + LOG_SUFFIX, problem, "removed with what follows"))
+        self._drop(last, bases)
+        last.cut_segments = 0
+
     def _drop(self, segment: Segment, later_bases: Sequence[int]) -> None:
         """Cut the segment behind its sound part.
 
@@ -208,11 +224,12 @@ class _Segments:
         start after a crash in between to do this again.
         """
         segment.cut_segments = len(later_bases)
-        for later in reversed(later_bases):  # no index without a log stays between others
-            recovery.remove_segment_files(self._disk, self._directory, later)
-        self._disk.sync_directory(self._directory)
-        segment.handle.file().truncate(segment.size)
-        segment.handle.file().sync()
+        with cutting(self._disk, self._directory):
+            for later in reversed(later_bases):  # no index without a log stays between others
+                recovery.remove_segment_files(self._disk, self._directory, later)
+            self._disk.sync_directory(self._directory)
+            segment.handle.file().truncate(segment.size)
+            segment.handle.file().sync()
 
     @contextmanager
     def _no_half_made_indexes(self, segment: Segment) -> Iterator[None]:

@@ -20,6 +20,7 @@ from kbroker.log import recovery, removal
 from kbroker.log.compaction.cleaning import Cleaned
 from kbroker.log.compaction.progress import CleaningProgress
 from kbroker.log.compaction.swap import finish_swap
+from kbroker.log.cutting import cutting
 from kbroker.log.kept_log import KeptLog
 from kbroker.log.outcome import Appended, LogRead, Origin, Refused, Stage, Ticket
 from kbroker.log.partition_metadata import InconsistentTopicId
@@ -529,8 +530,9 @@ class PartitionLog(KeptLog):
             doomed = self._segments.take_back(offset)
             grows = self._segments.active
             self._syncing.forget([grows, *doomed])
-            removal.remove_now(self._disk, self.directory, doomed)
-            removal.truncate_segment(self._disk, grows, offset, self.settings.index_interval_bytes)
+            with cutting(self._disk, self.directory):
+                removal.remove_now(self._disk, self.directory, doomed)
+                removal.truncate_segment(self._disk, grows, offset, self.settings.index_interval_bytes)
             self._truncated(offset)
         except DiskFailure as failure:
             self._fail(failure)
@@ -546,10 +548,11 @@ class PartitionLog(KeptLog):
             self.on_truncation(offset)
             self.cleaning.cut(self._disk, self.directory, offset)
             self._syncing.forget(self._segments.all)
-            removal.remove_now(self._disk, self.directory, self._segments.all)
-            fresh = Segment(self._files, self.directory, offset, self._clock.wall_ms())
-            fresh.handle.file(create=True)
-            self._disk.sync_directory(self.directory)
+            with cutting(self._disk, self.directory):
+                removal.remove_now(self._disk, self.directory, self._segments.all)
+                fresh = Segment(self._files, self.directory, offset, self._clock.wall_ms())
+                fresh.handle.file(create=True)
+                self._disk.sync_directory(self.directory)
             self._segments.reset([fresh])
             self.log_start = offset
             self.epochs.clear()

@@ -17,6 +17,7 @@ from typing import Final
 
 from kbroker.log.checkpoints import CorruptCheckpoint, parse_epochs
 from kbroker.log.compaction.swap import CLEANED_SUFFIX, SWAP_SUFFIX, complete_swaps
+from kbroker.log.cutting import NOTE_FILE, cutting
 from kbroker.log.damage import DamagedBatch
 from kbroker.log.leader_epochs import LeaderEpochs
 from kbroker.log.mended import Mended
@@ -74,7 +75,7 @@ def base_offsets(disk: Disk, directory: str, mended: list[Mended] | None = None,
     for name in names:
         stem, dot, suffix = name.partition(".")
         is_orphan = dot + suffix in _OF_A_SEGMENT and stem not in logs
-        if is_orphan or name.endswith(_LEFT_OVER):
+        if is_orphan or (name.endswith(_LEFT_OVER) and name != NOTE_FILE):
             disk.remove(f"{directory}/{name}")
         # A crash leaves some before the first segment and behind the last one.
         is_inside = bool(bases) and file_name(bases[0]) < stem < file_name(bases[-1])
@@ -368,7 +369,7 @@ def load_producers(
     state = ProducerState()
     found: list[Mended] = []
     start = segments[0].base_offset if segments else 0
-    is_ahead = False
+    ahead: list[str] = []
     for offset in reversed(snapshot_offsets(disk, directory)):
         path = f"{directory}/{file_name(offset)}{SNAPSHOT_SUFFIX}"
         if start <= offset <= end:
@@ -381,12 +382,12 @@ def load_producers(
                 if tidies:
                     _remove_strays(disk, directory, segments, offset)
                 break
-        if tidies:
+        if offset > end:
+            ahead.append(path)
+        elif tidies:
             disk.remove(path)
-            is_ahead = is_ahead or offset > end
-    if is_ahead:
-        # Batches that come there next are others: what it says may not be back after a crash.
-        disk.sync_directory(directory)
+    if ahead and tidies:
+        _remove_for_good(disk, directory, ahead)
     if clean and not found and start < end:
         found.append(Mended(file_name(end) + SNAPSHOT_SUFFIX, "is missing", _PRODUCERS_REMEDY))
     if mended is not None:
@@ -395,6 +396,14 @@ def load_producers(
         if segment.next_offset > start and segment.base_offset < end:
             _replay(segment, start, end, state)
     return state
+
+
+def _remove_for_good(disk: Disk, directory: str, paths: Sequence[str]) -> None:
+    """Batches that come there next are others: what these say may not be back after a crash."""
+    with cutting(disk, directory):
+        for path in paths:
+            disk.remove(path)
+        disk.sync_directory(directory)
 
 
 def _remove_strays(disk: Disk, directory: str, segments: Sequence[Segment], newest: int) -> None:

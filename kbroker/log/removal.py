@@ -162,9 +162,8 @@ def remove_now(disk: Disk, directory: str, segments: Sequence[Segment]) -> None:
     for segment in reversed(segments):  # a crash in between leaves no hole
         segment.retire()
         remove_segment_files(disk, directory, segment.base_offset)
-    if segments:
-        # None of them may be back behind what comes there next.
-        disk.sync_directory(directory)
+    # None of them may be back behind what comes there next, nor what a swap has replaced that a start has finished.
+    disk.sync_directory(directory)
 
 
 def truncate_segment(disk: Disk, segment: Segment, offset: int, interval_bytes: int) -> None:
@@ -194,6 +193,7 @@ def _replace_under_lease(disk: Disk, segment: Segment, size: int) -> None:
     copy.sync()
     copy.close()
     disk.rename(temporary, path)
+    disk.sync_directory(segment.directory)
     segment.renew_handle()
 
 

@@ -49,6 +49,7 @@ def salvage(segment: Segment, interval_bytes: int, epochs: LeaderEpochs, end: in
     sound_bytes, sound_end = segment.size, segment.next_offset
     if is_last and damaged and damaged[-1] >= sound_bytes and _is_torn(segment, damaged[-1], size):
         segment.cut_bytes = size - sound_bytes
+        # No note of it (see cutting.py): nothing in it is sound, and nothing passes for a batch if it should be back.
         file.truncate(sound_bytes)
         file.sync()
         damaged = [position for position in damaged if position < sound_bytes]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from log_workshop import DIRECTORY, Workshop
 
+from kbroker.log.cutting import NOTE_FILE
 from kbroker.log.recovery import check_undamaged
 from kbroker.record.batch import build_batch
 from kbroker.record.compression import CorruptRecords
@@ -28,6 +29,7 @@ def of_three_segments(make: Make, **disk: Any) -> Workshop:
         if number and number % 2 == 0:
             shop.log.roll()
         shop.append()
+        shop.clock.advance(1)
     shop.log.sync()
     return shop
 
@@ -35,11 +37,14 @@ def of_three_segments(make: Make, **disk: Any) -> Workshop:
 def damaged(make: Make, **disk: Any) -> Workshop:
     """The second batch of three segments has a wrong byte."""
     shop = of_three_segments(make, **disk)
-    file = shop.log.segments[0].handle.file()
-    position = file.size() - 1
-    file.write_at(position, [b"\xff"])
-    file.sync()
+    damage_first_segment(shop)
     return shop
+
+
+def damage_first_segment(shop: Workshop) -> None:
+    file = shop.log.segments[0].handle.file()
+    file.write_at(2 * len(shop.batch()) - 1, [b"\xff"])
+    file.sync()
 
 
 def crashed_at(shop: Workshop, step: int, work: Callable[[], object]) -> bool:
@@ -181,6 +186,160 @@ def test_a_producer_whose_batches_all_left_the_log_is_unknown(make: Make) -> Non
     shop.append(producer_id=7, producer_epoch=0, base_sequence=50)
 
 
+# ---- by a process that is killed at it, and the power fails later
+
+
+def truncated(shop: Workshop) -> None:
+    shop.log.truncate_to(1)
+
+
+def begun_elsewhere(shop: Workshop) -> None:
+    shop.log.truncate_fully_and_start_at(4)
+
+
+def truncated_under_a_reader(shop: Workshop) -> None:
+    shop.read(0)
+    shop.log.truncate_to(1)
+
+
+def cut_by_a_start(shop: Workshop) -> None:
+    damage_first_segment(shop)
+    shop.open()
+
+
+CUTS = [truncated, begun_elsewhere, truncated_under_a_reader, cut_by_a_start]
+
+
+def batches_of(shop: Workshop) -> list[tuple[int, int]]:
+    """Offset and time of each record; no two of a shop have the same time."""
+    return [(record.offset, record.timestamp) for record in shop.records(shop.log.log_start)]
+
+
+@pytest.mark.parametrize("keep", [Keep.NOTHING, Keep.ALL])
+@pytest.mark.parametrize("cut", CUTS)
+def test_what_was_gone_after_a_kill_is_not_back_after_a_power_failure(
+    make: Make, cut: Callable[[Workshop], None], keep: Keep
+) -> None:
+    """Killed before it had synced the directory, it left a short log to the start after it, which went on from there;
+    then old segments were back, beside the new batches and with the same offsets."""
+    step, is_over = 0, False
+    while not is_over:
+        step += 1
+        shop = of_three_segments(make)
+        is_over = not crashed_at(shop, step, partial(cut, shop))
+        shop.disk = shop.disk.restarted(Loss.PROCESS_DIED)
+        shop.open()
+        shop.append()
+        known = batches_of(shop)
+        shop.disk = shop.disk.restarted(Loss.POWER_FAILED, keep)
+        shop.open()
+        assert batches_of(shop) == known[: len(batches_of(shop))], f"step {step}"
+        assert shop.log.log_end <= known[-1][0] + 1, f"step {step}"
+        assert NOTE_FILE not in shop.names()
+    assert step > 2
+
+
+def test_a_note_that_is_there_without_any_segment_is_taken_away(make: Make) -> None:
+    shop = make(SimulatedDisk())
+    shop.disk.make_directory(DIRECTORY)
+    shop.disk.open(f"{DIRECTORY}/{NOTE_FILE}", create=True)
+    assert shop.open().log_end == 0
+    assert NOTE_FILE not in shop.names()
+
+
+@pytest.mark.parametrize("cut", [truncated, cut_by_a_start])
+def test_bytes_that_were_cut_before_a_kill_are_not_back_behind_what_came_there_next(
+    make: Make, cut: Callable[[Workshop], None]
+) -> None:
+    """Killed between cutting the file and syncing it, it left a whole one to the start after it; what that wrote there
+    had old batches behind it after a power failure."""
+    size = len(make(SimulatedDisk()).batch())
+    step, is_over = 0, False
+    while not is_over:
+        step += 1
+        shop = make(SimulatedDisk(page_bytes=size))
+        shop.disk.make_directory("/data")
+        shop.open()
+        for _ in range(3):
+            shop.append()
+            shop.clock.advance(1)
+        shop.log.sync()
+        is_over = not crashed_at(shop, step, partial(cut, shop))
+        shop.disk = shop.disk.restarted(Loss.PROCESS_DIED)
+        shop.open()
+        if shop.log.log_end == 1:
+            shop.append()
+        known = batches_of(shop)
+        shop.disk = shop.disk.restarted(Loss.POWER_FAILED, below=OldBehindNew())
+        shop.open()
+        assert batches_of(shop) == known[: len(batches_of(shop))], f"step {step}"
+    assert step > 2
+
+
+def test_what_a_swap_replaced_is_not_back_behind_a_truncation(make: Make) -> None:
+    """A start had finished the swap, and nobody had synced the names; a truncation inside the cleaned segment removed
+    none, and so did not either: the swap was finished again, up to the new end, and old segments stayed behind it."""
+    shop = of_three_segments(make)
+    whole = b"".join(shop.disk.read(f"{DIRECTORY}/{name}") for name in shop.names(".log"))
+    file = shop.disk.open(f"{DIRECTORY}/{0:020d}.log.swap", create=True)
+    file.write_at(0, [whole])
+    file.sync()
+    for name in shop.names(".snapshot"):  # whose removal is synced
+        shop.disk.remove(f"{DIRECTORY}/{name}")
+    shop.disk.sync_directory(DIRECTORY)
+    shop.disk.queues_work = True
+    shop.open()
+    assert len(shop.log.segments) == 1
+    shop.log.truncate_to(3)
+    shop.disk = shop.disk.restarted(Loss.POWER_FAILED)
+    shop.open()
+    assert shop.offsets() == [0, 1, 2]
+
+
+# ---- segments that begin before the end of the one before them
+
+
+def grown_beside_old_segments(make: Make) -> Workshop:
+    """A log of one segment that reaches offset 5, and the other two of an older one, which begin at 2 and 4."""
+    shop = of_three_segments(make)
+    shop.open()
+    old = {name: shop.disk.read(f"{DIRECTORY}/{name}") for name in shop.names() if f"{0:020d}" not in name}
+    shop.log.truncate_to(2)
+    for _ in range(3):
+        shop.append()
+        shop.clock.advance(1)
+    shop.log.sync()
+    for name, data in old.items():
+        shop.disk.open(f"{DIRECTORY}/{name}", create=True).write_at(0, [data])
+    return shop
+
+
+def test_old_segments_beside_a_log_that_grew_past_them_are_removed(make: Make) -> None:
+    """As a broker leaves them that was killed at a truncation and lost its power later, without a note of it. The log
+    ended at the base of the old one then, before batches that were served and that its own segment still has."""
+    shop = grown_beside_old_segments(make)
+    known = batches_of(shop)
+    shop.open()
+    assert batches_of(shop) == known
+    assert shop.names(".log") == [f"{0:020d}.log"]
+    assert [str(each) for each in shop.log.mended] == [
+        f"{2:020d}.log begins before the end of the segment before it, which is offset 5: removed with what follows"
+    ]
+    shop.append()
+    known = batches_of(shop)
+    shop.open()
+    assert (batches_of(shop), shop.log.mended) == (known, [])
+
+
+def test_an_old_segment_is_not_back_once_it_was_removed(make: Make) -> None:
+    shop = grown_beside_old_segments(make)
+    shop.disk.sync_directory(DIRECTORY)
+    shop.disk.queues_work = True
+    shop.open()
+    shop.disk = shop.disk.restarted(Loss.POWER_FAILED, Keep.ALL)
+    assert shop.names(".log") == [f"{0:020d}.log"]
+
+
 # ---- snapshots of producers
 
 
@@ -202,6 +361,31 @@ def test_a_snapshot_of_what_was_cut_is_not_back_when_others_have_its_offsets(mak
     shop.open(clean=False)
     assert shop.log.log_end == 3
     assert not shop.append(producer_id=7, producer_epoch=0, base_sequence=2).is_duplicate
+
+
+def test_a_start_that_is_killed_while_it_removes_a_snapshot_leaves_that_to_the_next(make: Make) -> None:
+    """Killed before it had synced the directory, it left no snapshot to the start after it: that one had nothing to
+    remove, and went on."""
+    step, is_over = 0, False
+    while not is_over:
+        step += 1
+        shop = make(SimulatedDisk())
+        shop.disk.make_directory("/data")
+        shop.open()
+        for sequence in range(3):
+            shop.append(producer_id=7, producer_epoch=0, base_sequence=sequence)
+        assert shop.log.close(clean=True)
+        log = shop.disk.open(f"{DIRECTORY}/{0:020d}.log")
+        log.truncate(2 * len(shop.batch()))
+        log.sync()
+        is_over = not crashed_at(shop, step, shop.open)
+        shop.disk = shop.disk.restarted(Loss.PROCESS_DIED)
+        shop.open()
+        shop.append()
+        shop.disk = shop.disk.restarted(Loss.POWER_FAILED, Keep.ALL)
+        shop.open()
+        assert not shop.append(producer_id=7, producer_epoch=0, base_sequence=2).is_duplicate, f"step {step}"
+    assert step > 2
 
 
 def test_a_snapshot_waits_for_the_batches_that_it_speaks_of(make: Make) -> None:
