@@ -291,8 +291,9 @@ class Broker:
             self.is_blocked = False
 
     def _directory_failed(self, directory: LogDirectory, failure: DiskFailure) -> None:
-        """Its partitions refuse from now on, those who wait were told by their logs; the others go on. Nothing of it stays
-        open, nor locked, so that the disk can be unmounted, and looked at.
+        """Its partitions refuse from now on, those who wait were told by their logs; the others go on.
+
+        Nothing of it stays open, nor locked, so that the disk can be unmounted, and looked at.
 
         Without the metadata log's directory, or any for records, there is no broker: it answers what it owes and stops,
         as Kafka does.
@@ -307,7 +308,7 @@ class Broker:
         self.clock.call_at(self.clock.monotonic_ms(), lambda: self._let_go(directory))
 
     def _let_go(self, directory: LogDirectory) -> None:
-        # What is written, synced or sent at this moment closes its file by itself. Kafka's LogManager unlocks here, too.
+        # What is written, synced or sent right now closes its file by itself. Kafka's LogManager unlocks here, too.
         directory.close(clean=False)
         lost = directory.directory_id
         self.metadata.propose(lambda image: lose(image, self.node_id, lost), _nobody_waits)

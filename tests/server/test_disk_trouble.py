@@ -172,23 +172,27 @@ def test_a_directory_that_failed_is_let_go_of(
     """Its files and its lock were held until the broker's stop: the disk could neither be unmounted nor looked at."""
     request.getfixturevalue(fixture)
     where, broken = _two_directories(tmp_path), tmp_path / "b"
-    with run(**where, topics={"other": 1, "broken": 1, "here": 1, "there": 1}) as broker:
-        with RawPeer(broker.bootstrap) as peer, RawPeer(broker.bootstrap) as reader:
-            for topic in ("broken", "there"):
-                assert peer.produce(topic, batch_of(b"kept")).error_code == 0
-            assert {".lock", f"broken-0/{0:020}.log", f"there-0/{0:020}.log"} <= {*_open_in(broken)}
-            with pytest.raises(DirectoryLocked):
-                RealDisk().lock(str(broken / ".lock"))
-            reader.send(fetch_request("there", 1, max_wait_ms=60_000))
-            failing.piece = "/broken-0/"
-            assert peer.produce("broken", batch_of(b"lost")).error_code == STORAGE_ERROR
-            assert answer_of(1, reader.read_frame()).responses[0].partitions[0].error_code == STORAGE_ERROR
-            _when(peer, "broken", leader=-1)
-            assert _open_in(broken) == []
-            RealDisk().lock(str(broken / ".lock")).release()
-            assert peer.fetch("there", 0).error_code == STORAGE_ERROR
-            assert peer.produce("other", batch_of(b"more")).error_code == 0
-            assert _open_in(broken) == []
+    topics = {"other": 1, "broken": 1, "here": 1, "there": 1}
+    with (
+        run(**where, topics=topics) as broker,
+        RawPeer(broker.bootstrap) as peer,
+        RawPeer(broker.bootstrap) as reader,
+    ):
+        for topic in ("broken", "there"):
+            assert peer.produce(topic, batch_of(b"kept")).error_code == 0
+        assert {".lock", f"broken-0/{0:020}.log", f"there-0/{0:020}.log"} <= {*_open_in(broken)}
+        with pytest.raises(DirectoryLocked):
+            RealDisk().lock(str(broken / ".lock"))
+        reader.send(fetch_request("there", 1, max_wait_ms=60_000))
+        failing.piece = "/broken-0/"
+        assert peer.produce("broken", batch_of(b"lost")).error_code == STORAGE_ERROR
+        assert answer_of(1, reader.read_frame()).responses[0].partitions[0].error_code == STORAGE_ERROR
+        _when(peer, "broken", leader=-1)
+        assert _open_in(broken) == []
+        RealDisk().lock(str(broken / ".lock")).release()
+        assert peer.fetch("there", 0).error_code == STORAGE_ERROR
+        assert peer.produce("other", batch_of(b"more")).error_code == 0
+        assert _open_in(broken) == []
     failing.piece = None
     with run(**where) as broker, RawPeer(broker.bootstrap) as peer:
         for topic in ("broken", "there"):
