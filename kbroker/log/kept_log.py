@@ -1,8 +1,10 @@
 """What a log is before anything is done with it: whose it is, its ends, its files once they are loaded, its fate.
 
     asleep (see log/place.py) --the first call that its ends do not answer--> awake --DiskFailure--> failed
+    any of them --close()--> closed: nothing of it touches the disk, where another topic's log may have its name by now
 
-What most calls need is that it `_is_usable`: neither asleep nor failed. PartitionLog appends, reads and lets go.
+What most calls need is that it `_is_usable`: awake, and neither failed nor closed. PartitionLog appends, reads and lets
+go.
 """
 
 from __future__ import annotations
@@ -193,7 +195,9 @@ class KeptLog(Progress):
     def _refusal(self) -> Refused | None:
         """Why it cannot be used even when it is awake."""
         self._wake()
-        return None if self.failure is None else self._storage_error()
+        if self.failure is not None:
+            return self._storage_error()
+        return Refused(ErrorCode.KAFKA_STORAGE_ERROR, "the log is closed") if self.is_closed else None
 
     # ---- what it is
 

@@ -425,8 +425,7 @@ class PartitionLog(KeptLog):
 
     def delete_before(self, offset: int) -> int:
         """Move the log start up to `offset`, dropping segments that end before it; the new log start."""
-        if offset > self.log_start:
-            self._wake()
+        if offset > self.log_start and self._refusal() is None:
             self._is_start_noted = True
             self._move_start(min(offset, self.log_end))
             self._drop_front(self._segments.ending_before(self.log_start))
@@ -540,7 +539,8 @@ class PartitionLog(KeptLog):
     def truncate_fully_and_start_at(self, offset: int) -> None:
         """Drop everything; the next batch gets `offset`. All writes must be over. May fail the log."""
         assert not self._pending, "truncation waits for queued writes"
-        self._wake()
+        if self._refusal() is not None:
+            return
         if offset in self._leaving:
             self._disk.drain()  # or its files, made anew, would be renamed in their place
         try:
@@ -596,11 +596,13 @@ class PartitionLog(KeptLog):
                 self.sync()
 
     def close(self, *, clean: bool) -> bool:
-        """Give all files back. `clean`: complete indexes, producer snapshot and epochs first, fsynced (blocks).
+        """Give all files back; what comes later is refused.
 
+        `clean`: complete indexes, producer snapshot and epochs first, fsynced (blocks).
         True when the next open may trust the files: `clean`, not failed, and no write was queued.
         """
         self.is_closed = True
+        self._is_usable = False
         is_clean = clean and self.can_close_cleanly
         if self._asleep is not None:
             return is_clean  # nothing is open, and nothing is to be written

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,8 +19,8 @@ from kbroker.log.checkpoints import (
 )
 from kbroker.log.directory import METADATA_PARTITION
 from kbroker.log.meta_properties import ForeignDirectory, parse_meta_properties
-from kbroker.log.outcome import Appended, Refused
-from kbroker.log.partition_log import InconsistentTopicId
+from kbroker.log.outcome import Appended, Origin, Refused
+from kbroker.log.partition_log import InconsistentTopicId, PartitionLog
 from kbroker.log.settings import LogSettings
 from kbroker.names import METADATA_TOPIC_ID, TopicPartition, uuid_text
 from kbroker.real.memory_disk import MemoryDisk
@@ -36,6 +37,28 @@ ID = bytes(range(16))
 
 def _append(log: Any, count: int = 2) -> Any:
     return log.append_as_leader(build_batch([(b"k", b"v")] * count, timestamp_ms=1_700_000_000_000), 0)
+
+
+def _batch() -> bytearray:
+    return build_batch([(b"k", b"v")], timestamp_ms=1_700_000_000_000)
+
+
+LATE_USES: list[Callable[[PartitionLog], object]] = [
+    _append,
+    lambda log: log.append_or_prepare(_batch(), 0),
+    lambda log: log.append_as_leader(_batch(), 0, origin=Origin.COORDINATOR),
+    lambda log: log.append_prepared(memoryview(_batch()), 0),
+    lambda log: log.append_run([memoryview(_batch())], 0),
+    lambda log: log.append_as_follower(_batch()),
+    lambda log: log.read(0, 1, 1),
+    lambda log: log.offset_for_timestamp(1),
+    lambda log: log.max_timestamp(),
+    lambda log: log.delete_before(1) and None,
+    lambda log: log.apply_retention(),
+    lambda log: log.truncate_to(0),
+    lambda log: log.truncate_fully_and_start_at(7),
+    lambda log: log.sync(),
+]
 
 
 @pytest.fixture
@@ -366,6 +389,30 @@ def test_a_write_that_is_queued_when_its_topic_is_deleted_harms_nobody() -> None
     directory.delete_log(log)
     disk.run_queued()
     assert directory.failure is None
+
+
+@pytest.mark.parametrize("is_deleted", [True, False])
+@pytest.mark.parametrize("use", LATE_USES)
+def test_what_comes_late_for_a_closed_log_is_refused_and_touches_nothing(
+    use: Callable[[PartitionLog], object], is_deleted: bool
+) -> None:
+    """A batch that a worker had prepared was appended to the log of a deleted topic: its file could not be made in the
+    renamed directory, which took all others offline; or it came to the files of the next topic of that name."""
+    disk = SimulatedDisk()
+    directory = open_directory(disk)
+    log = directory.open_log(WHERE, ID, LogSettings(retention_ms=0))
+    _append(log, 1)
+    log.roll()
+    if is_deleted:
+        directory.delete_log(log)
+        directory.open_log(WHERE, bytes(16)[1:] + b"\1", LogSettings())
+    else:
+        assert directory.close(clean=True)
+    steps, ends = disk.steps, (log.log_start, log.log_end)
+    outcome = use(log)
+    assert outcome in (None, 0) or (isinstance(outcome, Refused) and outcome.error is ErrorCode.KAFKA_STORAGE_ERROR)
+    assert (disk.steps, directory.failure, log.failure) == (steps, None, None)
+    assert (log.log_start, log.log_end) == ends
 
 
 def test_a_log_that_could_not_be_recovered_is_recovered_by_the_next_start() -> None:
