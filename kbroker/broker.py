@@ -45,6 +45,7 @@ from kbroker.server.gate import Gate
 from kbroker.server.hosting import Hosting, say_what_was_found
 from kbroker.server.housekeeping import Housekeeping
 from kbroker.server.listener import Connections, Limits
+from kbroker.server.lost_metadata import MetadataLost, check_not_lost
 from kbroker.server.metadata_log import ELECTION_FILE, MetadataLog, check_election
 from kbroker.server.metadata_replay import newest_snapshot_end
 from kbroker.server.metadata_snapshots import MetadataSnapshots, SnapshotSettings, metadata_log_settings
@@ -71,6 +72,7 @@ METADATA_DIFFICULTIES: Final = (
     ElectionUnreadable,
     NotSolo,
     UnsupportedMetadataVersion,
+    MetadataLost,
 )
 """What a start can find in the metadata log's directory that it must not guess about."""
 
@@ -199,6 +201,7 @@ class Broker:
         path = f"{directory.path}/{METADATA_PARTITION}"
         try:
             check_election(world.disk, path, self.node_id)
+            check_not_lost(directory, directories.online)
             snapshot_end = newest_snapshot_end(world.disk, path)
             opened = directory.open_metadata_log(metadata_log_settings(self.config), snapshot_end=snapshot_end)
             say_what_was_found(opened)

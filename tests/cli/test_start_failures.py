@@ -17,6 +17,7 @@ from kbroker.cli.main import run as run_command
 from kbroker.log.checkpoints import format_partition_metadata
 from kbroker.log.directory import METADATA_PARTITION
 from kbroker.log.meta_properties import MetaProperties, parse_meta_properties
+from kbroker.metadata.checkpoint import EMPTY, checkpoint_batches
 from kbroker.metadata.records import encode_record
 from kbroker.quorum.election import Election, format_election
 from kbroker.record.batch import build_batch
@@ -179,6 +180,61 @@ def test_a_damaged_snapshot_of_more_than_the_log_is_refused_before_anything_is_l
     said = "which it had reached when a snapshot was taken" if is_killed else ".checkpoint: "
     assert said in complaint(capfd, 3, "--data-dir", str(data))
     assert _differing(before, _contents(data)) <= {"index", "timeindex", "snapshot"}
+
+
+def _without_metadata(data: Path) -> None:
+    shutil.rmtree(data / str(METADATA_PARTITION))
+
+
+def _without_records(data: Path) -> None:
+    """What a start of Apache Kafka leaves that found no metadata log."""
+    for path in (data / str(METADATA_PARTITION)).iterdir():
+        path.unlink()
+    (data / str(METADATA_PARTITION) / LOG).touch()
+
+
+def _of_zeros(data: Path) -> None:
+    """A power failure that the medium kept nothing through but sizes."""
+    _without_records(data)
+    _metadata(LOG, bytes(500))(data)
+    (data / ".kafka_cleanshutdown").unlink()
+
+
+def _as_formatted(data: Path) -> None:
+    """The voters are known, which lets Apache Kafka begin anew; so it would with voters in the configuration."""
+    _without_records(data)
+    _metadata(EMPTY.file_name, b"".join(checkpoint_batches((), wall_ms=0)))(data)
+
+
+@pytest.mark.parametrize("is_killed", [False, True], ids=["stopped in order", "killed"])
+@pytest.mark.parametrize("damage", [_without_metadata, _without_records, _of_zeros, _as_formatted])
+def test_partitions_without_a_metadata_log_are_named_and_left_as_they_are(
+    damage: Callable[[Path], None], is_killed: bool, data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A cluster without a topic began, and all logs were set aside as strays, one warning each."""
+    damage(data)
+    (data / "holiday-2024").mkdir()
+    second = tmp_path / "second"
+    shutil.copytree(data / "orders-0", second / "payments-7")
+    if is_killed:
+        (data / ".kafka_cleanshutdown").unlink(missing_ok=True)
+    before = _contents(tmp_path)
+    line = complaint(capfd, 3, *_two(data, second))
+    assert f"{data}/{METADATA_PARTITION}: the metadata log is gone or empty" in line
+    assert f" {data}/orders-0, {data}/orders-1, {second}/payments-7; restore {METADATA_PARTITION}" in line
+    assert "holiday" not in line
+    assert _contents(tmp_path) == before
+    assert (data / str(METADATA_PARTITION)).exists() == (damage is not _without_metadata)
+
+
+def test_a_formatted_directory_begins_where_it_holds_no_log(data: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Such a one is left by a crash in the middle of the very first start, and by formatting."""
+    _without_metadata(data)
+    for each in ("orders-0", "orders-1"):
+        (data / each).rename(data.parent / each)
+    (data / "holiday-2024").mkdir()
+    with run(data_dir=str(data), topics={"new": 1}, config={"node.id": 1}):
+        pass
 
 
 def _two(data: Path, second: Path) -> list[str]:
