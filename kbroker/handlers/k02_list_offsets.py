@@ -91,14 +91,14 @@ def _one(ctx: RequestContext, request: Any, topic: str, wanted: Any, may_wait: b
     if error:
         ctx.note(f"{partition}: {error.name}")
         return _refused(wanted, error)
-    if ctx.api_version < ONE_OFFSET_SINCE and partition.log.failure is None:
-        starts = _segment_starts(ctx, request, partition, wanted)
-        return PartitionAnswer(partition_index=wanted.partition_index, old_style_offsets=starts)
-    look = partial(_find, partition, wanted.timestamp, _visible_end(request, partition))
+    is_of_old = ctx.api_version < ONE_OFFSET_SINCE
+    look = partial(_segment_starts if is_of_old else _find, ctx, request, partition, wanted)
     found = look() if may_wait else partition.log.without_waiting(look)
     if isinstance(found, Refused):
         ctx.note(f"{partition}: {found.error.name}: {found.reason}")
         return _refused(wanted, found.error)
+    if isinstance(found, list):
+        return PartitionAnswer(partition_index=wanted.partition_index, old_style_offsets=found)
     offset, timestamp, epoch = found
     answer = PartitionAnswer(partition_index=wanted.partition_index, offset=offset, timestamp=timestamp)
     if ctx.api_version >= LEADER_EPOCH_SINCE:
@@ -112,13 +112,15 @@ def _visible_end(request: Any, partition: Partition) -> int:
     return partition.last_stable_offset if request.isolation_level == READ_COMMITTED else partition.high_watermark
 
 
-def _segment_starts(ctx: RequestContext, request: Any, partition: Partition, wanted: Any) -> list[int]:
+def _segment_starts(ctx: RequestContext, request: Any, partition: Partition, wanted: Any) -> list[int] | Refused:
     """Where segments start that have nothing younger than the timestamp, newest first; the end too where that is now.
 
     What a consumer may not see yet is its end instead. Kafka asks the file system when a segment was written last; here
     its youngest record counts, which a copied directory keeps.
     """
     log, timestamp = partition.log, wanted.timestamp
+    if log.failure is not None:
+        return Refused(ErrorCode.KAFKA_STORAGE_ERROR, str(log.failure))
     starts = [max(segment.base_offset, log.log_start) for segment in log.segments]
     if timestamp == EARLIEST:
         del starts[1:]
@@ -133,8 +135,8 @@ def _segment_starts(ctx: RequestContext, request: Any, partition: Partition, wan
     return seen if len(seen) == len(newest) else [end, *seen]
 
 
-def _find(partition: Partition, timestamp: int, end: int) -> Found | Refused:
-    log = partition.log
+def _find(ctx: RequestContext, request: Any, partition: Partition, wanted: Any) -> Found | Refused:
+    log, timestamp, end = partition.log, wanted.timestamp, _visible_end(request, partition)
     if log.failure is not None:
         return Refused(ErrorCode.KAFKA_STORAGE_ERROR, str(log.failure))
     if timestamp == LATEST:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -373,3 +374,20 @@ def test_the_command_says_so_in_one_line_and_leaves_with_1(tmp_path: Path) -> No
     assert "Traceback" not in err
     assert err.splitlines()[-1].startswith("kbroker: ")
     assert "No space left on device" in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("version", [0, 4])
+def test_a_log_that_cannot_be_loaded_when_it_is_first_used_is_told_to_whoever_asks_for_offsets(
+    version: int, tmp_path: Path
+) -> None:
+    """In version 0 the stand-in of such a log was looked at, which has one segment, and no error came."""
+    where = _two_directories(tmp_path)
+    with run(**where, topics={"other": 1, "broken": 1}) as broker, RawPeer(broker.bootstrap) as peer:
+        assert peer.produce("broken", batch_of(b"kept")).error_code == 0
+    with run(**where) as broker, RawPeer(broker.bootstrap) as peer:
+        shutil.rmtree(tmp_path / "b" / "broken-0")
+        message, _ = api.messages(LIST_OFFSETS)
+        wanted = message.ListOffsetsPartition(partition_index=0, timestamp=1)
+        topics = [message.ListOffsetsTopic(name="broken", partitions=[wanted])]
+        answer = peer.ask(LIST_OFFSETS, version, replica_id=-1, topics=topics).topics[0].partitions[0]
+        assert answer.error_code == STORAGE_ERROR
