@@ -29,6 +29,14 @@ UNREAD: Final = frozenset(
 """Refusals that do not tell where the log starts (Kafka: ReplicaManager.appendToLocalLog)."""
 
 
+def holds(ticket: Ticket, partition: Partition, acks: int) -> bool:
+    """Does what `acks` promises hold for an append: written by the leader (1), or by everyone in sync (-1)?
+
+    Nothing is promised for 0.
+    """
+    return acks == 0 or (ticket.is_kept and (acks == 1 or partition.high_watermark >= ticket.end))
+
+
 class Outcome:
     """What became of one partition's batch: its answer and, while that may still change, what it waits for."""
 
@@ -61,9 +69,9 @@ class Outcome:
         if self.deferred is not None and not self._is_decided(self.deferred):
             return self.partition is None or self.partition.log.failure is not None
         ticket, partition = self.ticket, self.partition
-        if ticket is None or partition is None or partition.is_gone or partition.log.failure is not None or acks == 0:
+        if ticket is None or partition is None or partition.is_gone or partition.log.failure is not None:
             return True
-        return ticket.is_kept and (acks == 1 or partition.high_watermark >= ticket.end)
+        return holds(ticket, partition, acks)
 
     def _is_decided(self, deferred: Deferred) -> bool:
         if deferred.is_over:
@@ -86,17 +94,11 @@ def _refuse(ctx: RequestContext, answer: Any, partition: Partition, result: Refu
 
 def conclude(outcome: Outcome, acks: int) -> None:
     """Turn an acceptance whose promise did not come to hold into the error that says so."""
-    is_over = outcome.is_over(acks)
+    outcome.is_over(acks)  # which takes what was decided meanwhile
     ticket, partition, answer = outcome.ticket, outcome.partition, outcome.answer
     if partition is None or (ticket is None and outcome.deferred is None):
         return
-    if ticket is None:
-        holds = False
-    elif acks == 0:
-        holds = is_over
-    else:
-        holds = ticket.is_kept and (acks == 1 or partition.high_watermark >= ticket.end)
-    if holds and partition.log.failure is None:
+    if partition.log.failure is None and ticket is not None and holds(ticket, partition, acks):
         return
     if partition.log.failure is not None:
         answer.error_code = ErrorCode.KAFKA_STORAGE_ERROR

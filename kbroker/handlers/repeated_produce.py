@@ -13,7 +13,7 @@ from typing import Any, Final
 from kbroker.handlers.answer import Pending
 from kbroker.handlers.context import RequestContext
 from kbroker.handlers.delayed import when_progressed
-from kbroker.handlers.produce_outcome import Outcome, conclude
+from kbroker.handlers.produce_outcome import Outcome, conclude, holds
 from kbroker.log.outcome import Appended, Ticket
 from kbroker.log.run import AppendedRun
 from kbroker.replica.partition import Partition
@@ -66,8 +66,7 @@ class RepeatedProduce:
         run = partition.append_run(records, self._acks)
         if run is None:
             return 0, []
-        ticket = run.ticket
-        if ticket.is_kept and (self._acks == 1 or partition.high_watermark >= ticket.end):
+        if holds(run.ticket, partition, self._acks):
             return len(run.base_offsets), [self._answers(run, correlation_ids)]
         return len(run.base_offsets), self._owed(ctx, run, correlation_ids)
 
