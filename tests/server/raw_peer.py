@@ -165,30 +165,37 @@ def join_request(group_id: str, correlation_id: int = 0) -> bytes:
 class Bystander:
     """A well-behaved client that asks for metadata all the time, on one connection, on a thread of its own.
 
-    A context manager; `worst_s` is its longest wait afterwards. Any failure of its connection is raised at the end.
+    A context manager. Any failure of its connection is raised at the end.
     """
 
     def __init__(self, bootstrap: str) -> None:
         self._peer = RawPeer(bootstrap)
-        self._is_over = threading.Event()
+        self._is_over = False
         self._thread = threading.Thread(target=self._live, daemon=True)
         self._failure: BaseException | None = None
-        self.waits: list[float] = []
+        self._changed = threading.Condition()
+        self._answers = 0
 
-    @property
-    def worst_s(self) -> float:
-        """The longest that an answer took."""
-        return max(self.waits)
+    def is_served(self) -> bool:
+        """Is it answered what it asks from now on? To be asked in the middle of what others do to the broker."""
+        with self._changed:
+            wanted = self._answers + 2  # one may have been asked for already
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._answers >= wanted or self._failure is not None, WAIT_S)
+            return self._answers >= wanted
 
     def _live(self) -> None:
         try:
-            while not self._is_over.is_set():
-                start = time.perf_counter()
+            while not self._is_over:
                 self._peer.ask(METADATA, topics=[])
-                self.waits.append(time.perf_counter() - start)
-                self._is_over.wait(0.005)
+                with self._changed:
+                    self._answers += 1
+                    self._changed.notify_all()
+                    self._changed.wait(0.005)
         except (OSError, AssertionError) as failure:
-            self._failure = failure
+            with self._changed:
+                self._failure = failure
+                self._changed.notify_all()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -197,9 +204,9 @@ class Bystander:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._is_over.set()
+        self._is_over = True
         self._thread.join()
         self._peer.socket.close()
         if error is None:
             assert self._failure is None, self._failure
-            assert self.waits
+            assert self._answers

@@ -39,9 +39,6 @@ from tests.server.raw_peer import (
 )
 from tests.wire.golden_frames import golden_frames
 
-CALM_S = 0.5
-"""A bystander's longest wait while others misbehave; a broker that is held up by one of them takes longer."""
-
 HELD_BYTES_MAX = 10 << 20
 """How much a broker's process may grow for one peer that takes nothing, what it learns meanwhile included."""
 
@@ -114,9 +111,9 @@ def test_a_frame_cut_at_any_byte_and_closed_or_reset_harms_nobody(broker: InProc
         for end in range(len(frame)):
             with RawPeer(broker.bootstrap) as peer:
                 peer.send(frame[:end])
+                assert bystander.is_served()
                 if end % 2:
                     peer.reset()
-    assert bystander.worst_s < CALM_S
     with RawPeer(broker.bootstrap) as peer:
         assert peer.fetch("t", 0).high_watermark == 0
 
@@ -126,12 +123,12 @@ def test_requests_that_drip_byte_by_byte_are_answered_and_hold_up_nobody(broker:
     with Bystander(broker.bootstrap) as bystander:
         peers = [RawPeer(broker.bootstrap) for _ in range(10)]
         for byte in frame:
+            assert bystander.is_served()
             for peer in peers:
                 peer.send(bytes([byte]))
         for peer in peers:
             with peer:
                 assert len(answer_of(METADATA, peer.read_frame()).topics) == 1
-    assert bystander.worst_s < CALM_S
 
 
 def test_claims_of_huge_frames_cost_no_memory() -> None:
@@ -141,12 +138,12 @@ def test_claims_of_huge_frames_cost_no_memory() -> None:
         peers = [RawPeer(broker.bootstrap) for _ in range(100)]
         for peer in peers:
             peer.send(FRAME_BYTES_MAX.to_bytes(4, "big") + b"\0\x03\0\x09" + bytes(2000))
+            assert bystander.is_served()
         with RawPeer(broker.bootstrap) as peer:
             assert peer.ask(METADATA, topics=[]).brokers
         assert _resident_bytes(broker.pid) - before < 40 << 20
         for peer in peers:
             peer.socket.close()
-    assert bystander.worst_s < CALM_S
 
 
 HUGE_COUNTS = (b"\x7f\xff\xff\xff" * 8, b"\xff\xff\xff\xff\x07" * 8, b"\x80\0\0\0" * 8, b"\xff\xff\xff\xff\xff" * 8)
@@ -164,10 +161,10 @@ def test_huge_counts_and_lengths_end_their_connection_in_every_api_and_version(
                     header = api.api_key.to_bytes(2, "big") + version.to_bytes(2, "big") + bytes(4) + b"\xff\xff"
                     with RawPeer(broker.bootstrap) as peer:
                         peer.send((len(header) + len(body)).to_bytes(4, "big") + header + body)
+                        assert bystander.is_served()
                         peer.socket.shutdown(socket.SHUT_WR)
                         assert peer.is_closed_by_broker()
     assert len(served) > 15
-    assert bystander.worst_s < CALM_S
 
 
 def test_any_well_formed_request_is_answered_or_refused_without_a_failure(broker: InProcessBroker) -> None:
@@ -185,11 +182,11 @@ def test_any_well_formed_request_is_answered_or_refused_without_a_failure(broker
                 frame = codec.encode(RequestHeader, 2 if is_flexible else 1, header) + golden.data
                 with RawPeer(broker.bootstrap) as peer:
                     peer.send(len(frame).to_bytes(4, "big") + frame)
+                    assert bystander.is_served()
                     peer.socket.shutdown(socket.SHUT_WR)
                     assert peer.is_closed_by_broker()
                 sent += 1
     assert sent > 300
-    assert bystander.worst_s < CALM_S
 
 
 @pytest.mark.parametrize("is_behind_an_owed_answer", [False, True])
@@ -213,6 +210,7 @@ def test_a_peer_that_never_reads_is_bounded_and_gets_everything_in_order_when_it
             deadline = time.monotonic() + 0.6
             while time.monotonic() < deadline:
                 assert _resident_bytes(broker.pid) - before < HELD_BYTES_MAX
+                assert bystander.is_served()
                 time.sleep(0.02)
             if is_behind_an_owed_answer:
                 assert answer_of(FETCH, peer.read_frame()).error_code == 0
@@ -223,7 +221,6 @@ def test_a_peer_that_never_reads_is_bounded_and_gets_everything_in_order_when_it
                 assert int.from_bytes(frame[:4], "big") == number
             sender.join()
             assert received > 24_000_000
-        assert bystander.worst_s < CALM_S
         assert _resident_bytes(broker.pid) - before < HELD_BYTES_MAX
 
 
@@ -278,12 +275,12 @@ def test_connections_dropped_in_the_middle_of_sent_files_give_every_lease_back(t
                 peer = RawPeer(broker.bootstrap, 8192)
                 peer.send(fetch_request("t", 0) * (1 + attempt % 3))
                 assert len(peer.read(20_000)) == 20_000
+                assert bystander.is_served()
                 if attempt % 2:
                     peer.reset()
                 else:
                     peer.socket.close()
             _wait_until(lambda: not _leases(broker))
-        assert bystander.worst_s < CALM_S
     assert _traces() == before
 
 
@@ -297,13 +294,13 @@ def test_members_that_vanish_while_they_join_are_abandoned(broker: InProcessBrok
             for number in range(30):
                 joiner = RawPeer(broker.bootstrap)
                 joiner.send(join_request("g", number))
+                assert bystander.is_served()
                 if number % 2:
                     joiner.reset()
                 else:
                     joiner.socket.close()
             # This one and the bystander's stay; each of the others waited for the first member to join again.
             _wait_until(lambda: _connections() == before + 1)
-        assert bystander.worst_s < CALM_S
         assert peer.ask(11, 0, **_member("another")).error_code == 0
 
 
