@@ -522,17 +522,20 @@ class PartitionLog(KeptLog):
             return
         try:
             self._syncing.let_go()
+            grows = self._segments.holding(offset - 1)
             # Its last segment grows again: that its indexes were on the medium says nothing any more.
-            self.on_truncation(max(0, offset - 1))
+            self.on_truncation(max(0, removal.end_left(grows, offset) - 1))
             self.cleaning.cut(self._disk, self.directory, offset)
             # The first segment stays where all of it goes: its name tells where the log begins.
             doomed = self._segments.take_back(offset)
-            grows = self._segments.active
             self._syncing.forget([grows, *doomed])
             with cutting(self._disk, self.directory):
                 removal.remove_now(self._disk, self.directory, doomed)
                 removal.truncate_segment(self._disk, grows, offset, self.settings.index_interval_bytes)
             self._truncated(offset)
+            if grows.next_offset < offset:
+                # In a hole that a power failure left: the name of the next segment tells where the log ends.
+                self.roll()
         except DiskFailure as failure:
             self._fail(failure)
 
@@ -567,7 +570,6 @@ class PartitionLog(KeptLog):
         self.flushed_end = min(self.flushed_end, offset)
         self._promised_end = min(self._promised_end, offset)
         self.log_start = min(self.log_start, offset)
-        self._segments.active.next_offset = offset
         self.epochs.truncate_end(offset)
         self._appended_epoch = -1
         self._syncing.truncated(offset)

@@ -166,6 +166,15 @@ def remove_now(disk: Disk, directory: str, segments: Sequence[Segment]) -> None:
     disk.sync_directory(directory)
 
 
+def end_left(segment: Segment, offset: int) -> int:
+    """Behind the last batch that is left of the segment when it is cut before the one that holds `offset`.
+
+    Raises DiskFailure, DamagedBatch.
+    """
+    found = segment.find(offset)
+    return segment.end_before(segment.written if found is None else found.position)
+
+
 def truncate_segment(disk: Disk, segment: Segment, offset: int, interval_bytes: int) -> None:
     """Cut the segment before the batch that holds `offset`; it becomes the growing one. May raise DiskFailure."""
     found = segment.find(offset)

@@ -112,13 +112,16 @@ class Syncing:
 
     @property
     def trusted_end(self) -> int:
-        """Inside the oldest segment of which indexes or leader epochs may not have reached the medium.
+        """Inside or at the base of the oldest segment of which indexes or epochs may not have reached the medium.
 
         INT64_MAX without one. The growing one counts, too: it may be sealed at its end before the next checkpoint.
         """
         log = self._log
         growing = [segment for segment in log.segments[-1:] if log.is_dirty and segment.size]
-        unsynced = [segment.next_offset - 1 for segment in (*self._being_synced, *self._sealed, *growing)]
+        unsynced = [
+            max(segment.base_offset, segment.next_offset - 1)
+            for segment in (*self._being_synced, *self._sealed, *growing)
+        ]
         epochs = [entry[1] for entry in self._log.epochs.entries() if entry not in self._epochs_on_disk]
         return min((*unsynced, *epochs), default=INT64_MAX)
 

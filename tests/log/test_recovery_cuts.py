@@ -296,6 +296,36 @@ def test_what_a_swap_replaced_is_not_back_behind_a_truncation(make: Make) -> Non
     assert shop.offsets() == [0, 1, 2]
 
 
+@pytest.mark.parametrize("emptied", [0, 2])
+@pytest.mark.parametrize("clean", [False, True])
+def test_a_log_that_is_truncated_behind_a_hole_ends_there_at_the_next_start(
+    make: Make, emptied: int, clean: bool
+) -> None:
+    """A power failure had taken a segment's batches, and left those behind them. The truncation took these: the log
+    then ended where its last batch was left, gave offsets anew, and said that flushed records were lost."""
+    shop = of_three_segments(make)
+    shop.disk.open(f"{DIRECTORY}/{emptied:020d}.log").truncate(0)
+    shop.open()
+    points = [shop.log.recovery_point]
+    shop.log.on_truncation = points.append
+    left, end = list(range(emptied)), emptied + 2
+    assert shop.offsets() == [*left, *range(end, 6)]
+    shop.log.truncate_to(end)
+    assert points[-1] <= emptied
+    assert shop.log.log_end == end
+    shop.reopen(clean=clean, recovery_point=shop.log.recovery_point)
+    assert (shop.log.log_end, shop.log.mended) == (end, [])
+    assert shop.append().base_offset == end
+    assert shop.offsets() == [*left, end]
+
+
+def test_a_recovery_point_is_never_before_the_first_offset(make: Make) -> None:
+    """It was one before the base of a first segment that a power failure had emptied."""
+    shop = of_three_segments(make, queues_work=True)
+    shop.disk.open(f"{DIRECTORY}/{0:020d}.log").truncate(0)
+    assert shop.open().recovery_point == 0
+
+
 # ---- segments that begin before the end of the one before them
 
 

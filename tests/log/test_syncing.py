@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from log_workshop import DIRECTORY
 
+from kbroker.log import syncing
 from kbroker.log.open_files import OpenFiles
 from kbroker.log.partition_log import PartitionLog
 from kbroker.log.place import LogPlace
@@ -214,6 +215,28 @@ def test_an_index_that_a_worker_wrote_for_a_segment_that_was_dropped_meanwhile_g
     shop.disk.run_queued()
     assert [name[:20] for name in shop.names(".log")] == [f"{shop.log.segments[0].base_offset:020d}"]
     assert all(name[:20] == f"{shop.log.segments[0].base_offset:020d}" for name in shop.names("index"))
+
+
+def test_the_names_of_indexes_that_come_with_a_later_sync_are_synced_with_it(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sync before it had brought all names there were; the recovery point passed a segment whose indexes a power
+    failure took away again."""
+    monkeypatch.setattr(syncing, "SEGMENTS_MAX", 2)
+    shop.disk.make_directory("/data")
+    shop.open(index_interval_bytes=0)
+    for _ in range(4):
+        shop.append()
+        shop.log.roll()
+    shop.append()
+    shop.disk.run_queued()
+    recovery_point = shop.log.recovery_point
+    assert recovery_point == 4
+    shop.disk = shop.disk.restarted(Loss.POWER_FAILED, Keep.ALL)
+    indexes = [f"{base:020d}.{kind}" for base in range(4) for kind in ("index", "timeindex")]
+    assert shop.names("index") == indexes
+    shop.open(recovery_point=recovery_point)
+    assert shop.log.mended == []
 
 
 def test_a_log_is_not_cut_while_a_worker_writes_the_indexes_of_its_segments(shop: Workshop) -> None:
