@@ -315,6 +315,14 @@ class KeptLog(Progress):
             self.on_failure(failure)
             self.on_progress()
 
+    def _broke_off(self) -> None:
+        """An error of ours came in the middle of an append: of a batch that is accounted for nobody knows whether it is
+        written, and what came behind it would be lost at the next start. This log alone fails."""
+        if self.failure is None:
+            self.failure = DiskFailure(self.directory, "an append broke off: the next start recovers the log")
+            self._is_usable = False
+            self.on_progress()
+
     def broken(self, error: DiskFailure | FileNotFoundError) -> Refused:
         """Fail: the disk refused, or somebody took a file away: either way the log is not what it was.
 

@@ -188,6 +188,9 @@ class PartitionLog(KeptLog):
         except (DiskFailure, FileNotFoundError) as error:
             self.broken(error)
             return None
+        except BaseException:
+            self._broke_off()
+            raise
         self.log_end = run.end
         if is_written:
             segment.written = position + run.size
@@ -254,6 +257,9 @@ class PartitionLog(KeptLog):
                     self.producers.update(header)
         except (DiskFailure, FileNotFoundError) as error:
             return self.broken(error)
+        except BaseException:
+            self._broke_off()
+            raise
         self.log_end = end
         if is_written:
             segment.written = position + size

@@ -50,7 +50,8 @@ def take_run(
 ) -> Run:
     """As many batches as are plain, from the first on. May raise DiskFailure, as `Segment.note_batch` may.
 
-    Segment and producers have it that they are written: where the write fails, so does the log.
+    Segment and producers have it that they are written, for the next batch is judged by that: where the write fails, or
+    anything comes in between, so does the log.
     """
     time_ms = now_ms if settings.is_log_append_time else None
     bases: list[int] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import struct
 from collections.abc import Callable
@@ -11,10 +12,14 @@ import pytest
 from log_workshop import DIRECTORY, Workshop
 
 from kbroker.log.outcome import Appended, Refused
+from kbroker.log.producer_state import ProducerState
 from kbroker.log.run import AppendedRun
+from kbroker.log.segment import Segment
+from kbroker.log.stamping import stamped
 from kbroker.real.memory_disk import MemoryDisk
 from kbroker.record.batch import Codec, restamp_checksum
 from kbroker.testing.simulated_disk import SimulatedDisk
+from kbroker.world import DiskFailure
 from protocol_specs.errors import ErrorCode
 
 
@@ -192,6 +197,69 @@ def test_a_run_that_cannot_be_written_fails_the_log_and_none_of_it_is_read(queue
     outcome = shop.log.append_as_leader(shop.batch(), 0)
     assert isinstance(outcome, Refused)
     assert outcome.error == ErrorCode.KAFKA_STORAGE_ERROR
+
+
+def _wrong_at(count: int, work: Callable[..., Any]) -> Callable[..., Any]:
+    """As `work`, but the call of that number meets an error of ours."""
+    calls = itertools.count(1)
+
+    def called(*arguments: Any) -> Any:
+        if next(calls) == count:
+            raise ZeroDivisionError
+        return work(*arguments)
+
+    return called
+
+
+OURS = [
+    ("kbroker.log.segment.Segment.note_batch", Segment.note_batch),
+    ("kbroker.log.producer_state.ProducerState.update", ProducerState.update),
+]
+
+
+@pytest.mark.parametrize(("where", "work"), [("kbroker.log.run.stamped", stamped), *OURS])
+def test_an_error_of_ours_in_a_run_leaves_no_hole(
+    monkeypatch: pytest.MonkeyPatch, where: str, work: Callable[..., Any]
+) -> None:
+    """The batches before it were accounted for and never written: the next one was written behind a hole, acknowledged,
+    and lost at the next start."""
+    shop = Workshop(SimulatedDisk())
+    shop.open()
+    shop.append(producer_id=1, producer_epoch=0, base_sequence=0)
+    batches = [memoryview(shop.batch(producer_id=1, producer_epoch=0, base_sequence=n)) for n in (1, 2, 3)]
+    monkeypatch.setattr(where, _wrong_at(2, work))
+    with pytest.raises(ZeroDivisionError):
+        shop.log.append_run(batches, 0)
+    assert_failed_alone_and_whole(shop)
+
+
+@pytest.mark.parametrize(("where", "work"), OURS)
+def test_an_error_of_ours_in_an_append_gives_no_offset_twice(
+    monkeypatch: pytest.MonkeyPatch, where: str, work: Callable[..., Any]
+) -> None:
+    """The batch was written and not accounted for, or partly: the next one was acknowledged with the same offset."""
+    shop = Workshop(SimulatedDisk())
+    shop.open()
+    shop.append()
+    monkeypatch.setattr(where, _wrong_at(1, work))
+    with pytest.raises(ZeroDivisionError):
+        shop.log.append_as_leader(shop.batch(producer_id=1, producer_epoch=0, base_sequence=0), 0)
+    assert_failed_alone_and_whole(shop)
+
+
+def assert_failed_alone_and_whole(shop: Workshop) -> None:
+    """It takes nothing more, its directory knows of no failure, and the next start goes on with what is written."""
+    failures: list[DiskFailure] = []
+    shop.log.on_failure = failures.append
+    outcome = shop.log.append_as_leader(shop.batch(), 0)
+    assert isinstance(outcome, Refused)
+    assert outcome.error == ErrorCode.KAFKA_STORAGE_ERROR
+    assert run_of(shop, 1) is None
+    assert failures == []
+    end = shop.open().log_end
+    assert shop.log.cut == (0, 0)
+    assert shop.append().base_offset == end
+    assert shop.offsets() == list(range(end + 1))
 
 
 def test_what_must_be_opened_is_not_read_for_a_run_first(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
