@@ -7,9 +7,9 @@ import pytest
 from kbroker.group.events import Commit, DeletedTopic, Heartbeat, Join, Left, OffsetToCommit, Sync, TopicToFetch
 from kbroker.log.outcome import Appended, Origin
 from kbroker.names import OFFSETS_TOPIC, coordinator_partition
-from kbroker.record.batch import build_batch
+from kbroker.record.batch import build_batch, read_header
 from kbroker.server import shard_runner
-from kbroker.server.shard_runner import RunnerState
+from kbroker.server.shard_runner import RunnerState, ShardRunner
 from protocol_specs.errors import ErrorCode
 from tests.handlers.group_node import TOPIC_ID, GroupNode
 
@@ -87,6 +87,48 @@ def test_a_long_log_is_loaded_in_steps_and_nobody_is_answered_wrongly_meanwhile(
     assert heartbeat(other, "anybody") is ErrorCode.NONE
     other.clock.advance(0)
     assert fetched(other) == 19
+
+
+def test_a_turn_of_a_load_is_some_16_kb_and_no_batch_is_replayed_twice(monkeypatch):
+    """Others wait for its end; one that began at the start of the log again would take ever longer."""
+    node = GroupNode()
+    for offset in range(100):
+        commit(node, offset, metadata="x" * 1000)
+    turns, batches = [], []
+    load, replay = ShardRunner.load, ShardRunner._replay_batch
+
+    def loading(runner):
+        batches.clear()
+        load(runner)
+        turns.extend([[header.base_offset for header in batches]] if batches else [])
+        assert sum(header.size for header in batches) <= 18_000
+
+    def replaying(runner, batch):
+        batches.append(read_header(batch))
+        return replay(runner, batch)
+
+    monkeypatch.setattr(ShardRunner, "load", loading)
+    monkeypatch.setattr(ShardRunner, "_replay_batch", replaying)
+    other = node.restarted()
+    assert other.groups.runner_of("g") is ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
+    other.clock.advance(0)
+    assert fetched(other) == 99
+    assert [offset for turn in turns for offset in turn] == list(range(100))
+    assert len(turns) < 10
+
+
+def test_a_shard_that_ends_while_it_is_loaded_stays_ended(monkeypatch):
+    """The step that was due would make it active: a coordinator of a partition that this node does not lead any more."""
+    node = GroupNode()
+    for offset in range(20):
+        commit(node, offset)
+    monkeypatch.setattr(shard_runner, "LOAD_BYTES", 300)
+    other = node.restarted()
+    runner = other.groups._runners[INDEX]
+    assert runner.state is RunnerState.LOADING
+    runner.end()
+    other.clock.advance(0)
+    assert runner.state is RunnerState.ENDED
 
 
 @pytest.mark.parametrize(
