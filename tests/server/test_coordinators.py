@@ -118,7 +118,7 @@ def test_a_turn_of_a_load_is_some_16_kb_and_no_batch_is_replayed_twice(monkeypat
 
 
 def test_a_shard_that_ends_while_it_is_loaded_stays_ended(monkeypatch):
-    """The step that was due would make it active: a coordinator of a partition that this node does not lead any more."""
+    """The step that is due would make it active: a coordinator of a partition that this node leads no more."""
     node = GroupNode()
     for offset in range(20):
         commit(node, offset)
