@@ -172,7 +172,9 @@ class _Segments:
         bad_index = None if is_adopted or not segment.size else self._bad_index(segment)
         indexed = segment.offsets.last
         with self._no_half_made_indexes(segment):
-            damaged_at, sound_end = salvage(segment, self._interval_bytes, self._epochs, end, is_last=is_last)
+            damaged_at, sound_end = salvage(
+                self._disk, segment, self._interval_bytes, self._epochs, end, is_last=is_last
+            )
         if damaged_at is not None:
             self._say_loss(segment, f"is damaged at byte {damaged_at}")
         elif not is_last and indexed is not None and sound_end <= segment.base_offset + indexed[0] < end:

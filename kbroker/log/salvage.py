@@ -27,6 +27,7 @@ from kbroker.log.recovery import (
 )
 from kbroker.log.segment import Segment
 from kbroker.log.settings import INT64_MAX
+from kbroker.world import Disk
 
 
 class Salvaged(NamedTuple):
@@ -38,14 +39,16 @@ class Salvaged(NamedTuple):
     """Behind the offset of its last sound batch."""
 
 
-def salvage(segment: Segment, interval_bytes: int, epochs: LeaderEpochs, end: int, *, is_last: bool) -> Salvaged:
+def salvage(
+    disk: Disk, segment: Segment, interval_bytes: int, epochs: LeaderEpochs, end: int, *, is_last: bool
+) -> Salvaged:
     """Make the indexes of a segment anew that reached offset `end`; cut what is torn at the end of the last one.
 
     Raises DamagedBatch for messages of an old format.
     """
     file = segment.handle.file()
     size = file.size()
-    damaged = _read(segment, interval_bytes, epochs, INT64_MAX if is_last else end)
+    damaged = _read(disk, segment, interval_bytes, epochs, INT64_MAX if is_last else end)
     sound_bytes, sound_end = segment.size, segment.next_offset
     if is_last and damaged and damaged[-1] >= sound_bytes and _is_torn(segment, damaged[-1], size):
         segment.cut_bytes = size - sound_bytes
@@ -59,7 +62,7 @@ def salvage(segment: Segment, interval_bytes: int, epochs: LeaderEpochs, end: in
     return Salvaged(damaged[0] if damaged else None, sound_end)
 
 
-def _read(segment: Segment, interval_bytes: int, epochs: LeaderEpochs, end: int) -> list[int]:
+def _read(disk: Disk, segment: Segment, interval_bytes: int, epochs: LeaderEpochs, end: int) -> list[int]:
     """Index every sound batch before offset `end`; the bytes where others begin. Its size is that of the sound part."""
     has_transactions = segment.transactions.adopt(segment.base_offset)
     segment.restart()
@@ -74,7 +77,7 @@ def _read(segment: Segment, interval_bytes: int, epochs: LeaderEpochs, end: int)
             expected = header.last_offset + 1
         else:
             damaged.append(position)
-    segment.finish_indexes()
+    segment.replace_indexes(disk)
     refuse_old_message(segment, walked, size)
     if walked < size:
         damaged.append(walked)

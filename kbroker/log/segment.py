@@ -187,6 +187,13 @@ class Segment:
         self.offsets.flush()
         self.times.flush()
 
+    def replace_indexes(self, disk: Disk) -> None:
+        """As finish_indexes(), where files that were trusted are at stake. Raises DiskFailure."""
+        if self.size:
+            self._note_time()
+        self.offsets.replace(disk)
+        self.times.replace(disk)
+
     def _forget_tail(self) -> None:
         self._tail_bases.clear()
         self._tail_lasts.clear()

@@ -234,6 +234,64 @@ def test_a_clean_stop_notes_the_end_of_a_log_whose_epochs_were_on_their_way() ->
     assert open_directory(disk).recovery_points == {WHERE: 1}
 
 
+# ---- indexes that are made anew
+
+
+class LastPageNew:
+    """What a power failure leaves of files of pages as large as an index entry: the last one as written, others as
+    synced."""
+
+    def __init__(self, pages: int) -> None:
+        self.pages = pages
+        self.asked = 0
+
+    def __call__(self, count: int) -> int:
+        if count == 4:  # what is left of a file: 3 is a mixture
+            self.asked = -1
+            return 3
+        self.asked += 1
+        return count - 1 if not self.asked else int(self.asked == self.pages)
+
+
+@pytest.mark.parametrize(("kind", "width"), [("index", 8), ("timeindex", 12)])
+@pytest.mark.parametrize("clean", [False, True])
+def test_an_index_that_was_made_anew_is_no_mixture_after_another_crash(
+    make: Callable[[Any], Workshop], kind: str, width: int, clean: bool
+) -> None:
+    """It was written over and not synced. A power failure left its last entry, so that it was trusted, and what had
+    been damaged before that. The same where the start that made it anew was killed in between."""
+    step, is_over = 0, False
+    while not is_over:
+        step += 1
+        shop = make(SimulatedDisk(page_bytes=width))
+        shop.disk.make_directory("/data")
+        shop.open(index_interval_bytes=0)
+        for _ in range(6):
+            shop.append()
+            shop.clock.advance(1)
+        shop.log.roll()
+        shop.append()
+        assert shop.log.close(clean=True)
+        file = shop.disk.open(f"{DIRECTORY}/{0:020d}.{kind}")
+        data = file.read_at(0, file.size())
+        file.write_at(width, [b"\0\0\0\1" * (width // 4)])
+        file.write_at(len(data) - width, [bytes(width)])
+        file.sync()
+        shop.disk.crash_at = shop.disk.steps + step
+        try:
+            shop.open(clean=clean, recovery_point=6)
+            is_over = True
+        except Crashed:
+            shop.disk = shop.disk.restarted(Loss.PROCESS_DIED)
+            shop.open(recovery_point=6)
+        shop.disk.crash_at = None
+        shop.disk = shop.disk.restarted(Loss.POWER_FAILED, below=LastPageNew(len(data) // width))
+        shop.open(recovery_point=6)
+        index = shop.log.segments[0].offsets if kind == "index" else shop.log.segments[0].times
+        assert [entry[kind != "index"] for entry in index.entries()] == [1, 2, 3, 4, 5], f"step {step}"
+    assert step > 2
+
+
 # ---- the marker of a clean stop
 
 
