@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import NamedTuple
 
 from kbroker.log import recovery
@@ -14,7 +15,7 @@ from kbroker.log.cutting import cutting, finish_cut
 from kbroker.log.damage import DamagedBatch
 from kbroker.log.leader_epochs import LeaderEpochs
 from kbroker.log.mended import Mended
-from kbroker.log.open_files import OpenFiles
+from kbroker.log.open_files import FileHandle, OpenFiles
 from kbroker.log.producer_state import ProducerState
 from kbroker.log.recovery import LOG_SUFFIX
 from kbroker.log.salvage import salvage
@@ -141,7 +142,7 @@ class _Segments:
 
         Segments behind a cut one go. Raises DamagedBatch for messages of an old format.
         """
-        bases = recovery.base_offsets(self._disk, self._directory, self._mended, clean=clean)
+        bases, missing = recovery.base_offsets(self._disk, self._directory, self._mended, clean=clean)
         for number, base in enumerate(bases):
             next_base = bases[number + 1] if number + 1 < len(bases) else None
             if self._found and self._found[-1].next_offset > base:
@@ -155,6 +156,10 @@ class _Segments:
                 self._drop(segment, bases[number + 1 :])
                 break
         finish_cut(self._disk, self._directory, self._found)
+        for before, behind in pairwise(self._found):
+            self._say_missing(
+                [base for base in missing if before.base_offset < base < behind.base_offset], before, behind
+            )
         recovery.rebuild_transaction_indexes(self._disk, self._directory, self._found)
         if self._found:
             self._found[-1].offsets.load()
@@ -164,12 +169,13 @@ class _Segments:
     def _take(self, segment: Segment, next_base: int | None, promised_end: int) -> None:
         """A segment that was wholly on the medium. `promised_end`: where the last one ended."""
         is_last = next_base is None
-        is_adopted = segment.adopt()
+        lacking = segment.lacking_index() if (is_adopted := segment.adopt()) else None
+        is_adopted = is_adopted and lacking is None
         if is_adopted and (not is_last or _ends_soundly(segment)):
             segment.next_offset = segment.next_offset if next_base is None else next_base
             return
         end = promised_end if next_base is None else next_base
-        bad_index = None if is_adopted or not segment.size else self._bad_index(segment)
+        bad_index = None if is_adopted or not segment.size else self._bad_index(segment, lacking)
         indexed = segment.offsets.last
         with self._no_half_made_indexes(segment):
             damaged_at, sound_end = salvage(
@@ -185,6 +191,16 @@ class _Segments:
             segment.seal()
         elif damaged_at is not None:
             self._go_on_behind(segment)
+
+    def _say_missing(self, bases: Sequence[int], before: Segment, behind: Segment) -> None:
+        """Segments are gone from between two others, all but an index: neither a crash nor compaction leaves that.
+
+        Whether offsets that are missing without such a trace were cleaned away, nobody knows here.
+        """
+        if bases and _end_of(before) <= bases[0]:
+            problem = f"is missing, and with it offsets {bases[0]} to {behind.base_offset - 1}"
+            remedy = "what comes behind them is served"
+            self._mended.insert(0, Mended(file_name(bases[0]) + LOG_SUFFIX, problem, remedy, is_loss=True))
 
     def _say_loss(self, segment: Segment, problem: str) -> None:
         self._mended.insert(0, Mended(_name(segment), problem, _DAMAGE_REMEDY, is_loss=True))
@@ -243,15 +259,25 @@ class _Segments:
                 self._disk.remove(handle.path)
             raise
 
-    def _bad_index(self, segment: Segment) -> Mended:
+    def _bad_index(self, segment: Segment, lacking: FileHandle | None) -> Mended:
         """Why a segment could not be adopted."""
         handle = segment.offsets.handle  # which else leads beyond the segment's end
-        if segment.offsets.adopt() and not segment.times.adopt():
+        if lacking is not None:
+            handle = lacking
+        elif segment.offsets.adopt() and not segment.times.adopt():
             handle = segment.times.handle
         elif not segment.transactions.adopt(segment.base_offset):
             handle = segment.transactions.handle
         problem = "is damaged" if self._disk.exists(handle.path) else "is missing"
         return Mended(handle.path.rpartition("/")[2], problem, "made anew from the batches")
+
+
+def _end_of(segment: Segment) -> int:
+    """Behind its last batch; its base where that cannot be read."""
+    try:
+        return segment.end_before(segment.written)
+    except DamagedBatch:
+        return segment.base_offset
 
 
 def _ends_soundly(segment: Segment) -> bool:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, NamedTuple
 
 from kbroker.log.checkpoints import CorruptCheckpoint, parse_epochs
 from kbroker.log.compaction.swap import CLEANED_SUFFIX, SWAP_SUFFIX, complete_swaps
@@ -57,8 +57,16 @@ _MAGIC_POSITION = 16
 """Of the magic byte in a batch."""
 
 
-def base_offsets(disk: Disk, directory: str, mended: list[Mended] | None = None, *, clean: bool = False) -> list[int]:
-    """The base offsets of the segments in `directory`, rising; files that no start needs are removed.
+class Bases(NamedTuple):
+    """The base offsets of a directory's segments, rising; and of those of which no more than an index is left, between
+    others."""
+
+    found: list[int]
+    missing: list[int]
+
+
+def base_offsets(disk: Disk, directory: str, mended: list[Mended], *, clean: bool = False) -> Bases:
+    """Which segments there are in `directory`; files that no start needs are removed.
 
     A swap of cleaned segments that was interrupted is finished or undone first. `mended` is told of what a stop, be it
     `clean` or not, does not leave.
@@ -68,9 +76,9 @@ def base_offsets(disk: Disk, directory: str, mended: list[Mended] | None = None,
     if unfinished:
         complete_swaps(disk, directory)
         names = disk.list(directory)
-        if mended is not None:
-            mended.append(Mended(unfinished[0], "is of a cleaning that was interrupted", "finished or removed"))
+        mended.append(Mended(unfinished[0], "is of a cleaning that was interrupted", "finished or removed"))
     bases = _bases(names)
+    missing: set[int] = set()
     logs = {file_name(base) for base in bases}
     for name in names:
         stem, dot, suffix = name.partition(".")
@@ -79,9 +87,11 @@ def base_offsets(disk: Disk, directory: str, mended: list[Mended] | None = None,
             disk.remove(f"{directory}/{name}")
         # A crash leaves some before the first segment and behind the last one.
         is_inside = bool(bases) and file_name(bases[0]) < stem < file_name(bases[-1])
-        if is_orphan and mended is not None and (clean or is_inside):
+        if is_orphan and (clean or is_inside):
             mended.append(Mended(name, "is of no segment", "removed"))
-    return bases
+        if is_orphan and is_inside and stem.isdigit():
+            missing.add(int(stem))
+    return Bases(bases, sorted(missing))
 
 
 def _bases(names: Sequence[str]) -> list[int]:

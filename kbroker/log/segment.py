@@ -398,6 +398,19 @@ class Segment:
             self.last_offset_of_max = self.base_offset + self.times.last[1]
         return True
 
+    def lacking_index(self) -> FileHandle | None:
+        """Of an adopted segment: the index that has no entry and must have had some. Searches would pass it over.
+
+        A time is only noted beside an offset, but for the one when the segment is closed; that one there is wherever a
+        batch has a time. An index of offsets alone may rightly be empty: of one batch, or of some that came together.
+        """
+        if not len(self.offsets) and len(self.times) > 1:
+            return self.offsets.handle
+        with suppress(DamagedBatch):
+            if self.size and not len(self.times) and next(self.headers(0))[1].max_timestamp >= 0:
+                return self.times.handle
+        return None
+
     def adopt_end(self) -> None:
         """The end of an adopted segment that grows on: walk the batches behind the last index entry.
 

@@ -45,7 +45,7 @@ SAID = {
     "timeindex": ".timeindex is damaged: made anew",
     "no-timeindex": ".timeindex is missing: made anew",
     "txnindex": ".txnindex is damaged: made anew",
-    "orphan": "is of no segment: removed",
+    "gone": f"{4:020d}.log is missing, and with it offsets 4 to 7: what comes behind them is served",
     "snapshot": "snapshot is damaged",
     "no-snapshot": "snapshot is missing",
     "epochs": "leader-epoch-checkpoint is damaged",
@@ -65,7 +65,7 @@ sealed-log         zero-hole     -             +++++x++++++  -             +++++
 sealed-log         all-zeros     -             ++++xxxx++++  -             ++++xxxx++++
 sealed-log         cut           -             +++++++x++++  -             +++++++x++++
 sealed-log         empty         short         ++++>>>>++++  short         ++++>>>>++++
-sealed-log         missing       orphan        ++++>>>>++++  orphan        ++++>>>>++++
+sealed-log         missing       gone          ++++>>>>++++  gone          ++++>>>>++++
 sealed-log         garbage       -             all           -             all
 sealed-log         zeros-behind  -             all           -             all
 growing-log        flip          -             ++++++++++?+  cut           ++++++++++
@@ -102,7 +102,7 @@ sealed-timeindex   zeros         -             all           -             all
 sealed-timeindex   zero-hole     -             all           -             all
 sealed-timeindex   all-zeros     timeindex     all           timeindex     all
 sealed-timeindex   cut           timeindex     all           timeindex     all
-sealed-timeindex   empty         -             all           -             all
+sealed-timeindex   empty         timeindex     all           timeindex     all
 sealed-timeindex   missing       no-timeindex  all           no-timeindex  all
 sealed-timeindex   garbage       timeindex     all           timeindex     all
 sealed-timeindex   zeros-behind  timeindex     all           timeindex     all
@@ -111,7 +111,7 @@ growing-timeindex  zeros         -             all           -             all
 growing-timeindex  zero-hole     -             all           -             all
 growing-timeindex  all-zeros     timeindex     all           -             all
 growing-timeindex  cut           timeindex     all           -             all
-growing-timeindex  empty         -             all           -             all
+growing-timeindex  empty         timeindex     all           -             all
 growing-timeindex  missing       no-timeindex  all           -             all
 growing-timeindex  garbage       timeindex     all           -             all
 growing-timeindex  zeros-behind  timeindex     all           -             all

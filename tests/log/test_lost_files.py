@@ -1,0 +1,111 @@
+"""Files that are gone, or lost all that they held, while the log stood still: what a start can tell by the others."""
+
+from __future__ import annotations
+
+import pytest
+from log_workshop import DIRECTORY, Workshop
+
+WIDE = 1 << 20
+"""Bytes between two entries of an index: none but those of a stop."""
+
+
+def of_five_segments(shop: Workshop, interval_bytes: int = 0) -> None:
+    """Three records in each, at times of their own; stopped cleanly."""
+    shop.open(index_interval_bytes=interval_bytes)
+    for number in range(15):
+        if number and number % 3 == 0:
+            shop.log.roll()
+        shop.append()
+        shop.clock.advance(1)
+    assert shop.log.close(clean=True)
+
+
+def lose(shop: Workshop, *names: str) -> None:
+    for name in names:
+        shop.disk.remove(f"{DIRECTORY}/{name}")
+
+
+def said(shop: Workshop) -> list[tuple[str, bool]]:
+    return [(str(each), each.is_loss) for each in shop.log.mended]
+
+
+@pytest.mark.parametrize("clean", [False, True])
+def test_offsets_that_went_with_a_segment_are_named(shop: Workshop, clean: bool) -> None:
+    """The start warned of an index without a segment, and of no record."""
+    of_five_segments(shop)
+    lose(shop, f"{3:020d}.log", f"{9:020d}.log", f"{9:020d}.index")
+    shop.open(clean=clean, recovery_point=15)
+    missing = "is missing, and with it offsets"
+    assert said(shop)[:2] == [
+        (f"{9:020d}.log {missing} 9 to 11: what comes behind them is served", True),
+        (f"{3:020d}.log {missing} 3 to 5: what comes behind them is served", True),
+    ]
+    assert {sentence.partition(" ")[2] for sentence, _ in said(shop)[2:]} == {"is of no segment: removed"}
+    assert shop.offsets() == [0, 1, 2, 6, 7, 8, 12, 13, 14]
+    shop.reopen(clean=clean, recovery_point=15)
+    assert said(shop) == []
+
+
+def test_neighbours_that_went_together_are_named_together(shop: Workshop) -> None:
+    of_five_segments(shop)
+    lose(shop, f"{3:020d}.log", f"{6:020d}.log")
+    shop.open(clean=True)
+    assert [sentence for sentence, is_loss in said(shop) if is_loss] == [
+        f"{3:020d}.log is missing, and with it offsets 3 to 8: what comes behind them is served"
+    ]
+
+
+def test_an_index_whose_offsets_another_segment_has_tells_of_no_loss(shop: Workshop) -> None:
+    of_five_segments(shop)
+    shop.disk.open(f"{DIRECTORY}/{4:020d}.index", create=True)
+    shop.open(clean=True)
+    assert said(shop) == [(f"{4:020d}.index is of no segment: removed", False)]
+
+
+def test_offsets_that_are_missing_without_a_trace_are_no_loss(shop: Workshop) -> None:
+    """A log that is compacted, or was once, has such gaps between its segments."""
+    of_five_segments(shop)
+    lose(shop, *(name for name in shop.names() if name.startswith(f"{3:020d}")))
+    shop.open()
+    assert said(shop) == []
+    assert shop.offsets() == [0, 1, 2, *range(6, 15)]
+
+
+def emptied(shop: Workshop, name: str) -> None:
+    file = shop.disk.open(f"{DIRECTORY}/{name}")
+    assert file.size() > 0
+    file.truncate(0)
+
+
+@pytest.mark.parametrize("interval_bytes", [0, WIDE])
+@pytest.mark.parametrize("base", [3, 12])
+def test_a_time_index_that_lost_all_entries_is_made_anew(shop: Workshop, interval_bytes: int, base: int) -> None:
+    """Searches by time passed its segment over, and retention took it for as old as its file."""
+    of_five_segments(shop, interval_bytes)
+    emptied(shop, f"{base:020d}.timeindex")
+    shop.open(clean=True)
+    times = [record.timestamp for record in shop.records()]
+    assert said(shop) == [(f"{base:020d}.timeindex is damaged: made anew from the batches", False)]
+    assert shop.log.offset_for_timestamp(times[base]) == (base, times[base], 0)
+    assert [segment.max_timestamp for segment in shop.log.segments] == times[2::3]
+
+
+def test_an_offset_index_that_lost_all_entries_is_made_anew(shop: Workshop) -> None:
+    """Each read of its segment walked from the beginning, with every start."""
+    of_five_segments(shop)
+    emptied(shop, f"{3:020d}.index")
+    shop.open(clean=True)
+    assert said(shop) == [(f"{3:020d}.index is damaged: made anew from the batches", False)]
+    assert [key for key, _ in shop.log.segments[1].offsets.entries()] == [1, 2]
+
+
+@pytest.mark.parametrize("timestamp_ms", [-1, 5])
+def test_indexes_that_never_had_an_entry_are_left_alone(shop: Workshop, timestamp_ms: int) -> None:
+    shop.open(index_interval_bytes=WIDE)
+    for _ in range(3):
+        shop.append(timestamp_ms=timestamp_ms)
+        shop.log.roll()
+    assert shop.log.close(clean=True)
+    assert {len(shop.disk.read(f"{DIRECTORY}/{name}")) for name in shop.names(".index")} == {0}
+    shop.open(clean=True)
+    assert said(shop) == []
