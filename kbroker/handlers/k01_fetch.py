@@ -25,10 +25,11 @@ from kbroker.handlers.message_sets import (
     in_message_sets_later,
 )
 from kbroker.handlers.registry import handles
+from kbroker.handlers.repeated_fetch import READ_COMMITTED, RepeatedFetch
 from kbroker.log.outcome import Refused
 from kbroker.log.txn_index import AbortedTransaction
 from kbroker.replica.partition import Partition
-from kbroker.session import FetchedPartition, FetchPlan, Key
+from kbroker.session import FINAL_EPOCH, FetchedPartition, FetchPlan, Key
 from kbroker.world import ColdRead, FileSlice
 from protocol_specs.api.k01_fetch import FetchRequest, FetchResponse
 from protocol_specs.errors import ErrorCode
@@ -47,7 +48,6 @@ ONE_BATCH_SINCE: Final = 3
 """From here on the first batch comes whole, whatever its size; to older clients a limit is a limit (KIP-74)."""
 CONSUMER: Final = -1
 DEBUG_CONSUMER: Final = -2
-READ_COMMITTED: Final = 1
 NO_RECORDS: Final = b""
 
 UNHURRIED: Final = (ErrorCode.NONE, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, ErrorCode.UNKNOWN_TOPIC_ID)
@@ -75,7 +75,21 @@ class Reading:
                 answer.records = NO_RECORDS
 
 
-@handles(FetchRequest, FetchResponse, serves="0-18")
+def _learn(ctx: RequestContext, request: Any) -> RepeatedFetch | None:
+    """What is known of requests like this one, should they come again; only where they are of the plainest kind."""
+    if ctx.api_version < RECORD_BATCHES_SINCE or _replica(ctx, request) != CONSUMER:
+        return None
+    if request.session_id or request.session_epoch != FINAL_EPOCH:
+        return None
+    if len(request.topics) != 1 or len(request.topics[0].partitions) != 1:
+        return None
+    topic = request.topics[0]
+    wanted = topic.partitions[0]
+    partition, _ = _find(ctx, topic, wanted.partition)
+    return RepeatedFetch(ctx, request, partition) if partition is not None and wanted.last_fetched_epoch < 0 else None
+
+
+@handles(FetchRequest, FetchResponse, serves="0-18", learn=_learn)
 def fetch(ctx: RequestContext, request: Any) -> Answer:
     """Answer from what is written now, or wait for min_bytes."""
     plan = ctx.node.sessions.plan(
@@ -190,6 +204,19 @@ def _is_told(plan: FetchPlan, wanted: FetchedPartition, answer: Any, size: int) 
     return news or not plan.is_incremental
 
 
+def _replica(ctx: RequestContext, request: Any) -> int:
+    """Who asks: a node, CONSUMER or DEBUG_CONSUMER."""
+    replica: int = request.replica_state.replica_id if ctx.api_version >= REPLICA_STATE_SINCE else request.replica_id
+    return replica
+
+
+def _find(ctx: RequestContext, named: Any, index: int) -> tuple[Partition | None, ErrorCode]:
+    """The partition of a topic that is `named` as this version names it, or None and why it is not here."""
+    if ctx.api_version >= TOPIC_ID_SINCE:
+        return find_by_id(ctx.node, named.topic_id, index)
+    return find_by_name(ctx.node, named.topic, index)
+
+
 class _Reader:
     """How this request reads partitions: who asks, and up to where it may see."""
 
@@ -200,8 +227,7 @@ class _Reader:
         self._may_wait = may_wait
         self._version = ctx.api_version
         self._is_committed = request.isolation_level == READ_COMMITTED
-        by_state = ctx.api_version >= REPLICA_STATE_SINCE
-        self._replica: int = request.replica_state.replica_id if by_state else request.replica_id
+        self._replica = _replica(ctx, request)
 
     def end(self, partition: Partition) -> int:
         """The offset before which this reader may see records."""
@@ -244,11 +270,7 @@ class _Reader:
 
     def _find(self, wanted: FetchedPartition) -> tuple[Partition | None, ErrorCode]:
         """The partition, fenced: by its leader's epoch, by who asks."""
-        node = self._ctx.node
-        if self._version >= TOPIC_ID_SINCE:
-            partition, error = find_by_id(node, wanted.topic_id, wanted.partition)
-        else:
-            partition, error = find_by_name(node, wanted.topic, wanted.partition)
+        partition, error = _find(self._ctx, wanted, wanted.partition)
         if partition is None:
             return None, error
         error = partition.fence(wanted.current_leader_epoch)

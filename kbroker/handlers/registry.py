@@ -16,20 +16,29 @@ from typing import Any, Protocol
 
 from kbroker.handlers.answer import Answer, Pending
 from kbroker.handlers.context import RequestContext
+from kbroker.wire.repeated import Surroundings
 from kbroker.world import Chunk
 
 Handle = Callable[[RequestContext, Any], Answer]
 
 
 class Recurring(Protocol):
-    """What is known of a request that comes again and again with other records."""
+    """What is known of a request that comes again and again but for its records, or its offset."""
+
+    @property
+    def is_stale(self) -> bool:
+        """Is what it was about gone, so that it's worth learning anew?"""
+
+    def around(self, frame: memoryview, body_position: int, version: int, request: Any) -> Surroundings | None:
+        """What is the same in all of them; of the first one, just handled. None where that is one of a kind."""
 
     def again(
-        self, ctx: RequestContext, records: Sequence[memoryview], correlation_ids: Sequence[bytes]
+        self, ctx: RequestContext, parts: Sequence[memoryview], correlation_ids: Sequence[bytes]
     ) -> tuple[int, list[Chunk] | Pending]:
         """Handle the first of these requests, as many as are nothing special; how many, and all their answers.
 
-        The answers are whole frames, in order; those of a Pending too. 0: let the handler see the first.
+        `parts` are what varies in each. The answers are whole frames, in order; those of a Pending too. 0: let the
+        handler see the first.
         """
 
 
@@ -54,7 +63,7 @@ class Handler:
 def handles(request: Any, response: Any, *, serves: str, learn: Learn | None = None) -> Callable[[Handle], Handle]:
     """Mark a function as the handler of `request` for the versions in `serves` ("3-13" or "0").
 
-    `learn` is for requests that come again and again with other records, see `Recurring`.
+    `learn` is for requests that come again and again, see `Recurring`.
     """
     lowest, _, highest = serves.partition("-")
 

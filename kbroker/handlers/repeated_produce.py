@@ -18,8 +18,9 @@ from kbroker.log.outcome import Appended, Ticket
 from kbroker.log.run import AppendedRun
 from kbroker.replica.partition import Partition
 from kbroker.wire.codec import encode_response
+from kbroker.wire.repeated import Surroundings, around_records
 from kbroker.world import Chunk
-from protocol_specs.api.k00_produce import ProduceResponse
+from protocol_specs.api.k00_produce import ProduceRequest, ProduceResponse
 
 TopicAnswer = ProduceResponse.TopicProduceResponse
 PartitionAnswer = ProduceResponse.PartitionProduceResponse
@@ -58,12 +59,21 @@ class RepeatedProduce:
         self._size, self._middle = front[:4], front[8:]
         self._pack = Struct(f">4s4s{len(self._middle)}sqqq{len(self._tail)}s").pack
 
+    @property
+    def is_stale(self) -> bool:
+        """See Recurring."""
+        return self._partition.is_gone
+
+    def around(self, frame: memoryview, body_position: int, version: int, request: Any) -> Surroundings | None:
+        """See Recurring."""
+        return around_records(frame, body_position, ProduceRequest, version, request)
+
     def again(
-        self, ctx: RequestContext, records: Sequence[memoryview], correlation_ids: Sequence[bytes]
+        self, ctx: RequestContext, parts: Sequence[memoryview], correlation_ids: Sequence[bytes]
     ) -> tuple[int, list[Chunk] | Pending]:
         """See Recurring."""
         partition = self._partition
-        run = partition.append_run(records, self._acks)
+        run = partition.append_run(parts, self._acks)
         if run is None:
             return 0, []
         if holds(run.ticket, partition, self._acks):

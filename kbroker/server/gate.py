@@ -21,7 +21,7 @@ from kbroker.handlers.context import RequestContext
 from kbroker.handlers.k18_api_versions import unsupported_version
 from kbroker.handlers.registry import Handler, Recurring
 from kbroker.wire.codec import decode, decode_request_header, encode_response
-from kbroker.wire.repeated import CORRELATION_ID, Repeated, surroundings
+from kbroker.wire.repeated import CORRELATION_ID, Repeated
 from kbroker.world import Chunk, DiskFailure
 from protocol_specs.errors import ErrorCode
 from protocol_specs.frame import MalformedFrame, UnsupportedVersion
@@ -139,6 +139,8 @@ class Gate:
                 result = self._process_again(peer, repeated, found, frames)
                 if result is not None:
                     return result
+                if not found[0].request.is_stale:
+                    return self.process(peer, frames.popleft())
         return self.process(peer, frames.popleft(), repeated)
 
     def _process_again(
@@ -149,20 +151,20 @@ class Gate:
         frames: deque[memoryview],
     ) -> tuple[list[Chunk], bool] | OwedAnswer | None:
         """None, and no frame taken off, where the first of them must be processed by itself."""
-        known, batch = first
-        batches, ids, size = [batch], [bytes(frames[0][CORRELATION_ID])], len(batch)
+        known, part = first
+        parts, ids, size = [part], [bytes(frames[0][CORRELATION_ID])], len(part)
         for frame in islice(frames, 1, RUN_FRAMES_MAX if repeated.is_of_use else 1):
             found = repeated.find(frame)
             if found is None or found[0] is not known or size + len(found[1]) > RUN_BYTES_MAX:
                 break
-            batches.append(found[1])
+            parts.append(found[1])
             ids.append(bytes(frame[CORRELATION_ID]))
             size += len(found[1])
         handler, version = known.handler, known.version
         ctx = self._context(peer, version, known.client_id)
         correlation_id = int.from_bytes(ids[0], "big", signed=True)
         taken: list[int] = []
-        concluded = self._conclude(handler, version, correlation_id, _again, known.request, ctx, batches, ids, taken)
+        concluded = self._conclude(handler, version, correlation_id, _again, known.request, ctx, parts, ids, taken)
         if not taken:
             if type(concluded) is not tuple or not concluded[1]:
                 repeated.is_of_use = False
@@ -238,7 +240,7 @@ class Gate:
         recurring = handler.learn(ctx, request)
         if recurring is None:
             return
-        around = surroundings(frame, body_position, handler.request, ctx.api_version, request)
+        around = recurring.around(frame, body_position, ctx.api_version, request)
         if around is not None:
             repeated.learn(around, _Known(handler, ctx.api_version, ctx.client_id, recurring))
 
@@ -297,10 +299,10 @@ class Gate:
 
 
 def _again(
-    request: Recurring, ctx: RequestContext, records: list[memoryview], ids: list[bytes], taken: list[int]
+    request: Recurring, ctx: RequestContext, parts: list[memoryview], ids: list[bytes], taken: list[int]
 ) -> list[Chunk] | Pending | None:
     """As a handler: the answers; how many of the requests were `taken` is noted there, nothing where none was."""
-    count, answers = request.again(ctx, records, ids)
+    count, answers = request.again(ctx, parts, ids)
     if not count:
         return None
     taken.append(count)

@@ -1,11 +1,12 @@
-"""Requests that come again and again with other records: all the rest of their frames is read once.
+"""Requests that come again and again but for one thing: all the rest of their frames is read once.
 
     | size | key, version | correlation id | header .. body up to the records | length | records | rest |
              `-------- head, but for the correlation id --------------------'                     tail
 
-A client that produces to one partition sends the same bytes round its records every time. A frame whose head and tail
-are those of one that was decoded before means the same; nothing but its records and its correlation id is looked at.
-Sans-IO, and it knows nothing of what a request is for.
+A client that produces to one partition sends the same bytes round its records every time, and one that reads a
+partition on and on the same bytes round its offset. A frame whose head and tail are those of one that was decoded
+before means the same; nothing but what varies and its correlation id is looked at. Sans-IO, and it knows nothing of
+what a request is for.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
-from kbroker.wire.codec import encode_chunks
+from kbroker.wire.codec import encode, encode_chunks
 from protocol_specs.frame import uvarint_bytes
 from protocol_specs.grammar import Message
 
@@ -35,16 +36,28 @@ _KEY_AND_VERSION_END: Final = 4
 _length = Struct(">i").unpack_from
 
 
+COMPACT: Final = -1
+"""What varies is records behind an unsigned varint of one more than their length."""
+
+CLASSIC: Final = 0
+"""Records behind an int32 of their length."""
+
+NUMBER_BYTES: Final = 8
+
+
 class Surroundings(NamedTuple):
-    """The bytes of a frame round its records; the correlation id and the records' length are not among them."""
+    """The bytes of a frame round what varies; the correlation id and the length of records are not among them.
+
+    `length` says how to find the end of what varies: COMPACT, CLASSIC, or a count of bytes.
+    """
 
     key_and_version: bytes
     head: bytes
     tail: bytes
-    is_flexible: bool
+    length: int
 
 
-def surroundings(
+def around_records(
     frame: memoryview, body_position: int, message: Message, version: int, request: Any
 ) -> Surroundings | None:
     """Those of a frame that was just decoded as `request`; None unless it has records once, plainly written.
@@ -65,7 +78,28 @@ def surroundings(
     if frame[body_position:records_at] != before or frame[records_at + len(records) :] != tail:
         return None
     head = bytes(frame[_CORRELATION_END : records_at - length_bytes])
-    return Surroundings(bytes(frame[:_KEY_AND_VERSION_END]), head, tail, is_flexible)
+    return Surroundings(bytes(frame[:_KEY_AND_VERSION_END]), head, tail, COMPACT if is_flexible else CLASSIC)
+
+
+def around_number(
+    frame: memoryview, body_position: int, message: Message, version: int, request: Any, holder: Any, name: str
+) -> Surroundings | None:
+    """Those of a frame that was just decoded as `request` round one number of 64 bits: `name` of `holder` in there.
+
+    None where the frame is one of a kind, see above. Where the number stands is seen by what changes with it.
+    """
+    body = encode(message, version, request)
+    if frame[body_position:] != body:
+        return None
+    number = getattr(holder, name)
+    setattr(holder, name, ~number)
+    other = encode(message, version, request)
+    setattr(holder, name, number)
+    changed = [at for at, (one, another) in enumerate(zip(body, other, strict=True)) if one != another]
+    assert len(changed) == NUMBER_BYTES, "every bit of the number was turned, and nothing else"
+    at = body_position + changed[0]
+    head, tail = bytes(frame[_CORRELATION_END:at]), bytes(frame[at + NUMBER_BYTES :])
+    return Surroundings(bytes(frame[:_KEY_AND_VERSION_END]), head, tail, NUMBER_BYTES)
 
 
 class Repeated(Generic[T]):
@@ -87,20 +121,20 @@ class Repeated(Generic[T]):
         return not self._found
 
     def find(self, frame: memoryview) -> tuple[T, memoryview] | None:
-        """What is known of a request like this, and its records; None where it is new in any way."""
+        """What is known of a request like this, and what varies in it; None where it is new in any other way."""
         end = self._head_end
         start = bytes(frame[:end])
         found = self._found.get(start[_CORRELATION_END:])
         if found is None:
             return None
         around, known = found
-        size = len(frame)
-        if around.is_flexible:
+        size, length, at = len(frame), around.length, end
+        if length == COMPACT:
             length, at = _uvarint(frame, end, size)
             length -= 1
-        elif size < end + 4:
-            return None
-        else:
+        elif length == CLASSIC:
+            if size < end + 4:
+                return None
             (length,), at = _length(frame, end), end + 4
         stop = at + length
         if length <= 0 or start[:_KEY_AND_VERSION_END] != around.key_and_version:

@@ -101,7 +101,7 @@ class Asked:
         handler = next(h for h in broker._handlers.values() if type(request) is h.request.value_class)
         assert handler.lowest <= version <= handler.highest, "the handler does not serve this version"
         self._handler, self._version = handler, version
-        frame = bytearray(b"".join(_plain(chunk) for chunk in encode_chunks(handler.request, version, request)))
+        frame = bytearray(b"".join(plain(chunk) for chunk in encode_chunks(handler.request, version, request)))
         arrived, end = decode(handler.request, version, memoryview(frame))
         assert end == len(frame)
         self.ctx = RequestContext(
@@ -131,7 +131,7 @@ class Asked:
         if result is None or result is CLOSE:
             return result
         chunks = encode_chunks(self._handler.response, self._version, result)
-        frame = b"".join(_plain(chunk) for chunk in chunks)
+        frame = b"".join(plain(chunk) for chunk in chunks)
         for chunk in chunks:
             if isinstance(chunk, FileSlice):
                 chunk.release()
@@ -140,7 +140,8 @@ class Asked:
         return value
 
 
-def _plain(chunk):
+def plain(chunk):
+    """The bytes of a chunk, wherever they lie."""
     if not isinstance(chunk, FileSlice):
         return bytes(chunk)
     view = chunk.file.view(chunk.position, chunk.length)

@@ -1,8 +1,8 @@
 """Requests that need what is not in memory: a worker reads it, nobody waits, and the answer is the same."""
 
 import pytest
+from fetching import request as fetch_request
 from small_broker import SmallBroker, batch
-from test_k01_fetch import request as fetch_request
 
 from kbroker.log.outcome import Origin
 from kbroker.record.batch import iterate_batches, read_header

@@ -1,41 +1,19 @@
 """Fetch: what is given at once, what is waited for, and which error each wrong request gets."""
 
 import pytest
+from fetching import NEWEST, append, append_transactional, end_transaction, request
 from small_broker import SmallBroker, batch
 
-from kbroker.log.outcome import Origin
 from kbroker.log.partition_log import PartitionLog
 from kbroker.record.batch import iterate_batches, read_header
-from kbroker.record.markers import build_marker
 from kbroker.world import DiskFailure
 from protocol_specs.api.k01_fetch import FetchRequest
 from protocol_specs.errors import ErrorCode
-
-NEWEST = 18
 
 
 @pytest.fixture
 def broker():
     return SmallBroker({"t": 2, "u": 1})
-
-
-def append(broker, *values, topic="t", partition=0, **kwargs):
-    broker.partitions.find(topic, partition).append_as_leader(memoryview(batch(*values, **kwargs)), 1)
-
-
-def request(broker, offsets, *, version=NEWEST, topic="t", bytes_max=1 << 20, **kwargs):
-    """A FetchRequest of {partition: offset}; `of` overrides fields of every partition."""
-    of = kwargs.pop("of", {})
-    known = broker.image.topics.get(topic)
-    topic_id = kwargs.pop("topic_id", known.topic_id if known else b"?" * 16)
-    named = {"topic_id": topic_id} if version >= 13 else {"topic": topic}
-    partitions = [
-        FetchRequest.FetchPartition(partition=index, fetch_offset=offset, partition_max_bytes=bytes_max, **of)
-        for index, offset in offsets.items()
-    ]
-    fields = {"max_wait_ms": 0, "min_bytes": 1, "max_bytes": 1 << 24, **kwargs}
-    topics = [FetchRequest.FetchTopic(**named, partitions=partitions)] if partitions else []
-    return FetchRequest(topics=topics, **fields)
 
 
 def fetch(broker, offsets, *, version=NEWEST, **kwargs):
@@ -145,16 +123,6 @@ def test_read_committed_gets_an_empty_list_of_aborted_transactions(broker):
     append(broker, b"a")
     assert fetch(broker, {0: 0}, isolation_level=1)[0].aborted_transactions == []
     assert fetch(broker, {0: 0})[0].aborted_transactions is None
-
-
-def end_transaction(broker, producer, *, is_abort):
-    marker = build_marker(producer, 0, is_abort=is_abort, coordinator_epoch=0, timestamp_ms=1_000)
-    broker.partitions.find("t", 0).append_as_leader(memoryview(marker), -1, Origin.COORDINATOR)
-
-
-def append_transactional(broker, producer, *values, sequence=0):
-    records = batch(*values, producer_id=producer, producer_epoch=0, base_sequence=sequence, transactional=True)
-    broker.partitions.find("t", 0).append_as_leader(memoryview(records), -1, Origin.TRANSACTION)
 
 
 def aborted(part):

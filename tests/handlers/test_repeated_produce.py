@@ -1,18 +1,17 @@
 """Produce requests that come again: whatever way they take, they are answered as by the handler alone."""
 
 import struct
-from collections import deque
 from functools import partial
 
 import pytest
-from small_broker import SmallBroker, batch
+from gate_line import GateLine, seen
+from small_broker import batch
 
 from kbroker.handlers.answer import Pending
-from kbroker.handlers.registry import load_handlers
 from kbroker.record.batch import Codec
-from kbroker.server.gate import Gate, OwedAnswer, Peer
+from kbroker.server.gate import OwedAnswer
 from kbroker.testing.simulated_disk import SimulatedDisk
-from kbroker.wire.codec import decode, encode
+from kbroker.wire.codec import decode
 from kbroker.wire.repeated import Repeated
 from protocol_specs.api.k00_produce import ProduceRequest, ProduceResponse
 from protocol_specs.api.k20_delete_topics import DeleteTopicsRequest
@@ -20,55 +19,17 @@ from protocol_specs.errors import ErrorCode
 
 VERSIONS = range(3, 14)
 FLEXIBLE_SINCE = 9
-PEER = Peer("client", "User:ANONYMOUS", "PLAINTEXT", "here", 9092)
 
 
-class Line:
-    """A connection to a broker of its own; `joins` False handles every request alone."""
-
-    def __init__(self, *, joins=True, disk=None, topics=None, **settings):
-        self.broker = SmallBroker(topics or {"t": 2}, disk=disk, **settings)
-        self.gate = Gate(self.broker, load_handlers())
-        self.memory = self.gate.memory() if joins else None
-        self.ids = 0
-
-    def partition(self, topic="t", index=0):
-        return self.broker.partitions.find(topic, index)
+class Line(GateLine):
+    """A connection that sends Produce requests."""
 
     def frame(self, records, *, version=13, acks=1, topic="t", index=0, client=b"me", timeout_ms=1000):
         named = {"topic_id": self.broker.image.topics.get(topic).topic_id} if version >= 13 else {"name": topic}
         data = [ProduceRequest.PartitionProduceData(index=index, records=records)]
         topics = [ProduceRequest.TopicProduceData(**named, partition_data=data)]
         request = ProduceRequest(acks=acks, timeout_ms=timeout_ms, topic_data=topics)
-        self.ids += 1
-        head = struct.pack(">hhih", 0, version, self.ids, len(client)) + client
-        tags = b"\0" if version >= FLEXIBLE_SINCE else b""
-        return head + tags + encode(ProduceRequest, version, request)
-
-    def hand_in(self, *frames):
-        """The results in order; the frames of one read."""
-        left = deque(memoryview(bytearray(frame)) for frame in frames)
-        results = []
-        while left:
-            if self.memory is None:
-                results.append(self.gate.process(PEER, left.popleft()))
-            else:
-                results.append(self.gate.process_next(PEER, self.memory, left))
-        return results
-
-    def ask(self, *frames):
-        """The bytes of all answers, which must be there by now."""
-        return b"".join(map(self.sent, self.hand_in(*frames)))
-
-    @staticmethod
-    def sent(result):
-        if isinstance(result, OwedAnswer):
-            assert result.is_ready
-            result.settle()
-            result = result.chunks, result.closes
-        chunks, closes = result
-        assert not closes
-        return b"".join(chunks)
+        return self.framed(ProduceRequest, request, version, client)
 
 
 def answers(data, version=13):
@@ -83,11 +44,6 @@ def answers(data, version=13):
         found.append((correlation_id, one.error_code, one.base_offset, one.log_start_offset))
         data = data[4 + size :]
     return found
-
-
-def seen(line):
-    """What the gate tells of the requests that passed."""
-    return line.gate.counts, [(one.api, one.version, one.client_id, one.refusals) for one in line.gate.recent]
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -11,9 +11,11 @@ from kbroker.wire.repeated import (
     LEARNED_EVERY,
     LEARNED_MAX,
     Repeated,
-    surroundings,
+    around_number,
+    around_records,
 )
 from protocol_specs.api.k00_produce import ProduceRequest
+from protocol_specs.api.k01_fetch import FetchRequest
 from protocol_specs.frame import MalformedFrame
 
 VERSIONS = range(3, 14)
@@ -43,7 +45,7 @@ def frame(version, records, *, correlation_id=7, client=b"a-client", **named):
 def around(whole):
     header = decode_request_header(whole)
     decoded, _ = decode(ProduceRequest, header.version, whole, header.body_position)
-    return surroundings(whole, header.body_position, ProduceRequest, header.version, decoded)
+    return around_records(whole, header.body_position, ProduceRequest, header.version, decoded)
 
 
 def knowing(*wholes):
@@ -163,3 +165,52 @@ def test_what_never_comes_again_is_seldom_learned():
     assert sum(repeated.is_worth_learning() for _ in range(10 * LEARNED_EVERY)) == 10
     repeated.confirm()
     assert repeated.is_worth_learning()
+
+
+def fetch_frame(version, offset, correlation_id=7, **fields):
+    named = {"topic_id": b"orders".ljust(16)} if version >= 13 else {"topic": "orders"}
+    partitions = [FetchRequest.FetchPartition(partition=3, fetch_offset=offset, partition_max_bytes=1000, **fields)]
+    wanted = FetchRequest(topics=[FetchRequest.FetchTopic(**named, partitions=partitions)])
+    head = struct.pack(">hhihc", 1, version, correlation_id, 1, b"c")
+    tags = b"\0" * FetchRequest.is_flexible(version)
+    return memoryview(bytearray(head + tags + encode(FetchRequest, version, wanted)))
+
+
+def around_offset(whole):
+    header = decode_request_header(whole)
+    decoded, _ = decode(FetchRequest, header.version, whole, header.body_position)
+    wanted = decoded.topics[0].partitions[0]
+    found = around_number(whole, header.body_position, FetchRequest, header.version, decoded, wanted, "fetch_offset")
+    assert encode(FetchRequest, header.version, decoded) == whole[header.body_position :] or found is None
+    return found
+
+
+@pytest.mark.parametrize("version", range(4, 19))
+@pytest.mark.parametrize("offset", [0, 5, -1, (1 << 63) - 1, -(1 << 63)])
+def test_the_same_request_with_another_number_is_found(version, offset):
+    repeated = Repeated()
+    repeated.learn(around_offset(fetch_frame(version, 5)), "known")
+    known, number = repeated.find(fetch_frame(version, offset, correlation_id=-1))
+    assert (known, number) == ("known", offset.to_bytes(8, "big", signed=True))
+
+
+@pytest.mark.parametrize("version", range(4, 19))
+def test_only_the_number_and_the_correlation_id_may_differ(version):
+    repeated, whole = Repeated(), fetch_frame(version, 0x0102030405060708)
+    repeated.learn(around_offset(whole), "known")
+    differing = []
+    for at in range(len(whole)):
+        changed = memoryview(bytearray(whole))
+        changed[at] ^= 255
+        if repeated.find(changed) is not None:
+            differing.append(at)
+    number = bytes(whole).index(bytes(range(1, 9)))
+    assert differing == [*range(4, 8), *range(number, number + 8)]
+    assert [size for size in range(len(whole)) if repeated.find(whole[:size]) is not None] == []
+    assert repeated.find(memoryview(bytes(whole) + b"\0")) is None
+
+
+def test_a_number_in_a_frame_of_a_kind_has_no_surroundings():
+    tagged = bytes(fetch_frame(12, 5))[:-1] + b"\x01\x63\x02ab"
+    assert around_offset(memoryview(bytearray(tagged))) is not None, "unknown tags are kept as they came"
+    assert around_offset(memoryview(bytes(fetch_frame(12, 5)) + b"more")) is None
