@@ -169,7 +169,7 @@ class _Segments:
     def _take(self, segment: Segment, next_base: int | None, promised_end: int) -> None:
         """A segment that was wholly on the medium. `promised_end`: where the last one ended."""
         is_last = next_base is None
-        lacking = segment.lacking_index() if (is_adopted := segment.adopt()) else None
+        lacking = segment.lacking_index(self._interval_bytes) if (is_adopted := segment.adopt()) else None
         is_adopted = is_adopted and lacking is None
         if is_adopted and (not is_last or _ends_soundly(segment)):
             segment.next_offset = segment.next_offset if next_base is None else next_base

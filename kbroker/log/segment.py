@@ -31,6 +31,10 @@ _FIRST_WINDOW_BYTES = 5 << 10
 """Most walks end within the index interval in which they begin."""
 
 
+_LONG_WALK_BYTES = 1 << 20
+"""Some ten milliseconds of small batches."""
+
+
 class Found(NamedTuple):
     """A batch in a segment: its base offset, its byte."""
 
@@ -398,17 +402,19 @@ class Segment:
             self.last_offset_of_max = self.base_offset + self.times.last[1]
         return True
 
-    def lacking_index(self) -> FileHandle | None:
-        """Of an adopted segment: the index that has no entry and must have had some. Searches would pass it over.
+    def lacking_index(self, interval_bytes: int) -> FileHandle | None:
+        """Of an adopted segment: the index that has no entry and must have had some.
 
-        A time is only noted beside an offset, but for the one when the segment is closed; that one there is wherever a
-        batch has a time. An index of offsets alone may rightly be empty: of one batch, or of some that came together.
+        The largest time is noted when a segment is closed, wherever a batch has one. An offset is noted for a batch
+        that begins behind the interval; small segments are not looked at for that, since their walks are short, and
+        Kafka's followers note one for all that came together.
         """
-        if not len(self.offsets) and len(self.times) > 1:
-            return self.offsets.handle
         with suppress(DamagedBatch):
-            if self.size and not len(self.times) and next(self.headers(0))[1].max_timestamp >= 0:
+            if not len(self.times) and self.size and next(self.headers(0))[1].max_timestamp >= 0:
                 return self.times.handle
+            if not len(self.offsets) and self.size > _LONG_WALK_BYTES:
+                starts = (position for position, _ in self.headers(0))
+                return self.offsets.handle if any(position > interval_bytes for position in starts) else None
         return None
 
     def adopt_end(self) -> None:

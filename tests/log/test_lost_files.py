@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from log_workshop import DIRECTORY, Workshop
 
+from kbroker.record.batch import build_batch
+
 WIDE = 1 << 20
 """Bytes between two entries of an index: none but those of a stop."""
 
@@ -91,12 +93,34 @@ def test_a_time_index_that_lost_all_entries_is_made_anew(shop: Workshop, interva
 
 
 def test_an_offset_index_that_lost_all_entries_is_made_anew(shop: Workshop) -> None:
-    """Each read of its segment walked from the beginning, with every start."""
-    of_five_segments(shop)
-    emptied(shop, f"{3:020d}.index")
+    """Each search in its segment walked from the beginning, at every start again."""
+    shop.open()
+    for _ in range(3):
+        shop.log.append_as_leader(build_batch([(None, bytes(400_000))], timestamp_ms=1), 0)
+    shop.log.roll()
+    assert shop.log.close(clean=True)
+    emptied(shop, f"{0:020d}.index")
     shop.open(clean=True)
-    assert said(shop) == [(f"{3:020d}.index is damaged: made anew from the batches", False)]
-    assert [key for key, _ in shop.log.segments[1].offsets.entries()] == [1, 2]
+    assert said(shop) == [(f"{0:020d}.index is damaged: made anew from the batches", False)]
+    assert [key for key, _ in shop.log.segments[0].offsets.entries()] == [1, 2]
+
+
+def test_a_large_batch_alone_needs_no_entry(shop: Workshop) -> None:
+    shop.open(max_message_bytes=1 << 23)
+    shop.log.append_as_leader(build_batch([(None, bytes(2_000_000))], timestamp_ms=1), 0)
+    assert shop.log.close(clean=True)
+    shop.open(clean=True)
+    assert said(shop) == []
+
+
+def test_a_segment_that_was_closed_twice_may_have_times_and_no_offsets(shop: Workshop) -> None:
+    shop.open(index_interval_bytes=WIDE)
+    for _ in range(3):
+        shop.append()
+        shop.clock.advance(1)
+        shop.reopen(clean=True)
+    assert len(shop.log.segments[0].times) == 3
+    assert said(shop) == []
 
 
 @pytest.mark.parametrize("timestamp_ms", [-1, 5])
