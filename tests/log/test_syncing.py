@@ -220,23 +220,30 @@ def test_an_index_that_a_worker_wrote_for_a_segment_that_was_dropped_meanwhile_g
 def test_the_names_of_indexes_that_come_with_a_later_sync_are_synced_with_it(
     shop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The sync before it had brought all names there were; the recovery point passed a segment whose indexes a power
-    failure took away again."""
-    monkeypatch.setattr(syncing, "SEGMENTS_MAX", 2)
+    """A sync of older segments had brought all names there were, and a truncation behind them took the snapshot whose
+    own name would have taken those of the indexes along: the recovery point passed a segment without indexes."""
+    monkeypatch.setattr(syncing, "SEGMENTS_MAX", 1)
     shop.disk.make_directory("/data")
     shop.open(index_interval_bytes=0)
-    for _ in range(4):
+    for _ in range(2):
         shop.append()
         shop.log.roll()
     shop.append()
     shop.disk.run_queued()
+    shop.reopen(clean=False)
+    shop.append()
+    shop.log.sync()  # of the first segment
+    shop.log.roll()
+    shop.append()
+    shop.append()
+    shop.disk.run_queued(1)  # and now of the second
+    shop.log.truncate_to(5)
+    shop.disk.run_queued()
     recovery_point = shop.log.recovery_point
     assert recovery_point == 4
     shop.disk = shop.disk.restarted(Loss.POWER_FAILED, Keep.ALL)
-    indexes = [f"{base:020d}.{kind}" for base in range(4) for kind in ("index", "timeindex")]
-    assert shop.names("index") == indexes
     shop.open(recovery_point=recovery_point)
-    assert shop.log.mended == []
+    assert [str(each) for each in shop.log.mended] == []
 
 
 def test_a_log_is_not_cut_while_a_worker_writes_the_indexes_of_its_segments(shop: Workshop) -> None:
