@@ -12,6 +12,7 @@ from typing import Any
 from kbroker.config import BrokerConfig
 from kbroker.controller.decision import Decision, Refused
 from kbroker.controller.topics import WantedTopic, plan_topics
+from kbroker.controller.turns import Pace, at_once
 from kbroker.metadata.image import MetadataImage
 from kbroker.names import INTERNAL_TOPICS, OFFSETS_TOPIC, SHARE_STATE_TOPIC, TRANSACTIONS_TOPIC
 from kbroker.world import Entropy
@@ -32,9 +33,9 @@ def create_missing(
     wanted = [wanted_topic(name, config, image) for name in dict.fromkeys(names) if name not in image.topics]
     records: list[Any] = []
     outcomes: dict[str, Refused | None] = dict.fromkeys(names)
-    for name, planned in plan_topics(image, wanted, config, entropy).items():
+    for name, planned in at_once(plan_topics(image, wanted, config, entropy, Pace())).items():
         if not isinstance(planned, Refused):
-            records += planned.records()
+            records += at_once(planned.records(Pace()))
         elif planned.error != ErrorCode.TOPIC_ALREADY_EXISTS:
             outcomes[name] = planned
     return Decision(

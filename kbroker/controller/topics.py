@@ -17,6 +17,7 @@ from kbroker.controller.configs import effective_topic_configs
 from kbroker.controller.decision import Decision, Refused
 from kbroker.controller.placement import place
 from kbroker.controller.topic_names import name_refusal, unified, unified_names
+from kbroker.controller.turns import Pace, Turns, pieces
 from kbroker.metadata.image import (
     DIRECTORY_MIGRATING,
     DIRECTORY_UNASSIGNED,
@@ -42,6 +43,10 @@ RECORDS_PER_REQUEST_MAX: Final = 10_000
 """Kafka's bound on the records of one decision, configurations included (QuorumController.MAX_RECORDS_PER_USER_OP)."""
 
 
+UNITS_PER_TOPIC: Final = 5
+"""What a topic costs beside its partitions; see Pace."""
+
+
 class WantedTopic(NamedTuple):
     """A topic to create; -1 asks for the default, `assignments` maps partition to node ids."""
 
@@ -63,36 +68,45 @@ class PlannedTopic(NamedTuple):
         """How many `records` there are."""
         return 1 + len(self.configs) + len(self.topic.partitions)
 
-    def records(self) -> list[Any]:
+    def records(self, pace: Pace) -> Turns[list[Any]]:
         """What makes it: the topic, its configurations, its partitions, in Kafka's order."""
         topic_id = self.topic.topic_id
         config = ConfigRecord
-        return [
+        records = [
             TopicRecord(name=self.topic.name, topic_id=topic_id),
             *(
                 config(resource_type=ResourceType.TOPIC, resource_name=self.topic.name, name=name, value=value)
                 for name, value in self.configs.items()
             ),
-            *(partition_record(topic_id, index, part) for index, part in enumerate(self.topic.partitions)),
         ]
+        index = 0
+        for several in pieces(self.topic.partitions):
+            records += [partition_record(topic_id, number, part) for number, part in enumerate(several, index)]
+            index += len(several)
+            if pace.is_over(len(several)):
+                yield
+        return records
 
 
-def create_topics(image: MetadataImage, request: Any, config: BrokerConfig, entropy: Entropy) -> Decision:
+def create_topics(image: MetadataImage, request: Any, config: BrokerConfig, entropy: Entropy) -> Turns[Decision]:
     """Answer a CreateTopicsRequest: each topic stands alone, but all that are made are made together.
 
-    A time-out of 0 creates like any other (librdkafka 1.x sends it by default); answers wait for the commit, which no
-    time-out cuts short.
+    Nobody may decide anything else between its turns. A time-out of 0 creates like any other (librdkafka 1.x sends it
+    by default); answers wait for the commit, which no time-out cuts short.
     """
     wanted = [_wanted(topic) for topic in request.topics]
-    outcomes = plan_topics(image, wanted, config, entropy)
+    pace = Pace()
+    outcomes = yield from plan_topics(image, wanted, config, entropy, pace)
     records: list[Any] = []
     results = []
+    shown = _ShownConfigs(image, config)
     for name, outcome in outcomes.items():
         if isinstance(outcome, Refused):
             results.append(_not_created(name, outcome))
             continue
-        results.append(_created(image, outcome, config, is_real=not request.validate_only))
-        records += [] if request.validate_only else outcome.records()
+        results.append(_created(outcome, shown.of(outcome.configs), is_real=not request.validate_only))
+        if not request.validate_only:
+            records += yield from outcome.records(pace)
     return Decision(
         records,
         CreateTopicsResponse(topics=results),
@@ -114,9 +128,34 @@ def _wanted(topic: Any) -> WantedTopic:
     )
 
 
-def _created(image: MetadataImage, planned: PlannedTopic, config: BrokerConfig, *, is_real: bool) -> Any:
+class _ShownConfigs:
+    """What answers say of configurations; made once for all topics with the same overrides."""
+
+    def __init__(self, image: MetadataImage, config: BrokerConfig) -> None:
+        self._image = image
+        self._config = config
+        self._made: dict[tuple[tuple[str, str], ...], list[Any]] = {}
+
+    def of(self, overrides: Mapping[str, str]) -> list[Any]:
+        """For a topic with these; not to be changed."""
+        key = (*sorted(overrides.items()),)
+        if key not in self._made:
+            entries = effective_topic_configs(self._image, self._config, overrides)
+            self._made[key] = [
+                CreateTopicsResponse.CreatableTopicConfigs(
+                    name=entry.name,
+                    value=entry.value,
+                    read_only=entry.read_only,
+                    config_source=entry.source,
+                    is_sensitive=entry.is_sensitive,
+                )
+                for entry in sorted(entries, key=lambda entry: entry.name)
+            ]
+        return self._made[key]
+
+
+def _created(planned: PlannedTopic, configs: list[Any], *, is_real: bool) -> Any:
     partitions = planned.topic.partitions
-    entries = effective_topic_configs(image, config, planned.configs)
     return CreateTopicsResponse.CreatableTopicResult(
         name=planned.topic.name,
         topic_id=planned.topic.topic_id if is_real else NO_UUID,
@@ -124,22 +163,13 @@ def _created(image: MetadataImage, planned: PlannedTopic, config: BrokerConfig, 
         error_message=None,
         num_partitions=len(partitions),
         replication_factor=len(partitions[0].replicas),
-        configs=[
-            CreateTopicsResponse.CreatableTopicConfigs(
-                name=entry.name,
-                value=entry.value,
-                read_only=entry.read_only,
-                config_source=entry.source,
-                is_sensitive=entry.is_sensitive,
-            )
-            for entry in sorted(entries, key=lambda entry: entry.name)
-        ],
+        configs=configs,
     )
 
 
 def plan_topics(
-    image: MetadataImage, wanted: Sequence[WantedTopic], config: BrokerConfig, entropy: Entropy
-) -> dict[str, PlannedTopic | Refused]:
+    image: MetadataImage, wanted: Sequence[WantedTopic], config: BrokerConfig, entropy: Entropy, pace: Pace
+) -> Turns[dict[str, PlannedTopic | Refused]]:
     """What becomes of each wanted name, in the order of their first mention.
 
     Names are only compared with topics that exist: `a.b` and `a_b` in one request are both accepted, as Kafka does.
@@ -155,7 +185,7 @@ def plan_topics(
             outcomes[topic.name] = Refused(ErrorCode.INVALID_REQUEST, "the request names this topic more than once")
         else:
             refused = _refused_name(image, topic.name, existing) or _refused_configs(topic.configs)
-            outcomes[topic.name] = refused or _plan(image, topic, config, entropy)
+            outcomes[topic.name] = refused or (yield from _plan(image, topic, config, entropy, pace))
     planned = [outcome for outcome in outcomes.values() if isinstance(outcome, PlannedTopic)]
     if sum(topic.records_count for topic in planned) > RECORDS_PER_REQUEST_MAX:
         reason = f"topics, partitions and configurations of one request may be {RECORDS_PER_REQUEST_MAX} at most"
@@ -171,7 +201,9 @@ def _partitions_asked(wanted: Sequence[WantedTopic], config: BrokerConfig) -> in
     )
 
 
-def _plan(image: MetadataImage, wanted: WantedTopic, config: BrokerConfig, entropy: Entropy) -> PlannedTopic | Refused:
+def _plan(
+    image: MetadataImage, wanted: WantedTopic, config: BrokerConfig, entropy: Entropy, pace: Pace
+) -> Turns[PlannedTopic | Refused]:
     """The topic as it will be, or why its partitions cannot be placed."""
     if wanted.assignments:
         replicas = _assigned(image, wanted)
@@ -179,10 +211,16 @@ def _plan(image: MetadataImage, wanted: WantedTopic, config: BrokerConfig, entro
         replicas = _placed(image, wanted, config, entropy)
     if isinstance(replicas, Refused):
         return replicas
-    partitions = tuple(_new_partition(image, each) for each in replicas)
+    if pace.is_over(UNITS_PER_TOPIC):
+        yield
+    partitions: list[PartitionImage] = []
+    for several in pieces(replicas):
+        partitions += [_new_partition(image, each) for each in several]
+        if pace.is_over(len(several)):
+            yield
     # Names that Kafka has retired are accepted without effect; they are not kept.
     configs = {name: value for name, value in wanted.configs if value is not None and name in TOPIC_CONFIGS}
-    return PlannedTopic(TopicImage(wanted.name, entropy.uuid(), partitions), configs)
+    return PlannedTopic(TopicImage(wanted.name, entropy.uuid(), tuple(partitions)), configs)
 
 
 def _refused_name(image: MetadataImage, name: str, existing: Mapping[str, str]) -> Refused | None:

@@ -8,6 +8,7 @@ from typing import Any
 from kbroker.config import BrokerConfig
 from kbroker.controller.decision import Decision, Refused
 from kbroker.controller.topics import WantedTopic, plan_topics
+from kbroker.controller.turns import Pace, at_once
 from kbroker.metadata.image import MetadataImage
 from kbroker.world import Entropy
 
@@ -23,9 +24,9 @@ def create_wished(
     ]
     records: list[Any] = []
     refusals: dict[str, Refused] = {}
-    for name, planned in plan_topics(image, wanted, config, entropy).items():
+    for name, planned in at_once(plan_topics(image, wanted, config, entropy, Pace())).items():
         if isinstance(planned, Refused):
             refusals[name] = planned
         else:
-            records += planned.records()
+            records += at_once(planned.records(Pace()))
     return Decision(records, refusals, lambda refused: dict.fromkeys([each.name for each in wanted], refused))

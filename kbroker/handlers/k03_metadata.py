@@ -13,8 +13,10 @@ from kbroker.auth.operations import NOT_ASKED, ON_CLUSTER, ON_TOPIC
 from kbroker.controller.auto_topics import create_missing
 from kbroker.controller.directories import is_online
 from kbroker.controller.topic_names import name_refusal
+from kbroker.controller.turns import Pace, Turns, pieces
 from kbroker.handlers.answer import Answer, Pending
 from kbroker.handlers.context import RequestContext
+from kbroker.handlers.in_turns import in_turns, in_turns_into
 from kbroker.handlers.registry import handles
 from kbroker.names import INTERNAL_TOPICS, NO_UUID
 from protocol_specs.api.k03_metadata import MetadataRequest, MetadataResponse
@@ -43,11 +45,11 @@ def metadata(ctx: RequestContext, request: Any) -> Answer:
         return _all_refused(request, ErrorCode.INVALID_REQUEST)
     missing = _to_create(ctx, request)
     if not missing:
-        return _answer(ctx, request, {})
+        return in_turns(ctx.node.clock, _answer(ctx, request, {}))
     pending = Pending()
     ctx.node.metadata.propose(
         lambda image: create_missing(image, missing, ctx.node.config, ctx.node.entropy),
-        lambda outcomes: pending.settle(_answer(ctx, request, outcomes)),
+        lambda outcomes: in_turns_into(pending, ctx.node.clock, _answer(ctx, request, outcomes)),
     )
     return pending
 
@@ -68,20 +70,24 @@ def _to_create(ctx: RequestContext, request: Any) -> list[str]:
     return list(dict.fromkeys(missing))
 
 
-def _answer(ctx: RequestContext, request: Any, outcomes: dict[str, Refused | None]) -> Any:
+def _answer(ctx: RequestContext, request: Any, outcomes: dict[str, Refused | None]) -> Turns[Any]:
     """`outcomes` says of topics that were to be created why they were not."""
     image = ctx.node.image
+    brokers = [_broker(ctx, image, node_id) for node_id in sorted(image.brokers) if not image.brokers[node_id].fenced]
+    topics, pace = [], Pace()
     if _wants_all(ctx, request):
-        topics = [_known(ctx, request, image, topic) for topic in image.topics.by_name.values()]
+        for topic in image.topics.by_name.values():
+            known = yield from _known(request, image, topic, pace)
+            topics.append(known)
     else:
         once = {(topic.name, topic.topic_id): topic for topic in request.topics}
-        topics = [_asked(ctx, request, image, topic, outcomes) for topic in once.values()]
+        for asked in once.values():
+            known = yield from _asked(ctx, request, image, asked, outcomes, pace)
+            topics.append(known)
     version = ctx.api_version
     asks_cluster = version <= CLUSTER_OPERATIONS_UNTIL and request.include_cluster_authorized_operations
     return MetadataResponse(
-        brokers=[
-            _broker(ctx, image, node_id) for node_id in sorted(image.brokers) if not image.brokers[node_id].fenced
-        ],
+        brokers=brokers,
         cluster_id=ctx.node.cluster_id,
         controller_id=ctx.node.node_id,
         topics=topics,
@@ -103,16 +109,21 @@ def _broker(ctx: RequestContext, image: MetadataImage, node_id: int) -> Any:
 
 
 def _asked(
-    ctx: RequestContext, request: Any, image: MetadataImage, wanted: Any, outcomes: dict[str, Refused | None]
-) -> Any:
+    ctx: RequestContext,
+    request: Any,
+    image: MetadataImage,
+    wanted: Any,
+    outcomes: dict[str, Refused | None],
+    pace: Pace,
+) -> Turns[Any]:
     if wanted.topic_id != NO_UUID:
         topic = image.topics.get_by_id(wanted.topic_id)
         if topic is None:
             return TopicAnswer(error_code=ErrorCode.UNKNOWN_TOPIC_ID, name=None, topic_id=wanted.topic_id)
-        return _known(ctx, request, image, topic)
+        return (yield from _known(request, image, topic, pace))
     topic = image.topics.get(wanted.name)
     if topic is not None:
-        return _known(ctx, request, image, topic)
+        return (yield from _known(request, image, topic, pace))
     refused = outcomes.get(wanted.name)
     error = refused.error if refused else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
     if refused is None and name_refusal(wanted.name) is not None:
@@ -121,17 +132,22 @@ def _asked(
     return TopicAnswer(error_code=error, name=wanted.name, is_internal=wanted.name in INTERNAL_TOPICS)
 
 
-def _known(ctx: RequestContext, request: Any, image: MetadataImage, topic: TopicImage) -> Any:
+def _known(request: Any, image: MetadataImage, topic: TopicImage, pace: Pace) -> Turns[Any]:
+    partitions: list[Any] = []
+    for several in pieces(topic.partitions):
+        partitions += [_partition(image, index, each) for index, each in enumerate(several, len(partitions))]
+        if pace.is_over(len(several)):
+            yield
     return TopicAnswer(
         name=topic.name,
         topic_id=topic.topic_id,
         is_internal=topic.name in INTERNAL_TOPICS,
-        partitions=[_partition(ctx, image, index, partition) for index, partition in enumerate(topic.partitions)],
+        partitions=partitions,
         topic_authorized_operations=ON_TOPIC if request.include_topic_authorized_operations else NOT_ASKED,
     )
 
 
-def _partition(ctx: RequestContext, image: MetadataImage, index: int, partition: PartitionImage) -> Any:
+def _partition(image: MetadataImage, index: int, partition: PartitionImage) -> Any:
     is_online = partition.leader in image.brokers and not image.brokers[partition.leader].fenced
     return PartitionAnswer(
         error_code=ErrorCode.NONE if is_online else ErrorCode.LEADER_NOT_AVAILABLE,

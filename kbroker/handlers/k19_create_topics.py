@@ -17,8 +17,8 @@ from protocol_specs.api.k19_create_topics import CreateTopicsRequest, CreateTopi
 
 @handles(CreateTopicsRequest, CreateTopicsResponse, serves="2-7")
 def create_topics(ctx: RequestContext, request: Any) -> Answer:
-    """Decide on every topic at once; answered when the topics are committed and can be served."""
+    """Decide on every topic of one image; answered when the topics are committed and can be served."""
     node = ctx.node
     answer = Pending()
-    node.metadata.propose(lambda image: decide(image, request, node.config, node.entropy), answer.settle)
+    node.metadata.propose_in_turns(lambda image: decide(image, request, node.config, node.entropy), answer.settle_with)
     return answer

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from kbroker.config import BrokerConfig
     from kbroker.controller.decision import Decision
+    from kbroker.controller.turns import Turns
     from kbroker.handlers.context import RequestContext
     from kbroker.log.directories import LogDirectories
     from kbroker.log.settings import LogSettings
@@ -31,6 +32,14 @@ class Metadata(Protocol):
 
         `then` may run before this returns (nothing to commit, or a memory disk). By then the image is published and
         its partitions can be served.
+        """
+
+    def propose_in_turns(
+        self, decide: Callable[[MetadataImage], Turns[Decision]], then: Callable[[Callable[[], Any]], None]
+    ) -> None:
+        """As propose, for a decision that takes long; what is proposed meanwhile waits for it.
+
+        `then(take)`: the response is what `take()` returns, which raises what went wrong in deciding.
         """
 
     def next_producer_id(self, then: Callable[[int], None]) -> None:

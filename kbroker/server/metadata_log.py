@@ -16,9 +16,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+import outcome
+
 from kbroker.controller.decision import Decision, Refused
 from kbroker.controller.producer_ids import ProducerIdBlock, ProducerIdSupply, allocate_block
 from kbroker.controller.registration import Registration, join
+from kbroker.controller.turns import Pace, Turns, at_once, pieces
 from kbroker.log.outcome import Appended, Origin
 from kbroker.log.partition_log import PartitionLog
 from kbroker.metadata.delta import MetadataDelta
@@ -39,6 +42,10 @@ BATCH_BYTES_MAX: Final = 8 << 20
 
 RECORD_OVERHEAD_BYTES_MAX: Final = 32
 """What a batch adds to a value at most: varints of lengths, times and offsets, and a null key."""
+
+
+_Decided = tuple[Decision, MetadataDelta, list[bytes]]
+"""A decision, what it changes, and its records as the log holds them."""
 
 
 class DecisionTooLarge(Exception):
@@ -134,6 +141,9 @@ class MetadataLog:
         self.failure: DiskFailure | None = None
         self._sync_end: int | None = None
         self._in_flight: deque[_InFlight] = deque()
+        # Is a decision taking turns? Those that wait for it.
+        self._is_deciding = False
+        self._undecided: deque[Callable[[], None]] = deque()
         self._producer_ids = ProducerIdSupply()
         self._producer_id_waiters: list[Callable[[int], None]] = []
         log.on_progress = self._progressed
@@ -183,8 +193,53 @@ class MetadataLog:
         """
         if self.failure is not None:
             return
+        if self._is_deciding:
+            self._undecided.append(lambda: self.propose(decide, then))
+            return
         decision = decide(self._newest)
-        delta, values = self._encoded(decision)
+        delta, values = at_once(self._encoded(decision))
+        self._decided(decision, delta, values, then)
+
+    def propose_in_turns(
+        self, decide: Callable[[MetadataImage], Turns[Decision]], then: Callable[[Callable[[], Any]], None]
+    ) -> None:
+        """As propose, for a decision that takes long: others are served after each turn, and decided on after it.
+
+        `then(take)`: the response is what `take()` returns, which raises what went wrong in deciding.
+        """
+        if self.failure is not None:
+            return
+        if self._is_deciding:
+            self._undecided.append(lambda: self.propose_in_turns(decide, then))
+            return
+        self._is_deciding = True
+        self._take_turn(self._deciding(decide), then)
+
+    def _deciding(self, decide: Callable[[MetadataImage], Turns[Decision]]) -> Turns[_Decided]:
+        decision = yield from decide(self._newest)
+        delta, values = yield from self._encoded(decision)
+        return decision, delta, values
+
+    def _take_turn(self, turns: Turns[_Decided], then: Callable[[Callable[[], Any]], None]) -> None:
+        if self.failure is not None:
+            return
+        ended = outcome.capture(next, turns)
+        if isinstance(ended, outcome.Value):
+            self._clock.call_at(self._clock.monotonic_ms(), lambda: self._take_turn(turns, then))
+            return
+        self._is_deciding = False
+        if isinstance(ended.error, StopIteration):
+            decision, delta, values = ended.error.value
+            assert delta.base is self._newest, "somebody decided in the middle of a decision"
+            self._decided(decision, delta, values, lambda response: then(lambda: response))
+        else:
+            then(ended.unwrap)
+        while self._undecided and not self._is_deciding:
+            self._undecided.popleft()()
+
+    def _decided(
+        self, decision: Decision, delta: MetadataDelta, values: list[bytes], then: Callable[[Any], None]
+    ) -> None:
         if HEADER_BYTES + sum(len(value) + RECORD_OVERHEAD_BYTES_MAX for value in values) > BATCH_BYTES_MAX:
             decision, values = _too_large(decision), []
 
@@ -222,12 +277,20 @@ class MetadataLog:
         for waiter in waiters:
             self.next_producer_id(waiter)
 
-    def _encoded(self, decision: Decision) -> tuple[MetadataDelta, list[bytes]]:
+    def _encoded(self, decision: Decision) -> Turns[tuple[MetadataDelta, list[bytes]]]:
         """What the decision changes, and its records as the log holds them."""
-        delta = MetadataDelta(self._newest)
-        delta.replay_all(decision.records)
+        delta, pace = MetadataDelta(self._newest), Pace()
+        for several in pieces(decision.records):
+            delta.replay_all(several)
+            if pace.is_over(len(several)):
+                yield
         level = self._newest.metadata_version or delta.apply(0, 0).metadata_version
-        return delta, [encode_record(record, level) for record in decision.records]
+        values: list[bytes] = []
+        for several in pieces(decision.records):
+            values += [encode_record(record, level) for record in several]
+            if pace.is_over(len(several)):
+                yield
+        return delta, values
 
     def _append_records(self, delta: MetadataDelta, values: list[bytes], told: Callable[[], None]) -> None:
         end = self._newest.offset + 1 + len(values)

@@ -6,6 +6,7 @@ from cluster import Dealt, after, broker, cluster, config
 from kbroker.controller import topics
 from kbroker.controller.decision import Refused
 from kbroker.controller.topics import create_topics
+from kbroker.controller.turns import at_once
 from kbroker.metadata.image import DIRECTORY_MIGRATING, DIRECTORY_UNASSIGNED, MetadataImage
 from protocol_specs.api.k19_create_topics import CreateTopicsRequest, CreateTopicsResponse
 from protocol_specs.errors import ErrorCode
@@ -26,7 +27,7 @@ def topic(name="orders", partitions=1, factor=1, assignments=(), configs=()):
 
 def decide(*topics, image=None, settings=None, **fields):
     request = CreateTopicsRequest(topics=list(topics), **fields)
-    return create_topics(image or cluster(), request, settings or config(), Dealt())
+    return at_once(create_topics(image or cluster(), request, settings or config(), Dealt()))
 
 
 def outcome(*topics, **options) -> dict[str, int]:

@@ -5,6 +5,7 @@ from cluster import Dealt, after, cluster, config
 
 from kbroker.controller import topics
 from kbroker.controller.topics import UnwantedTopic, create_topics, delete_topics
+from kbroker.controller.turns import at_once
 from kbroker.metadata.image import MetadataImage
 from kbroker.names import NO_UUID
 from protocol_specs.api.k19_create_topics import CreateTopicsRequest
@@ -18,7 +19,7 @@ def two_topics() -> MetadataImage:
     wanted = [
         CreateTopicsRequest.CreatableTopic(name=name, num_partitions=1, replication_factor=1) for name in ("a", "b")
     ]
-    return after(cluster(), create_topics(cluster(), CreateTopicsRequest(topics=wanted), config(), Dealt()))
+    return after(cluster(), at_once(create_topics(cluster(), CreateTopicsRequest(topics=wanted), config(), Dealt())))
 
 
 def outcome(*unwanted: UnwantedTopic, settings=None):
