@@ -15,6 +15,7 @@ from kbroker.log.checkpoints import CorruptCheckpoint, parse_partition_metadata
 from kbroker.log.directory import LOGS_PER_STEP, NO_OFFSETS, LogDirectory
 from kbroker.log.dormant import measure_sleeping
 from kbroker.log.meta_properties import FILE_NAME, ForeignDirectory, UnreadableProperties
+from kbroker.log.nobody import nobody_told
 from kbroker.log.open_files import OPEN_FILES_MAX, OpenFiles
 from kbroker.log.partition_log import PartitionLog
 from kbroker.log.partition_metadata import METADATA_FILE
@@ -49,7 +50,7 @@ class LogDirectories:
         self.online = list(online)
         self.failures = dict(failures)
         self.paths = tuple(paths)
-        self.on_failure: Callable[[LogDirectory, DiskFailure], None] = _nobody_told
+        self.on_failure: Callable[[LogDirectory, DiskFailure], None] = nobody_told
         self._all = [metadata, *(directory for directory in online if directory is not metadata)]
         self._by_path = {directory.path: directory for directory in self._all}
         self._holders: dict[TopicPartition, LogDirectory] = {}
@@ -368,7 +369,3 @@ def _is_done(work: Callable[[], bool]) -> bool:
         return work()
     except DiskFailure:
         return False  # open_log meets it again, and takes the directory offline
-
-
-def _nobody_told(directory: LogDirectory, failure: DiskFailure) -> None:
-    """Nobody listens to the directories' fate."""

@@ -30,6 +30,7 @@ from kbroker.log.directory_checkpoints import (
 )
 from kbroker.log.dormant import find_asleep, make_files, new_asleep
 from kbroker.log.meta_properties import FILE_NAME, ForeignDirectory, MetaProperties, parse_meta_properties
+from kbroker.log.nobody import nobody_told, only_costs_space
 from kbroker.log.open_files import OPEN_FILES_MAX, OpenFiles
 from kbroker.log.partition_log import InconsistentTopicId, PartitionLog
 from kbroker.log.place import LogPlace
@@ -65,7 +66,7 @@ class LogDirectory:
         self.path = path
         self.logs: dict[TopicPartition, PartitionLog] = {}
         self.failure: DiskFailure | None = None
-        self.on_failure: Callable[[DiskFailure], None] = _nobody_told
+        self.on_failure: Callable[[DiskFailure], None] = nobody_told
         self._clock = clock
         self._entropy = entropy
         self._files = files
@@ -209,7 +210,7 @@ class LogDirectory:
         self._checkpoints.mend()
         for name in self.disk.list(self.path):
             if name.endswith(DELETE_SUFFIX):
-                self.disk.in_worker(partial(self.disk.remove_tree, self._in(name)), _ignore)
+                self.disk.in_worker(partial(self.disk.remove_tree, self._in(name)), only_costs_space)
 
     def partitions(self) -> Iterator[TopicPartition]:
         """The partitions that have a directory; the metadata log is not one of them."""
@@ -360,7 +361,7 @@ class LogDirectory:
             return
         self._clock.call_at(
             self._clock.monotonic_ms() + settings.file_delete_delay_ms,
-            lambda: self.disk.in_worker(partial(self.disk.remove_tree, path), _ignore),
+            lambda: self.disk.in_worker(partial(self.disk.remove_tree, path), only_costs_space),
         )
 
     def _rename_away(self, where: TopicPartition, suffix: str) -> str:
@@ -545,11 +546,3 @@ def _recovery_point(log: PartitionLog) -> int:
 
 def _moved_start(log: PartitionLog) -> int | None:
     return log.noted_start
-
-
-def _nobody_told(failure: DiskFailure) -> None:
-    """Nobody listens to the directory's fate."""
-
-
-def _ignore(result: DiskFailure | None) -> None:
-    """What can't be removed costs space and is tried again at the next start."""

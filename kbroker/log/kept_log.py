@@ -17,6 +17,7 @@ from kbroker.log.damage import DamagedBatch, DamagedIndex
 from kbroker.log.leader_epochs import LeaderEpochs
 from kbroker.log.loading import load_log
 from kbroker.log.mended import Mended
+from kbroker.log.nobody import nobody_told
 from kbroker.log.open_files import OpenFiles
 from kbroker.log.outcome import Progress, Refused
 from kbroker.log.partition_metadata import claim_directory
@@ -26,22 +27,6 @@ from kbroker.log.segment import Segment
 from kbroker.log.segment_list import SegmentList
 from kbroker.world import DiskFailure
 from protocol_specs.errors import ErrorCode
-
-
-def _no_progress() -> None:
-    """Nobody waits."""
-
-
-def _no_checkpoint(offset: int) -> None:
-    """The log stands alone, in no log directory."""
-
-
-def _nobody_asks(log: KeptLog) -> None:
-    """Nobody wants to know when the log is loaded."""
-
-
-def _nobody_told(failure: DiskFailure) -> None:
-    """The log stands alone, in no log directory."""
 
 
 class KeptLog(Progress):
@@ -81,9 +66,9 @@ class KeptLog(Progress):
         self.topic_id = place.topic_id
         self.settings = place.settings
         self.on_progress = on_progress
-        self.on_failure: Callable[[DiskFailure], None] = _nobody_told
-        self.on_truncation: Callable[[int], None] = _no_checkpoint
-        self.on_woken: Callable[[KeptLog], None] = _nobody_asks
+        self.on_failure: Callable[[DiskFailure], None] = nobody_told
+        self.on_truncation: Callable[[int], None] = nobody_told
+        self.on_woken: Callable[[KeptLog], None] = nobody_told
         # What opening found damaged or missing beside the batches.
         self.mended: list[Mended] = []
         self.log_start = 0
@@ -111,7 +96,7 @@ class KeptLog(Progress):
         recovery_point: int = 0,
         log_start: int = 0,
         clean: bool = False,
-        on_progress: Callable[[], None] = _no_progress,
+        on_progress: Callable[[], None] = nobody_told,
     ) -> Self:
         """Open or create the log; `clean` trusts what is there, otherwise it is recovered.
 
@@ -127,7 +112,7 @@ class KeptLog(Progress):
     @classmethod
     def asleep(cls, place: LogPlace, asleep: Asleep) -> Self:
         """A log that is there, closed; its files are not looked at before it is used."""
-        log = cls(place, _no_progress)
+        log = cls(place, nobody_told)
         log.log_end = log.written_end = log.flushed_end = asleep.recovery_point
         log.log_start = max(asleep.log_start, asleep.first_base)
         log._is_start_noted = asleep.log_start > 0

@@ -179,18 +179,20 @@ class PartitionLog(KeptLog):
         if not self._is_usable or leader_epoch != self._appended_epoch or settings.flush_messages != INT64_MAX:
             return None
         segment, now_ms = self._segments.active, self._clock.wall_ms()
-        position = segment.size
+        position, is_over = segment.size, False
         try:
             run = take_run(batches, segment, self.producers, settings, self.log_end, leader_epoch, now_ms)
-            if not run.base_offsets:
-                return None
-            is_written = self._write(segment, position, run.buffers, run.end, run.size)
+            is_written = bool(run.size) and self._write(segment, position, run.buffers, run.end, run.size)
+            is_over = True
         except (DiskFailure, FileNotFoundError) as error:
+            is_over = True
             self.broken(error)
             return None
-        except BaseException:
-            self._broke_off()
-            raise
+        finally:
+            if not is_over:
+                self._broke_off()
+        if not run.size:
+            return None
         self.log_end = run.end
         if is_written:
             segment.written = position + run.size
@@ -243,7 +245,7 @@ class PartitionLog(KeptLog):
         size = header.batch_length + PREFIX_BYTES
         segment = self._segments.active
         settings = self.settings
-        end = last + 1
+        end, is_over = last + 1, False
         try:
             if segment.must_roll_before(size, last, header.max_timestamp, now_ms, settings):
                 segment = self.roll(header.base_offset)
@@ -255,11 +257,13 @@ class PartitionLog(KeptLog):
                     self._end_transaction(header, marker, segment)
                 else:
                     self.producers.update(header)
+            is_over = True
         except (DiskFailure, FileNotFoundError) as error:
+            is_over = True
             return self.broken(error)
-        except BaseException:
-            self._broke_off()
-            raise
+        finally:
+            if not is_over:
+                self._broke_off()
         self.log_end = end
         if is_written:
             segment.written = position + size

@@ -6,6 +6,7 @@ from collections.abc import Callable, Container, Sequence
 from typing import NamedTuple, Protocol
 
 from kbroker.log.compaction.cleaning import Cleaned
+from kbroker.log.nobody import only_costs_space
 from kbroker.log.open_files import OpenFiles
 from kbroker.log.place import Asleep, OldestSegment
 from kbroker.log.recovery import SNAPSHOT_SUFFIX, remove_segment_files
@@ -101,7 +102,7 @@ def remove_later(
             disk.remove(path)
 
     due_ms = clock.monotonic_ms() + log.settings.file_delete_delay_ms
-    clock.call_at(due_ms, lambda: disk.in_worker(remove, _ignore))
+    clock.call_at(due_ms, lambda: disk.in_worker(remove, only_costs_space))
 
 
 def remove_in_worker(
@@ -136,13 +137,9 @@ def remove_in_worker(
     def renamed(result: DiskFailure | None) -> None:
         done(result)
         due_ms = clock.monotonic_ms() + log.settings.file_delete_delay_ms
-        clock.call_at(due_ms, lambda: disk.in_worker(remove, _ignore))
+        clock.call_at(due_ms, lambda: disk.in_worker(remove, only_costs_space))
 
     disk.in_worker(rename, renamed)
-
-
-def _ignore(result: DiskFailure | None) -> None:
-    """A file that can't be removed costs space, nothing else; the next start tries again."""
 
 
 def adopt_cleaned(files: OpenFiles, directory: str, cleaned: Cleaned, end: int, created_ms: int) -> Segment:

@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from kbroker.log.checkpoints import format_epochs
+from kbroker.log.nobody import only_costs_space
 from kbroker.log.open_files import FileHandle
 from kbroker.log.partition_metadata import sync_claim
 from kbroker.log.producer_state import Frozen
@@ -26,10 +27,6 @@ if TYPE_CHECKING:
 SEGMENTS_MAX: Final = 64
 """Sealed segments synced at once, the oldest first: all their files are open meanwhile, and a start that found no
 recovery point has every segment to sync."""
-
-
-def _ignore(result: object) -> None:
-    """A file that can't be removed costs space, nothing else; the next start tries again."""
 
 
 def _remove(disk: Disk, paths: Sequence[str]) -> None:
@@ -225,7 +222,7 @@ class Syncing:
             else:
                 left += [segment.offsets.handle.path, segment.times.handle.path]
         if left:
-            self._disk.in_worker(partial(_remove, self._disk, left), _ignore)
+            self._disk.in_worker(partial(_remove, self._disk, left), only_costs_space)
 
     def let_go(self) -> None:
         """The log is going to be cut: no worker may write the indexes of its segments any more. Blocks."""
