@@ -147,10 +147,14 @@ class File(Protocol):
 
 
 class Line(Protocol):
-    """Queued writes that are made one after the other."""
+    """Queued writes that are made one after the other, and none behind one that failed: they all fail as it did.
 
-    under_way: int
-    """How many of them are not over."""
+    What failed may have been made in part. Sound bytes behind a torn piece are damage; a log that just ends in one is
+    cut there at the next start.
+    """
+
+    failure: DiskFailure | None
+    """Of the first that failed."""
 
 
 class Disk(Protocol):

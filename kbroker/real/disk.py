@@ -28,7 +28,7 @@ import outcome
 
 from kbroker.real.lanes import Lane
 from kbroker.real.writeback import Writeback
-from kbroker.real.writer import Write, Writer, Written
+from kbroker.real.writer import Write, Writer, WriterLine, Written
 from kbroker.world import Buffer, ColdRead, DirectoryLocked, DiskFailure, JobFailed, Line
 
 T = TypeVar("T")
@@ -491,7 +491,7 @@ class RealDisk:
         done: Callable[[DiskFailure | None], None],
         *,
         behind: Line | None = None,
-    ) -> Writer | None:
+    ) -> WriterLine | None:
         """See world.Disk."""
         if behind is None and self._is_quick(time.monotonic()):
             if self._write_slowly(file, position, buffers):
@@ -501,7 +501,7 @@ class RealDisk:
 
     def make(
         self, path: str, done: Callable[[DiskFailure | None], None], *, behind: Line | None = None
-    ) -> tuple[RealFile, Writer]:
+    ) -> tuple[RealFile, WriterLine]:
         """See world.Disk: never by the loop, whatever the disk was like; the journal may be busy at any time."""
         file = RealFile(path, _UNMADE, self)
         return file, self._write_later(file, 0, (), done, behind)
@@ -513,17 +513,17 @@ class RealDisk:
         buffers: Sequence[Buffer],
         done: Callable[[DiskFailure | None], None],
         behind: Line | None,
-    ) -> Writer:
+    ) -> WriterLine:
         size = len(buffers[0]) if len(buffers) == 1 else sum(map(len, buffers))
-        if isinstance(behind, Writer):
-            writer = behind
+        if isinstance(behind, WriterLine):
+            line = behind
         else:
-            writer = self._small_writer if size <= self._small_bytes_max else self._writer
+            line = WriterLine(self._small_writer if size <= self._small_bytes_max else self._writer)
         if self._is_closed:
             raise AssertionError("the disk is closed")
         self._bytes_queued += size
-        writer.put(Write(file, position, buffers, size, done))
-        return writer
+        line.writer.put(Write(line, file, position, buffers, size, done))
+        return line
 
     def _is_quick(self, now: float) -> bool:
         """Was no write slow lately, nor is any at this moment, nor is the next likely to be?"""

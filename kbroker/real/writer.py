@@ -24,9 +24,20 @@ TOGETHER_BYTES_MAX: Final = 1 << 20
 """What a call with several writes may hold: half a millisecond of the page cache."""
 
 
+class WriterLine:
+    """world.Line: what a writer does one after the other, and nothing of it behind what failed."""
+
+    __slots__ = ("failure", "writer")
+
+    def __init__(self, writer: Writer) -> None:
+        self.writer = writer
+        self.failure: DiskFailure | None = None
+
+
 class Write(NamedTuple):
     """One write and who is told of its end: `done(failure)`, on the state's thread."""
 
+    line: WriterLine
     file: Any
     position: int
     buffers: Sequence[Buffer]
@@ -108,6 +119,9 @@ class Writer:
     def _write_together(self, writes: Sequence[Write]) -> bool:
         """May the thread go on?"""
         first = writes[0]
+        if (earlier := first.line.failure) is not None:
+            self._hand_over(Written(self, writes, earlier))
+            return True
         buffers = first.buffers if len(writes) == 1 else [buffer for write in writes for buffer in write.buffers]
         self._begun = time.monotonic()
         ended = outcome.capture(self._write, first.file, first.position, buffers)
@@ -116,22 +130,23 @@ class Writer:
             written = Written(self, writes, None, ended.value)
         elif isinstance(error := ended.error, DiskFailure):
             written = Written(self, writes, error)
-        elif isinstance(error, OSError):  # its file could not be made: the directory is gone
-            written = Written(self, writes, DiskFailure(first.file.path, error.strerror or str(error)))
         else:
             written = Written(self, writes, error=error)
+        first.line.failure = written.failure
         self._hand_over(written)
         return written.error is None
 
 
 def _neighbours(left: deque[Write | None]) -> list[Write]:
-    """Take the first write away, with those behind it that go on in the same file where it ends."""
+    """Take the first write away, with those of its line behind it that go on in the same file where it ends."""
     first = left.popleft()
     assert first is not None
     taken, size = [first], first.size
     while left and len(taken) < TOGETHER_MAX:
         follower = left[0]
-        if follower is None or follower.file is not first.file or follower.position != taken[-1].end:
+        if follower is None or follower.line is not first.line:
+            break
+        if follower.file is not first.file or follower.position != taken[-1].end:
             break
         size += follower.size
         if size > TOGETHER_BYTES_MAX:

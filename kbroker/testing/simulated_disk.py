@@ -223,10 +223,10 @@ def _nobody_told(path: str) -> None:
 
 
 class SimulatedLine:
-    """world.Line: all queued writes are in one."""
+    """world.Line."""
 
     def __init__(self) -> None:
-        self.under_way = 0
+        self.failure: DiskFailure | None = None
 
 
 class SimulatedDisk:
@@ -249,7 +249,6 @@ class SimulatedDisk:
         self.queues_work = queues_work
         self.page_bytes = page_bytes
         self._queue: deque[Callable[[], None]] = deque()
-        self._line = SimulatedLine()
         self._root = _Folder()
         self._locks: set[str] = set()
         self._temporary_names = 0
@@ -483,7 +482,7 @@ class SimulatedDisk:
         if not self.queues_writes and behind is None:
             return self.open(path, create=True), None
         file = SimulatedFile(self, path, None)
-        return file, self._write_later(file.make, done)
+        return file, self._write_later(file.make, done, behind)
 
     @property
     def is_behind(self) -> bool:
@@ -503,22 +502,23 @@ class SimulatedDisk:
         if not self.queues_writes and behind is None:
             file.write_at(position, buffers)
             return None
-        return self._write_later(lambda: file.write_at(position, buffers), done)
+        return self._write_later(lambda: file.write_at(position, buffers), done, behind)
 
-    def _write_later(self, write: Callable[[], None], done: Callable[[DiskFailure | None], None]) -> Line:
-        self._line.under_way += 1
+    def _write_later(
+        self, write: Callable[[], None], done: Callable[[DiskFailure | None], None], behind: Line | None
+    ) -> Line:
+        line = behind or SimulatedLine()
 
         def run() -> None:
-            self._line.under_way -= 1
-            failure = None
             try:
-                write()
+                if line.failure is None:
+                    write()
             except DiskFailure as error:
-                failure = error
-            done(failure)
+                line.failure = error
+            done(line.failure)
 
         self._queue.append(run)
-        return self._line
+        return line
 
     def in_worker(self, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:
         """See world.Disk."""

@@ -326,6 +326,41 @@ def test_a_failed_write_says_so_wherever_it_is_done(slow: RealDisk, tmp_path: Pa
     assert [str(failure) for failure in failures] == [f"{tmp_path / 'a'}: Bad file descriptor"] * 2
 
 
+@pytest.mark.parametrize("kind", ["real", "simulated"])
+def test_nothing_is_written_behind_what_failed(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that was full for one write made a hole: no start accepted a metadata log with sound batches behind it."""
+    disk: Any = RealDisk(Posted().put, slow_write_s=0) if kind == "real" else SimulatedDisk(queues_writes=True)
+    folder = str(tmp_path) if kind == "real" else "/data"
+    disk.make_directory(folder)
+    file = disk.open(f"{folder}/a", create=True)
+    write_at = type(file).write_at
+    calls: list[int] = []
+
+    def full_once(self: Any, position: int, buffers: Any) -> None:
+        calls.append(position)
+        if position == 4:
+            write_at(self, position, [b"to"])
+            raise DiskFailure(self.path, "No space left on device")
+        write_at(self, position, buffers)
+
+    monkeypatch.setattr(type(file), "write_at", full_once)
+    monkeypatch.setattr("kbroker.real.writer.TOGETHER_MAX", 1)
+    failures: list[DiskFailure | None] = []
+    line = None
+    for position in (0, 4, 8):
+        line = disk.write(file, position, [b"torn"], failures.append, behind=line)
+    disk.make(f"{folder}/b", failures.append, behind=line)
+    disk.drain()
+    assert failures[0] is None
+    assert [str(failure) for failure in failures[1:]] == [f"{folder}/a: No space left on device"] * 3
+    assert calls == [0, 4]
+    assert (disk.list(folder), file.read_at(0, 99)) == (["a"], b"tornto")
+    disk.write(file, 4, [b"."], failures.append)
+    disk.drain()
+    assert failures[-1] is not None, "another line is not stopped, and meets the disk as it is"
+    disk.close()
+
+
 def test_small_writes_go_to_a_thread_too_while_the_disk_is_slow(gate: Gate, slow: RealDisk, tmp_path: Path) -> None:
     """170 bytes stalled for up to 689 ms on the loop, while the large writes had gone to the thread already."""
     file = slow.open(str(tmp_path / "a"), create=True)
@@ -361,9 +396,10 @@ def test_neighbours_that_wait_are_written_in_one_call(gate: Gate, slow: RealDisk
     """A thread that is told of each small write by itself needs the interpreter after each."""
     first, other = (slow.open(str(tmp_path / name), create=True) for name in ("first", "other"))
     done: list[str] = []
+    lines: dict[str, Any] = {}
     for file, position in ((other, 0), (first, 0), (first, 1), (first, 2), (first, 9), (other, 1), (first, 10)):
-        name = f"{Path(file.path).name} {position}"
-        slow.write(file, position, [SMALL], lambda failure, name=name: done.append(name))  # type: ignore[misc]
+        finished = partial(lambda name, failure: done.append(name), f"{Path(file.path).name} {position}")
+        lines[file.path] = slow.write(file, position, [SMALL], finished, behind=lines.get(file.path))
     gate.may_go_on.set()
     slow.drain()
     assert [entry[1:] for entry in gate.written[1:]] == [
