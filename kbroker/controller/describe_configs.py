@@ -7,7 +7,8 @@ Source: Kafka's ConfigHelper.describeConfigs.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from kbroker.config import BrokerConfig
 from kbroker.controller.configs import (
@@ -20,20 +21,60 @@ from kbroker.controller.configs import (
 )
 from kbroker.controller.decision import Refused
 from kbroker.controller.topic_names import name_refusal
+from kbroker.controller.turns import Pace, Turns
 from kbroker.metadata.image import MetadataImage, ResourceType
 from protocol_specs.api.k32_describe_configs import DescribeConfigsResponse
 from protocol_specs.errors import ErrorCode
 
+UNITS_PER_LIST: Final = 100
+"""All configurations of a resource take half a millisecond; see Pace."""
 
-def describe_configs(image: MetadataImage, request: Any, config: BrokerConfig) -> Any:
+
+def describe_configs(image: MetadataImage, request: Any, config: BrokerConfig) -> Turns[Any]:
     """The DescribeConfigsResponse; asks nothing of the metadata log, so there is no decision."""
-    return DescribeConfigsResponse(
-        results=[_result(image, resource, request, config) for resource in request.resources]
-    )
+    results, pace, shown = [], Pace(), _Shown(image, request, config)
+    for resource in request.resources:
+        made = shown.made
+        results.append(_result(shown, resource))
+        if pace.is_over(1 + UNITS_PER_LIST * (shown.made - made)):
+            yield
+    return DescribeConfigsResponse(results=results)
 
 
-def _result(image: MetadataImage, resource: Any, request: Any, config: BrokerConfig) -> Any:
-    found = _described(image, resource.resource_type, resource.resource_name, config)
+class _Shown:
+    """What one answer says of configurations; made once for all topics with the same overrides."""
+
+    def __init__(self, image: MetadataImage, request: Any, config: BrokerConfig) -> None:
+        self._image = image
+        self._request = request
+        self._config = config
+        self._of_topics: dict[tuple[Any, ...], list[Any]] = {}
+        self.made = 0
+        """Lists of entries, so far."""
+
+    def of(self, resource: Any) -> list[Any] | Refused:
+        """Entries of the answer; not to be changed."""
+        # An empty list of keys asks for all, as null does.
+        wanted = frozenset(resource.configuration_keys or ())
+        if resource.resource_type != ResourceType.TOPIC:
+            found = _described(self._image, resource.resource_type, resource.resource_name, self._config)
+            return found if isinstance(found, Refused) else self._entries(found, wanted)
+        overrides = _overrides(self._image, resource.resource_name)
+        if isinstance(overrides, Refused):
+            return overrides
+        key = (wanted, *sorted(overrides.items()))
+        if key not in self._of_topics:
+            found = effective_topic_configs(self._image, self._config, overrides)
+            self._of_topics[key] = self._entries(found, wanted)
+        return self._of_topics[key]
+
+    def _entries(self, found: list[ConfigEntry], wanted: frozenset[str]) -> list[Any]:
+        self.made += 1
+        return [_entry(entry, self._request) for entry in found if not wanted or entry.name in wanted]
+
+
+def _result(shown: _Shown, resource: Any) -> Any:
+    found = shown.of(resource)
     result = DescribeConfigsResponse.DescribeConfigsResult(
         error_code=ErrorCode.NONE,
         error_message=None,
@@ -43,15 +84,12 @@ def _result(image: MetadataImage, resource: Any, request: Any, config: BrokerCon
     if isinstance(found, Refused):
         result.error_code, result.error_message = found.error, found.reason
         return result
-    # An empty list of keys asks for all, as null does.
-    wanted = set(resource.configuration_keys or ())
-    result.configs = [_entry(entry, request) for entry in found if not wanted or entry.name in wanted]
+    result.configs = found
     return result
 
 
 def _described(image: MetadataImage, kind: int, name: str, config: BrokerConfig) -> list[ConfigEntry] | Refused:
-    if kind == ResourceType.TOPIC:
-        return _topic(image, name, config)
+    """What is no topic."""
     if kind == ResourceType.BROKER:
         if not name:
             return cluster_default_configs(image, config)
@@ -68,13 +106,13 @@ def _described(image: MetadataImage, kind: int, name: str, config: BrokerConfig)
     return Refused(ErrorCode.INVALID_REQUEST, f"resource type {kind} has no configurations")
 
 
-def _topic(image: MetadataImage, name: str, config: BrokerConfig) -> list[ConfigEntry] | Refused:
+def _overrides(image: MetadataImage, name: str) -> Mapping[str, str] | Refused:
     reason = name_refusal(name)
     if reason is not None:
         return Refused(ErrorCode.INVALID_TOPIC_EXCEPTION, reason)
     if name not in image.topics:
         return Refused(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"topic '{name}' does not exist")
-    return effective_topic_configs(image, config, image.topic_configs(name))
+    return image.topic_configs(name)
 
 
 def _refused_broker(name: str, config: BrokerConfig) -> Refused | None:

@@ -10,6 +10,7 @@ from typing import Any
 from kbroker.controller.describe_configs import describe_configs as describe
 from kbroker.handlers.answer import Answer
 from kbroker.handlers.context import RequestContext
+from kbroker.handlers.in_turns import in_turns
 from kbroker.handlers.registry import handles
 from protocol_specs.api.k32_describe_configs import DescribeConfigsRequest, DescribeConfigsResponse
 
@@ -17,4 +18,4 @@ from protocol_specs.api.k32_describe_configs import DescribeConfigsRequest, Desc
 @handles(DescribeConfigsRequest, DescribeConfigsResponse, serves="1-4")
 def describe_configs(ctx: RequestContext, request: Any) -> Answer:
     """Describe every resource from one image."""
-    return describe(ctx.node.image, request, ctx.node.config)
+    return in_turns(ctx.node.clock, describe(ctx.node.image, request, ctx.node.config))

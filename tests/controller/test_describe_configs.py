@@ -6,6 +6,7 @@ from cluster import Dealt, after, cluster, config
 from kbroker.controller.auto_topics import create_missing
 from kbroker.controller.configs import ConfigSource, log_settings
 from kbroker.controller.describe_configs import describe_configs
+from kbroker.controller.turns import at_once
 from kbroker.metadata.image import MetadataImage, ResourceType
 from protocol_specs.api.k32_describe_configs import DescribeConfigsRequest, DescribeConfigsResponse
 from protocol_specs.errors import ErrorCode
@@ -23,7 +24,7 @@ def result(kind: int, name: str, *, keys=None, image=None, settings=None, synony
         resource_type=kind, resource_name=name, configuration_keys=keys
     )
     request = DescribeConfigsRequest(resources=[resource], include_synonyms=synonyms, include_documentation=docs)
-    response = describe_configs(image or image_with(), request, settings or config())
+    response = at_once(describe_configs(image or image_with(), request, settings or config()))
     (found,) = response.results
     assert (found.resource_type, found.resource_name) == (kind, name)
     for version in range(1, 5):

@@ -3,6 +3,7 @@
 import pytest
 from small_broker import SmallBroker
 
+from kbroker.controller import describe_configs as config_descriptions
 from kbroker.controller import topics as topic_decisions
 from kbroker.controller.decision import Decision
 from kbroker.controller.topics import create_topics
@@ -19,6 +20,7 @@ from kbroker.world import DiskFailure
 from protocol_specs.api.k03_metadata import MetadataRequest, MetadataResponse
 from protocol_specs.api.k19_create_topics import CreateTopicsRequest, CreateTopicsResponse
 from protocol_specs.api.k20_delete_topics import DeleteTopicsRequest
+from protocol_specs.api.k32_describe_configs import DescribeConfigsRequest
 from protocol_specs.errors import ErrorCode
 from protocol_specs.metadata.config import ConfigRecord
 
@@ -136,6 +138,35 @@ def test_configurations_are_shown_once_for_all_topics_with_the_same_overrides(mo
     values = [next(each.value for each in topic.configs if each.name == "retention.ms") for topic in answer.topics]
     assert values == ["5"] * 5 + ["604800000"] * 15
     assert len(shown) == 2
+
+
+@pytest.mark.parametrize("is_equal", [True, False])
+def test_configurations_of_many_topics_are_described_in_turns(is_equal, monkeypatch):
+    """A thousand topics took 550 ms in one turn."""
+    names = [f"t{number}" for number in range(40)]
+    broker = SmallBroker()
+    request = creation(**dict.fromkeys(names, 1))
+    for number, topic in enumerate(request.topics):
+        value = "5" if is_equal else str(number + 1)
+        topic.configs = [CreateTopicsRequest.CreatableTopicConfig(name="retention.ms", value=value)]
+    asked = broker.start(request, CREATE)
+    steps_until_answered(broker, asked)
+    made = counted(monkeypatch, config_descriptions, "effective_topic_configs")
+    resources = [
+        DescribeConfigsRequest.DescribeConfigsResource(resource_type=2, resource_name=name, configuration_keys=keys)
+        for name in names
+        for keys in (["retention.ms"], None)
+    ]
+    asked = broker.start(DescribeConfigsRequest(resources=resources), 4)
+    taken = steps_until_answered(broker, asked)
+    answers = asked.answer().results
+    assert [(each.resource_name, len(each.configs) > 1) for each in answers] == [
+        (name, is_whole) for name in names for is_whole in (False, True)
+    ]
+    values = [each.configs[0].value for each in answers[::2]]
+    assert values == ["5"] * 40 if is_equal else [str(number + 1) for number in range(40)]
+    assert len(made) == (2 if is_equal else 80)
+    assert taken == 80 // 2 * (not is_equal) + is_equal, "two lists in a turn"
 
 
 def slowly(*values):
