@@ -252,6 +252,9 @@ class Disk(Protocol):
     def in_background(self, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:
         """Like in_worker, for long work that is mostly Python: one after the other, and no sync waits behind it."""
 
+    def in_remover(self, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:
+        """Like in_worker, for work that frees what files held: seconds for some GB, and no sync waits behind it."""
+
 
 class Lock(Protocol):
     """An owned lock file."""

@@ -210,7 +210,7 @@ class LogDirectory:
         self._checkpoints.mend()
         for name in self.disk.list(self.path):
             if name.endswith(DELETE_SUFFIX):
-                self.disk.in_worker(partial(self.disk.remove_tree, self._in(name)), only_costs_space)
+                self.disk.in_remover(partial(self.disk.remove_tree, self._in(name)), only_costs_space)
 
     def partitions(self) -> Iterator[TopicPartition]:
         """The partitions that have a directory; the metadata log is not one of them."""
@@ -361,7 +361,7 @@ class LogDirectory:
             return
         self._clock.call_at(
             self._clock.monotonic_ms() + settings.file_delete_delay_ms,
-            lambda: self.disk.in_worker(partial(self.disk.remove_tree, path), only_costs_space),
+            lambda: self.disk.in_remover(partial(self.disk.remove_tree, path), only_costs_space),
         )
 
     def _rename_away(self, where: TopicPartition, suffix: str) -> str:

@@ -102,7 +102,7 @@ def remove_later(
             disk.remove(path)
 
     due_ms = clock.monotonic_ms() + log.settings.file_delete_delay_ms
-    clock.call_at(due_ms, lambda: disk.in_worker(remove, only_costs_space))
+    clock.call_at(due_ms, lambda: disk.in_remover(remove, only_costs_space))
 
 
 def remove_in_worker(
@@ -137,7 +137,7 @@ def remove_in_worker(
     def renamed(result: DiskFailure | None) -> None:
         done(result)
         due_ms = clock.monotonic_ms() + log.settings.file_delete_delay_ms
-        clock.call_at(due_ms, lambda: disk.in_worker(remove, only_costs_space))
+        clock.call_at(due_ms, lambda: disk.in_remover(remove, only_costs_space))
 
     disk.in_worker(rename, renamed)
 

@@ -324,6 +324,7 @@ class RealDisk:
         self._workers = Lane("disk-worker", workers_max)
         self._readers = Lane("disk-reader", READERS_MAX)
         self._background = Lane("disk-background", 1)
+        self._remover = Lane("disk-remover", 1)
         self._bytes_queued = 0
         self._completions: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._is_posted = False
@@ -471,12 +472,12 @@ class RealDisk:
             return -1
 
     def close_descriptor(self, descriptor: int) -> None:
-        """Close it; in a worker where that frees the blocks of a file without a name: 600 ms for 1 GB."""
+        """Close it; in a thread where that frees the blocks of a file without a name: 600 ms for 1 GB."""
         is_elsewhere = threading.get_ident() != self._thread
         if is_elsewhere or self.post is None or self._is_closed or os.fstat(descriptor).st_nlink:
             os.close(descriptor)
         else:
-            self.in_worker(partial(os.close, descriptor), _ignore)
+            self.in_remover(partial(os.close, descriptor), _ignore)
 
     @property
     def is_behind(self) -> bool:
@@ -573,13 +574,17 @@ class RealDisk:
         """See world.Disk: they would share one interpreter anyway."""
         self._put(self._background, partial(self._run_work, self._background, work, done))
 
+    def in_remover(self, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:
+        """See world.Disk: one at a time, so that the medium is not busy with nothing else."""
+        self._put(self._remover, partial(self._run_work, self._remover, work, done))
+
     def in_reader(self, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:
         """Like in_worker, for a read that somebody waits for."""
         self._put(self._readers, partial(self._run_work, self._readers, work, done))
 
     @property
     def _threads(self) -> tuple[Writer | Lane, ...]:
-        return self._writer, self._small_writer, self._workers, self._readers, self._background
+        return self._writer, self._small_writer, self._workers, self._readers, self._background, self._remover
 
     def _put(self, lane: Lane, action: Callable[[], None]) -> None:
         if self._is_closed:

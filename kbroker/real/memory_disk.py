@@ -339,6 +339,10 @@ class MemoryDisk:
         """See world.Disk: done before this returns."""
         self.in_worker(work, done)
 
+    def in_remover(self, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:
+        """See world.Disk: done before this returns."""
+        self.in_worker(work, done)
+
     def drain(self) -> None:
         """Nothing is ever queued."""
 

@@ -540,6 +540,10 @@ class SimulatedDisk:
         """See world.Disk."""
         self.in_worker(work, done)
 
+    def in_remover(self, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:
+        """See world.Disk."""
+        self.in_worker(work, done)
+
     def run_queued(self, count: int | None = None) -> int:
         """Do the oldest `count` (None: all, those added meanwhile too) of what is queued; how many were done."""
         done = 0

@@ -247,7 +247,7 @@ def test_a_small_write_is_done_at_once(bench: Bench) -> None:
     assert done == []
 
 
-@pytest.mark.parametrize("lane", ["in_worker", "in_background"])
+@pytest.mark.parametrize("lane", ["in_worker", "in_background", "in_remover"])
 def test_work_comes_back_with_its_result_or_its_failure(bench: Bench, lane: str) -> None:
     def broken() -> int:
         raise DiskFailure("a", "broken")
@@ -507,17 +507,18 @@ def test_threads_are_started_when_needed_and_joined_at_the_end(tmp_path: Path) -
     assert threading.active_count() == before
 
 
-def test_long_work_in_the_background_keeps_no_sync_waiting(tmp_path: Path) -> None:
-    """Four conversions for old readers used to keep all workers, and every append that waits for its sync."""
+@pytest.mark.parametrize("lane", ["in_background", "in_remover"])
+def test_long_work_keeps_no_sync_waiting(tmp_path: Path, lane: str) -> None:
+    """Four conversions for old readers, or four large topics that go, used to keep all workers, and every sync."""
     posted: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
     disk = RealDisk(posted.put)
     is_over = threading.Event()
     order: list[str] = []
     for _ in range(8):
-        disk.in_background(lambda: is_over.wait(5), lambda result: order.append("background"))
+        getattr(disk, lane)(lambda: is_over.wait(5), lambda result: order.append("long"))
     disk.in_worker(is_over.set, lambda result: order.append("sync"))
     disk.drain()
-    assert order == ["sync", *["background"] * 8]
+    assert order == ["sync", *["long"] * 8]
     disk.close()
 
 
@@ -742,7 +743,7 @@ def test_the_blocks_of_a_removed_file_are_freed_by_a_worker(tmp_path: Path, monk
     kept.close()
     removed.close()
     disk.drain()
-    assert closers == ["MainThread", "kbroker-disk-worker-0"]
+    assert closers == ["MainThread", "kbroker-disk-remover-0"]
     disk.close()
 
 
