@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from compat.cell import Cell, expect, expect_contents
 from compat.record import Record
 from compat.scenarios.registry import scenario
@@ -34,14 +36,7 @@ def idempotent_kill(cell: Cell) -> None:
     topic = cell.topic()
     records = [Record(b"%d" % number, key=b"k") for number in range(FIRST_RECORDS + STREAM_RECORDS)]
     options = {"idempotent": True, "producer": cell.name("producer")}
-    cell.produce(topic, records[:FIRST_RECORDS], **options)
-    cell.send_produce(topic, records[FIRST_RECORDS:], pace_ms=PACE_MS, **options)
-    cell.until(lambda: cell.stored_records(topic) >= KILL_AT_RECORDS, lambda: "too few records were stored")
-    cell.target.kill()
-    expect(cell.is_answered(), False, "everything was sent before the kill")
-    cell.target.restart()
-    cell.receive()
-    cell.do("close_producer", producer=options["producer"])
+    _produce_through_a_kill(cell, topic, records, options)
     expect_contents(cell.consume(topic, len(records)), records)
     expect(cell.end_offset(topic), len(records), "end offset")
 
@@ -53,6 +48,16 @@ def produce_kill(cell: Cell) -> None:
     topic = cell.topic()
     records = [Record(b"%d" % number + b" to be or not" * 10, key=b"k") for number in range(STREAM_RECORDS)]
     options = {"codec": "gzip" if cell.can("codec-gzip") else "none", "producer": cell.name("producer")}
+    _produce_through_a_kill(cell, topic, records, options)
+    found = cell.consume(topic, cell.end_offset(topic))
+    once: dict[bytes | None, Record] = {}
+    for one in found:
+        once.setdefault(one.value, one)
+    expect_contents(list(once.values()), records, "records, each where it came first")
+
+
+def _produce_through_a_kill(cell: Cell, topic: str, records: list[Record], options: dict[str, Any]) -> None:
+    """Send them by the producer that `options` name; the broker is killed in the middle, and started again."""
     cell.produce(topic, records[:FIRST_RECORDS], **options)
     cell.send_produce(topic, records[FIRST_RECORDS:], pace_ms=PACE_MS, **options)
     cell.until(lambda: cell.stored_records(topic) >= KILL_AT_RECORDS, lambda: "too few records were stored")
@@ -61,8 +66,3 @@ def produce_kill(cell: Cell) -> None:
     cell.target.restart()
     cell.receive()
     cell.do("close_producer", producer=options["producer"])
-    found = cell.consume(topic, cell.end_offset(topic))
-    once: dict[bytes | None, Record] = {}
-    for one in found:
-        once.setdefault(one.value, one)
-    expect_contents(list(once.values()), records, "records, each where it came first")

@@ -24,6 +24,7 @@ from kbroker.testing.simulated_disk import Loss, SimulatedDisk
 from kbroker.testing.virtual_clock import VirtualClock
 from kbroker.world import FileSlice
 from protocol_specs.errors import ErrorCode
+from tests.log.ways_of_damage import damaged
 
 WHERE = TopicPartition("t", 0)
 FOLDER = "/data/t-0"
@@ -325,20 +326,10 @@ def _damage(disk: SimulatedDisk, path: str, how: str) -> None:
         disk.remove(path)
         return
     data = disk.read(path)
-    half, quarter = len(data) // 2, len(data) // 4
-    at = half + ({"flip": 70, "flip-offset": 7, "flip-magic": 16}.get(how, 0) if path.endswith(".log") else 0)
-    changed = {
-        "zeros": data[:half] + bytes(len(data) - half),
-        "zero-hole": data[:quarter] + bytes(quarter) + data[2 * quarter :],
-        "all-zeros": bytes(len(data)),
-        "cut": data[:-5],
-        "empty": b"",
-        "garbage": data + b"\xa5" * 100,
-        "zeros-behind": data + bytes(100),
-    }.get(how, data[:at] + bytes([data[at] ^ 0x40]) + data[at + 1 :])
+    at = len(data) // 2 + ({"flip": 70, "flip-offset": 7, "flip-magic": 16}.get(how, 0) if path.endswith(".log") else 0)
     file = disk.open(path)
     file.truncate(0)
-    file.write_at(0, [changed])
+    file.write_at(0, [damaged(data, how, at)])
 
 
 @pytest.fixture(scope="module")

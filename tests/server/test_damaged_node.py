@@ -15,6 +15,7 @@ import pytest
 
 from kbroker.cli.running import CANNOT_SERVE
 from kbroker.testing import run
+from tests.log.ways_of_damage import damaged
 from tests.server.raw_peer import RawPeer, batch_of
 
 METADATA = "__cluster_metadata-0"
@@ -114,18 +115,7 @@ def _damage(path: Path, how: str) -> None:
     if how == "missing":
         path.unlink()
         return
-    data = path.read_bytes()
-    half, quarter = len(data) // 2, len(data) // 4
-    changed = {
-        "zeros": data[:half] + bytes(len(data) - half),
-        "zero-hole": data[:quarter] + bytes(quarter) + data[2 * quarter :],
-        "all-zeros": bytes(len(data)),
-        "cut": data[:-5],
-        "empty": b"",
-        "garbage": data + b"\xa5" * 100,
-        "zeros-behind": data + bytes(100),
-    }
-    path.write_bytes(changed[how] if how in changed else data[:half] + bytes([data[half] ^ 0x40]) + data[half + 1 :])
+    path.write_bytes(damaged(path.read_bytes(), how))
 
 
 def _newest(data: Path, name: str) -> Path | None:
