@@ -52,7 +52,7 @@ def find_asleep(place: LogPlace, *, recovery_point: int, log_start: int) -> Part
     if recovery_point == bases[-1] and _size(disk, f"{directory}/{file_name(recovery_point)}.log"):
         return None  # the snapshot is from the roll
     ends = (*bases[1:], recovery_point)
-    asleep = Asleep(recovery_point, log_start, bases[0], ends[0], len(bases), place.clock.wall_ms())
+    asleep = Asleep(recovery_point, log_start, bases[0], ends[0], bases[-1], len(bases), place.clock.wall_ms())
     mended: list[Mended] = []
     topic_id, _ = claim_directory(disk, directory, place.topic_id, mended)
     log = PartitionLog.asleep(place._replace(topic_id=topic_id), asleep)
@@ -77,7 +77,7 @@ def make_files(disk: Disk, directory: str, topic_id: bytes) -> bool:
 def new_asleep(place: LogPlace) -> PartitionLog:
     """The log of which make_files has just made the files."""
     nothing = Measured(0, 0, NO_TIMESTAMP)
-    return PartitionLog.asleep(place, Asleep(0, 0, 0, 0, 1, place.clock.wall_ms(), nothing))
+    return PartitionLog.asleep(place, Asleep(0, 0, 0, 0, 0, 1, place.clock.wall_ms(), nothing))
 
 
 def _offsets(names: Sequence[str]) -> tuple[list[int], list[int]]:

@@ -231,6 +231,11 @@ class KeptLog(Progress):
         return self._asleep.segments_count if self._asleep else len(self._segments)
 
     @property
+    def last_base(self) -> int:
+        """Where the segment begins that grows."""
+        return self._asleep.last_base if self._asleep else self._segments.active.base_offset
+
+    @property
     def is_asleep(self) -> bool:
         """Has nobody used it since a clean stop?"""
         return self._asleep is not None

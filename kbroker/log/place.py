@@ -59,6 +59,7 @@ class Asleep:
     first_base: int
     first_end: int
     """Where the oldest segment ends."""
+    last_base: int
     segments_count: int
     since_ms: int
     """When it was found, ms since 1970."""

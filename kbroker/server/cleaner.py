@@ -1,7 +1,10 @@
 """The log cleaner: whenever a compacted log is dirty enough, the filthiest is cleaned, in small steps.
 
-    resting --log.cleaner.backoff.ms--> looking --nothing to do--> resting
-                                        looking --the filthiest--> a round, step by step --> looking
+    resting --log.cleaner.backoff.ms--> looking, in steps --nothing to do--> resting
+                                        looking, in steps --the filthiest--> a round, step by step --> looking
+
+A look wakes no log that is known to be clean, and where it wakes one, that ends the step. What retention takes of
+compacted logs goes at a look, too, and after a round: while one is under way nothing leaves the log.
 
 One round at a time. Its steps are done in the background, about a millisecond of Python each, and how they follow one
 another is said here alone: between two of them the state's thread has the interpreter for itself, and as much longer as
@@ -13,7 +16,7 @@ Source: Kafka's LogCleaner, LogCleanerManager.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from kbroker.config import BrokerConfig
@@ -30,6 +33,12 @@ from kbroker.world import Clock, Disk, DiskFailure, Timer
 REST_MS: Final = 1
 """Between two steps: the interpreter belongs to the broker at least half of the time."""
 
+LOOK_UNITS: Final = 1000
+"""In one step of a look. One is 0.5 us: what a partition takes of which the settings or the ends tell all."""
+
+EXAMINED_UNITS: Final = 60
+"""Of a log whose segments are looked at."""
+
 log = logging.getLogger("kbroker.cleaner")
 
 
@@ -40,6 +49,11 @@ class _Step(NamedTuple):
     is_over: bool = False
     result: Any = None
     difficulty: CorruptRecords | None = None
+
+
+class _Filthy(NamedTuple):
+    partition: Partition
+    dirty_ratio: float
 
 
 class LogCleaner:
@@ -59,6 +73,8 @@ class LogCleaner:
         self._directories = directories
         self._partitions = partitions
         self._timer: Timer | None = None
+        self._filthiest: _Filthy | None = None
+        self._partition: Partition | None = None
         self._log: PartitionLog | None = None
         self._works: Works | None = None
         self._steps: Steps[Any] | None = None
@@ -85,41 +101,67 @@ class LogCleaner:
         self._timer = self._clock.call_at(self._clock.monotonic_ms() + max(REST_MS, delay_ms), action)
 
     def _look(self) -> None:
+        self._filthiest = None
+        self._look_on(self._looking())
+
+    def _look_on(self, steps: Iterator[None]) -> None:
+        """The next step of a look; in between, others are served."""
         self._timer = None
-        self._drop_breached()
-        chosen = self._filthiest()
+        for _ in steps:
+            self._call_in(REST_MS, lambda: self._look_on(steps))
+            return
+        chosen, self._filthiest = self._filthiest, None
         if chosen is None:
             self._rest()
-            return
-        config = self._config
-        self._means = Means(
-            config["log.cleaner.dedupe.buffer.size"],
-            config["log.cleaner.io.buffer.load.factor"],
-            config["log.cleaner.io.buffer.size"],
-        )
-        self._log, part = chosen
-        self._works = clean(self._log, self._disk, part, self._means, self._clock.wall_ms())
-        self._advance(None)
+        else:
+            self._begin(chosen.partition)
 
-    def _filthiest(self) -> tuple[PartitionLog, Cleanable] | None:
-        """The log with the largest dirty share among those that are dirty enough."""
-        now_ms = self._clock.wall_ms()
-        best: tuple[PartitionLog, Cleanable] | None = None
-        for partition in self._partitions:
+    def _looking(self) -> Iterator[None]:
+        """Find the log with the largest dirty share among those that are dirty enough."""
+        units = 0
+        for partition in list(self._partitions):
+            units += 1
             candidate = partition.log
-            if not candidate.settings.is_compacted or not _can_be_cleaned(candidate):
-                continue
-            try:
-                part = self._part(candidate, partition.high_watermark, now_ms)
-            except DamagedBatch as damage:
-                self._set_aside(candidate, str(damage))
-                continue
-            except (DiskFailure, FileNotFoundError) as error:
-                candidate.broken(error)
-                continue
-            if part.is_enough(candidate.settings) and (best is None or part.dirty_ratio > best[1].dirty_ratio):
-                best = candidate, part
-        return best
+            if candidate.settings.is_compacted and _is_usable(candidate):
+                was_asleep = candidate.is_asleep
+                if not was_asleep:
+                    _apply_retention(partition)
+                if self._may_be_dirty(candidate):
+                    units += EXAMINED_UNITS
+                    self._compare(partition)
+                if was_asleep and not candidate.is_asleep:
+                    units += LOOK_UNITS
+            if units >= LOOK_UNITS:
+                units = 0
+                yield
+
+    def _may_be_dirty(self, candidate: PartitionLog) -> bool:
+        """The quick answer for most logs, asleep or not: has it a full segment where the last round did not come?"""
+        if candidate.segments_count == 1 or candidate.cleaning.uncleanable:
+            return False
+        noted = self._directories.directory_of(candidate).cleaned_ends.get(candidate.topic_partition)
+        clean_end = noted if candidate.cleaning.first_dirty is None else candidate.cleaning.first_dirty
+        if clean_end is None or clean_end < (noted or 0):
+            return True  # never cleaned, or cut since
+        return not max(candidate.last_base, candidate.log_start) <= clean_end <= candidate.log_end
+
+    def _compare(self, partition: Partition) -> None:
+        part = self._examined(partition)
+        if part is None or not part.is_enough(partition.log.settings):
+            return
+        if self._filthiest is None or part.dirty_ratio > self._filthiest.dirty_ratio:
+            self._filthiest = _Filthy(partition, part.dirty_ratio)
+
+    def _examined(self, partition: Partition) -> Cleanable | None:
+        """What could be cleaned of it; None where that cannot be known, which is dealt with."""
+        candidate = partition.log
+        try:
+            return self._part(candidate, partition.high_watermark, self._clock.wall_ms())
+        except DamagedBatch as damage:
+            self._set_aside(candidate, str(damage))
+        except (DiskFailure, FileNotFoundError) as error:
+            candidate.broken(error)
+        return None
 
     def _part(self, candidate: PartitionLog, high_watermark: int, now_ms: int) -> Cleanable:
         directory, where = self._directories.directory_of(candidate), candidate.topic_partition
@@ -132,13 +174,23 @@ class LogCleaner:
             directory.note_cleaned_end(where, part.first_dirty)
         return part
 
-    def _drop_breached(self) -> None:
-        """What DeleteRecords freed in compacted logs goes here; retention by age and size is housekeeping's."""
-        for partition in self._partitions:
-            if partition.log.has_moved_start and partition.log.settings.is_compacted:
-                partition.log.apply_retention(partition.high_watermark)
-
     # ---- a round
+
+    def _begin(self, chosen: Partition) -> None:
+        """A round, unless the log has gone or changed since it was looked at."""
+        part = self._examined(chosen) if _is_usable(chosen.log) else None
+        if part is None or not part.is_enough(chosen.log.settings):
+            self._call_in(REST_MS, self._look)
+            return
+        config = self._config
+        self._means = Means(
+            config["log.cleaner.dedupe.buffer.size"],
+            config["log.cleaner.io.buffer.load.factor"],
+            config["log.cleaner.io.buffer.size"],
+        )
+        self._partition, self._log = chosen, chosen.log
+        self._works = clean(chosen.log, self._disk, part, self._means, self._clock.wall_ms())
+        self._advance(None)
 
     def _advance(self, result: Any) -> None:
         """Give the round what its work came to, and begin the next work."""
@@ -217,8 +269,8 @@ class LogCleaner:
         )
 
     def _finished(self, done: Round) -> None:
-        assert self._log is not None
-        cleaned = self._log
+        assert self._partition is not None
+        cleaned = self._partition.log
         log.info(
             "a log was cleaned",
             extra={
@@ -230,21 +282,30 @@ class LogCleaner:
             },
         )
         self._directories.directory_of(cleaned).note_cleaned_end(cleaned.topic_partition, done.end)
-        self._log = self._works = self._steps = None
+        # A log that is filled as fast as it is cleaned might never be met between two rounds.
+        _apply_retention(self._partition)
+        self._partition = self._log = self._works = self._steps = None
         # Kafka rests only where it found nothing.
         self._call_in(REST_MS, self._look)
 
     def _end(self) -> None:
-        self._log = self._works = self._steps = None
+        self._partition = self._log = self._works = self._steps = None
         if not self._is_stopped:
             self._rest()
 
 
-def _can_be_cleaned(candidate: PartitionLog) -> bool:
-    """A log of one segment has nothing to clean: the quick answer for most of them."""
-    return (
-        candidate.segments_count > 1
-        and not candidate.cleaning.uncleanable
-        and not candidate.is_closed
-        and candidate.failure is None
-    )
+def _is_usable(candidate: PartitionLog) -> bool:
+    return not candidate.is_closed and candidate.failure is None
+
+
+def _apply_retention(partition: Partition) -> None:
+    """What DeleteRecords freed in a compacted log, and what is over its age or size where the policy says delete too.
+
+    Source: Kafka's LogCleanerManager.deletableLogs.
+    """
+    compacted = partition.log
+    if compacted.has_moved_start or "delete" in compacted.settings.cleanup_policy:
+        dropped = compacted.apply_retention(partition.high_watermark)
+        if dropped:
+            extra = {"partition": str(compacted.topic_partition), "count": dropped}
+            log.info("segments over their retention", extra=extra)
