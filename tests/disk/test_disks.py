@@ -532,6 +532,18 @@ def test_work_that_fails_for_no_reason_of_the_disks_is_not_waited_for(tmp_path: 
     disk.close()
 
 
+def test_a_file_without_a_name_is_closed_also_after_the_end(tmp_path: Path) -> None:
+    """A worker closes it, for that frees its blocks; and the disk takes no work any more."""
+    disk = RealDisk(_never)
+    file = disk.open(str(tmp_path / "a"), create=True)
+    os.unlink(file.path)
+    descriptor = file.fileno()
+    disk.close()
+    file.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+
+
 def test_nobody_is_told_after_the_end() -> None:
     """What a worker had prepared was appended after an abort had unlocked the directory."""
     posted, told = queue.SimpleQueue[Any](), list[object]()
