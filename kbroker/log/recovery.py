@@ -10,6 +10,7 @@ Source: Kafka's LogLoader, LogSegment.recover, ProducerStateManager.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -55,6 +56,8 @@ _SECTOR_BYTES = 512
 """What a medium writes whole or not at all, at least."""
 _MAGIC_POSITION = 16
 """Of the magic byte in a batch."""
+_LOOKED_AT_PER_BYTE = 4
+"""A sound batch is looked at once; what passes for a header by chance is no more than one in thousands of MB."""
 
 
 class Bases(NamedTuple):
@@ -255,24 +258,40 @@ def begins_torn(file: File, position: int, size: int) -> bool:
 
 
 def find_sound_batch(file: File, start: int, size: int, expected: int, base: int) -> int | None:
-    """The first byte from `start` on where a sound batch begins whose offset is `expected` or a later one."""
+    """The first byte from `start` on where a sound batch begins whose offset is `expected` or a later one.
+
+    A record's value may hold as many headers as fit in it, each of a batch that reaches to the end of the file. No more
+    bytes are looked at than some times those that there are; where that is not enough, the byte of the first one that
+    may be sound: whoever asks lets it stand.
+    """
+    plausible = _plausible_magic(expected, base)
+    bytes_left = _WINDOW_BYTES + _LOOKED_AT_PER_BYTE * (size - start)
     while start + HEADER_BYTES <= size:
         window = file.read_at(start, min(_WINDOW_BYTES, size - start))
-        at = window.find(MAGIC, _MAGIC_POSITION)
-        while at >= 0:
-            position = start + at - _MAGIC_POSITION
-            if position + HEADER_BYTES <= size and _is_sound_batch_at(file, position, size, expected, base):
+        for match in plausible.finditer(window):
+            at = match.start() - _MAGIC_POSITION
+            header, position = read_header(window, at), start + at
+            may_be_sound = HEADER_BYTES <= header.size <= size - position and stands_rightly(header, expected, base)
+            bytes_left -= header.size if may_be_sound else HEADER_BYTES
+            if bytes_left < 0 or (may_be_sound and _is_sound_at(file, position, header)):
                 return position
-            at = window.find(MAGIC, at + 1)
-        start += len(window) - _MAGIC_POSITION
+        start += len(window) - HEADER_BYTES + 1
     return None
 
 
-def _is_sound_batch_at(file: File, position: int, size: int, expected: int, base: int) -> bool:
-    header = read_header(file.read_at(position, HEADER_BYTES))
-    if not HEADER_BYTES <= header.size <= size - position or not stands_rightly(header, expected, base):
-        return False
+def _is_sound_at(file: File, position: int, header: BatchHeader) -> bool:
     return checksum_matches(memoryview(file.read_at(position, header.size)), header)
+
+
+def _plausible_magic(expected: int, base: int) -> re.Pattern[bytes]:
+    """Finds the magic byte of what may be a header in the segment at `base`: behind an upper half of the offset that is
+    right and a length that is not negative, before a last delta that is not negative and the rest of the header."""
+    halves = b"|".join(
+        re.escape(half) for half in {(at >> 32).to_bytes(4, "big") for at in (expected, base + INT32_MAX)}
+    )
+    magic = bytes([MAGIC])
+    before = b"(?<=(?:" + halves + b").{4}[\0-\x7f].{7}" + magic + b")"
+    return re.compile(b"(?s)" + magic + before + b"(?=.{6}[\0-\x7f].{%d})" % (HEADER_BYTES - _MAGIC_POSITION - 8))
 
 
 def remove_segment_files(disk: Disk, directory: str, base: int) -> None:
