@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from kbroker.handlers.answer import CLOSE, Answer
 from kbroker.handlers.context import RequestContext
-from kbroker.handlers.delayed import when_progressed
+from kbroker.handlers.delayed import when_over
 from kbroker.handlers.hosted import find_by_id, find_by_name
 from kbroker.handlers.produce_outcome import Outcome, conclude
 from kbroker.handlers.registry import handles
@@ -75,21 +75,16 @@ def produce(ctx: RequestContext, request: Any) -> Answer:
 
     def answer() -> Any:
         for outcome in outcomes:
-            conclude(outcome, acks)
+            conclude(outcome)
         if acks == 0:
             return CLOSE if any(outcome.answer.error_code for outcome in outcomes) else None
         return ProduceResponse(responses=topics)
 
-    waiting = [outcome for outcome in outcomes if not outcome.is_over(acks)]
+    waiting = [outcome for outcome in outcomes if not outcome.is_over()]
     if not waiting:
         return answer()
-    return when_progressed(
-        ctx.node.clock,
-        {outcome.partition for outcome in waiting if outcome.partition is not None},
-        ctx.received_ms + max(0, request.timeout_ms) if acks == -1 else None,
-        lambda _: all(outcome.is_over(acks) for outcome in waiting),
-        answer,
-    )
+    deadline_ms = ctx.received_ms + max(0, request.timeout_ms) if acks == -1 else None
+    return when_over(ctx.node.clock, waiting, deadline_ms, answer)
 
 
 def _append(ctx: RequestContext, request: Any, topic: Any, outcomes: list[Outcome]) -> Iterator[Any]:
@@ -108,8 +103,8 @@ def _append_one(ctx: RequestContext, request: Any, topic: Any, wanted: Any) -> O
     error = error or _refusal(ctx, request, partition, records)
     if partition is None or error:
         ctx.note(f"{topic.name or topic.topic_id.hex()}-{wanted.index}: {error.name}")
-        return Outcome(ctx, PartitionAnswer(index=wanted.index, error_code=error, base_offset=-1))
-    outcome = Outcome(ctx, PartitionAnswer(index=wanted.index, base_offset=-1), partition)
+        return Outcome(ctx, request.acks, PartitionAnswer(index=wanted.index, error_code=error, base_offset=-1))
+    outcome = Outcome(ctx, request.acks, PartitionAnswer(index=wanted.index, base_offset=-1), partition)
     if ctx.api_version < RECORD_BATCHES_SINCE and is_message_set(records):
         outcome.take(_append_message_set(partition, records, request.acks))
     else:

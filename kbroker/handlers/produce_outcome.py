@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from kbroker.handlers.context import RequestContext
 from kbroker.log.outcome import Appended, Refused, Ticket
 from kbroker.replica.partition import Partition
 from kbroker.replica.preparing import Deferred
+from kbroker.replica.watches import Waiting
 from protocol_specs.api.k00_produce import ProduceResponse
 from protocol_specs.errors import ErrorCode
 
@@ -40,10 +42,11 @@ def holds(ticket: Ticket, partition: Partition, acks: int) -> bool:
 class Outcome:
     """What became of one partition's batch: its answer and, while that may still change, what it waits for."""
 
-    __slots__ = ("answer", "ctx", "deferred", "partition", "ticket")
+    __slots__ = ("acks", "answer", "ctx", "deferred", "partition", "ticket")
 
-    def __init__(self, ctx: RequestContext, answer: Any, partition: Partition | None = None) -> None:
+    def __init__(self, ctx: RequestContext, acks: int, answer: Any, partition: Partition | None = None) -> None:
         self.ctx = ctx
+        self.acks = acks
         self.answer = answer
         self.partition = partition
         self.ticket: Ticket | None = None
@@ -64,20 +67,35 @@ class Outcome:
         elif result is not None:
             self.deferred = result
 
-    def is_over(self, acks: int) -> bool:
+    def is_over(self) -> bool:
         """Does what `acks` promises hold, or can it no longer come to hold?"""
-        if self.deferred is not None and not self._is_decided(self.deferred):
-            return self.partition is None or self.partition.log.failure is not None
+        deferred = self.deferred
+        if deferred is not None:
+            if not deferred.is_over:
+                return self._is_failed()
+            self.deferred = None
+            self.take(deferred.outcome)
+        return self._is_settled()
+
+    def _is_settled(self) -> bool:
         ticket, partition = self.ticket, self.partition
         if ticket is None or partition is None or partition.is_gone or partition.log.failure is not None:
             return True
-        return holds(ticket, partition, acks)
+        if self.acks == -1 and not partition.is_leader:
+            return True
+        return holds(ticket, partition, self.acks)
 
-    def _is_decided(self, deferred: Deferred) -> bool:
-        if deferred.is_over:
-            self.deferred = None
-            self.take(deferred.outcome)
-        return deferred.is_over
+    def _is_failed(self) -> bool:
+        return self.partition is None or self.partition.log.failure is not None
+
+    def wait(self, tell: Callable[[], None]) -> Waiting:
+        """Call `tell` when it is known what became of the append, or when it is over; it is neither now."""
+        assert self.partition is not None
+        watches, deferred, ticket = self.partition.watches, self.deferred, self.ticket
+        if deferred is not None:
+            return watches.wait(Deferred, deferred.number, lambda: deferred.is_over or self._is_failed(), tell)
+        assert ticket is not None
+        return watches.wait((ticket.promised, self.acks), ticket.end, self._is_settled, tell)
 
 
 def _refuse(ctx: RequestContext, answer: Any, partition: Partition, result: Refused) -> None:
@@ -92,17 +110,17 @@ def _refuse(ctx: RequestContext, answer: Any, partition: Partition, result: Refu
         answer.current_leader = Leader(leader_id=partition.leader, leader_epoch=partition.leader_epoch)
 
 
-def conclude(outcome: Outcome, acks: int) -> None:
+def conclude(outcome: Outcome) -> None:
     """Turn an acceptance whose promise did not come to hold into the error that says so."""
-    outcome.is_over(acks)  # which takes what was decided meanwhile
+    outcome.is_over()  # which takes what was decided meanwhile
     ticket, partition, answer = outcome.ticket, outcome.partition, outcome.answer
     if partition is None or (ticket is None and outcome.deferred is None):
         return
-    if partition.log.failure is None and ticket is not None and holds(ticket, partition, acks):
+    if partition.log.failure is None and ticket is not None and holds(ticket, partition, outcome.acks):
         return
     if partition.log.failure is not None:
         answer.error_code = ErrorCode.KAFKA_STORAGE_ERROR
         answer.base_offset = answer.log_append_time_ms = answer.log_start_offset = -1
     else:
         # Where the records lie is told all the same, as by Kafka's DelayedProduce.
-        answer.error_code = ErrorCode.NOT_LEADER_OR_FOLLOWER if partition.is_gone else ErrorCode.REQUEST_TIMED_OUT
+        answer.error_code = ErrorCode.REQUEST_TIMED_OUT if partition.is_leader else ErrorCode.NOT_LEADER_OR_FOLLOWER

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from kbroker.handlers.answer import Pending
 from kbroker.handlers.context import RequestContext
-from kbroker.handlers.delayed import when_progressed
+from kbroker.handlers.delayed import when_over
 from kbroker.handlers.produce_outcome import Outcome, conclude, holds
 from kbroker.log.outcome import Appended, Ticket
 from kbroker.log.run import AppendedRun
@@ -93,30 +93,24 @@ class RepeatedProduce:
 
     def _owed(self, ctx: RequestContext, run: AppendedRun, correlation_ids: Sequence[bytes]) -> Pending:
         """Those of a run that is not: the ends of its batches are passed one after the other, the last decides."""
-        acks, partition = self._acks, self._partition
         outcomes = self._outcomes(ctx, run)
 
         def build() -> list[Chunk]:
             chunks: list[Chunk] = []
             for outcome, correlation_id in zip(outcomes, correlation_ids, strict=False):
-                conclude(outcome, acks)
+                conclude(outcome)
                 chunks += self._encoded(ctx, correlation_id, outcome.answer)
             return chunks
 
-        return when_progressed(
-            ctx.node.clock,
-            (partition,),
-            ctx.received_ms + self._timeout_ms if acks == -1 else None,
-            lambda _: outcomes[-1].is_over(acks),
-            build,
-        )
+        deadline_ms = ctx.received_ms + self._timeout_ms if self._acks == -1 else None
+        return when_over(ctx.node.clock, outcomes[-1:], deadline_ms, build)
 
     def _outcomes(self, ctx: RequestContext, run: AppendedRun) -> list[Outcome]:
         outcomes = []
         ends = (*run.base_offsets[1:], run.ticket.end)
         for base_offset, end in zip(run.base_offsets, ends, strict=True):
             ticket = Ticket(run.ticket.log, end, run.ticket.promised)
-            outcome = Outcome(ctx, self._blank(), self._partition)
+            outcome = Outcome(ctx, self._acks, self._blank(), self._partition)
             outcome.take(Appended(base_offset, end - 1, run.log_append_time_ms, False, ticket))
             outcomes.append(outcome)
         return outcomes

@@ -56,11 +56,12 @@ class Conversion:
 
 
 class Deferred:
-    """An append whose outcome is not known yet: the partition's watches are poked when it is."""
+    """An append whose outcome is not known yet: the partition's watches are poked when it is, by rising `number`."""
 
-    __slots__ = ("is_over", "outcome")
+    __slots__ = ("is_over", "number", "outcome")
 
     def __init__(self) -> None:
+        self.number = 0
         self.is_over = False
         self.outcome: Appended | Refused | None = None
         """None once it is over: there was nothing to append."""
@@ -111,12 +112,13 @@ class PreparationLane:
 class AppendQueue:
     """The appends of one partition that wait; every method is one atomic step of the state."""
 
-    __slots__ = ("_bytes", "_is_busy", "_is_closed", "_partition", "lane", "waiting")
+    __slots__ = ("_added", "_bytes", "_is_busy", "_is_closed", "_partition", "lane", "waiting")
 
     def __init__(self, partition: Partition, lane: PreparationLane) -> None:
         self.lane = lane
         self._partition = partition
         self.waiting: deque[Waiting] = deque()
+        self._added = 0
         self._bytes = 0
         self._is_busy = False
         self._is_closed = False
@@ -126,6 +128,8 @@ class AppendQueue:
         if self._is_full(waiting.size):
             return Refused(ErrorCode.REQUEST_TIMED_OUT, f"{len(self.waiting)} appends wait for {self._partition}")
         self._count(waiting, 1)
+        self._added += 1
+        waiting.deferred.number = self._added
         self.waiting.append(waiting)
         if len(self.waiting) == 1:
             self._go_on()
