@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from kbroker.log import recovery
+from kbroker.log.batch_walk import batches
 from kbroker.log.cutting import cutting, finish_cut
 from kbroker.log.damage import DamagedBatch
 from kbroker.log.leader_epochs import LeaderEpochs
@@ -287,5 +288,5 @@ def _ends_soundly(segment: Segment) -> bool:
     except DamagedBatch:
         return False
     last = segment.offsets.last
-    tail = recovery.batches(segment.handle.file(), segment.size, last[1] if last else 0)
+    tail = batches(segment.handle.file(), segment.size, last[1] if last else 0)
     return all(checksum_matches(batch, header) for _, header, batch in tail)

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple
 
+from kbroker.log.batch_walk import WINDOW_BYTES
+from kbroker.log.batch_walk import batches as batches  # for those who read a log as a start does
 from kbroker.log.checkpoints import CorruptCheckpoint, parse_epochs
 from kbroker.log.compaction.swap import CLEANED_SUFFIX, SWAP_SUFFIX, complete_swaps
 from kbroker.log.cutting import NOTE_FILE, cutting
@@ -46,7 +48,6 @@ _LEFT_OVER = (".deleted", ".cleaned", ".tmp")
 _OF_A_SEGMENT = (".index", ".timeindex", ".txnindex")
 _PRODUCERS_REMEDY = "producers are read from an older one and the batches"
 _EPOCHS_REMEDY = "leader epochs are read from the batches"
-_WINDOW_BYTES = 1 << 20
 _OLD_PREFIX = struct.Struct(">qiIb")
 """Of a message of magic 0 or 1: offset, size of what follows, checksum, magic."""
 _OLD_SIZE_MIN = 14
@@ -153,22 +154,6 @@ def holds_old_message(file: File, position: int, size: int) -> bool:
     return all(entry.is_sound for entry in iterate_entries(file.read_at(position, PREFIX_BYTES + length)))
 
 
-def batches(file: File, size: int, position: int = 0) -> Iterator[tuple[int, BatchHeader, memoryview]]:
-    """(position, header, bytes) of each batch that the file is long enough for; nothing of it is judged yet."""
-    window, start = memoryview(b""), 0
-    while position + HEADER_BYTES <= size:
-        if position + HEADER_BYTES > start + len(window):
-            window, start = memoryview(file.read_at(position, min(_WINDOW_BYTES, size - position))), position
-        header = read_header(window, position - start)
-        if header.magic != MAGIC or header.size < HEADER_BYTES or position + header.size > size:
-            return
-        if position + header.size > start + len(window):
-            length = min(max(_WINDOW_BYTES, header.size), size - position)
-            window, start = memoryview(file.read_at(position, length)), position
-        yield position, header, window[position - start : position - start + header.size]
-        position += header.size
-
-
 def stands_rightly(header: BatchHeader, expected: int, base: int) -> bool:
     """Can a batch with this header stand where offset `expected` or a later one comes, in the segment at `base`?"""
     return header.base_offset >= expected and header.last_offset_delta >= 0 and header.last_offset - base <= INT32_MAX
@@ -265,9 +250,9 @@ def find_sound_batch(file: File, start: int, size: int, expected: int, base: int
     may be sound: whoever asks lets it stand.
     """
     plausible = _plausible_magic(expected, base)
-    bytes_left = _WINDOW_BYTES + _LOOKED_AT_PER_BYTE * (size - start)
+    bytes_left = WINDOW_BYTES + _LOOKED_AT_PER_BYTE * (size - start)
     while start + HEADER_BYTES <= size:
-        window = file.read_at(start, min(_WINDOW_BYTES, size - start))
+        window = file.read_at(start, min(WINDOW_BYTES, size - start))
         for match in plausible.finditer(window):
             at = match.start() - _MAGIC_POSITION
             header, position = read_header(window, at), start + at

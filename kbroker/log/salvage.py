@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from kbroker.log.batch_walk import batches
 from kbroker.log.leader_epochs import LeaderEpochs
 from kbroker.log.recovery import (
-    batches,
     begins_torn,
     find_sound_batch,
     is_sound,

@@ -16,13 +16,14 @@ from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
+from kbroker.log.batch_walk import batches
 from kbroker.log.checkpoints import CorruptCheckpoint, parse_epochs, parse_offsets, parse_partition_metadata
 from kbroker.log.directory import CHECKPOINTS_OF_A_STOP, CLEAN_FILE, DELETE_SUFFIX, STRAY_SUFFIX
 from kbroker.log.directory_checkpoints import ALL_FILES, CLEANED_ENDS_FILE, RECOVERY_POINTS_FILE
 from kbroker.log.meta_properties import FILE_NAME, ForeignDirectory, parse_meta_properties
 from kbroker.log.partition_metadata import METADATA_FILE
 from kbroker.log.producer_state import CorruptSnapshot, Producer, ProducerState
-from kbroker.log.recovery import EPOCHS_FILE, LOG_SUFFIX, SNAPSHOT_SUFFIX, batches, holds_old_message, snapshot_offsets
+from kbroker.log.recovery import EPOCHS_FILE, LOG_SUFFIX, SNAPSHOT_SUFFIX, holds_old_message, snapshot_offsets
 from kbroker.log.segment import file_name
 from kbroker.log.settings import INT64_MAX
 from kbroker.names import INTERNAL_TOPICS, METADATA_TOPIC, TopicPartition

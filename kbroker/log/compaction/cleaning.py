@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from kbroker.log.batch_walk import batches
 from kbroker.log.compaction.filtering import BATCH_UNITS, STEP_UNITS, Pace, Rules, Steps, filtered, keyed_records
 from kbroker.log.compaction.offset_map import OffsetMap
 from kbroker.log.compaction.swap import CLEANED_SUFFIX, discard_cleaned
 from kbroker.log.index import offset_index, time_index
 from kbroker.log.open_files import FileHandle, OpenFiles
 from kbroker.log.segment import Segment, file_name
-from kbroker.record.batch import HEADER_BYTES, MAGIC, BatchHeader, checksum_matches, read_header
+from kbroker.record.batch import BatchHeader, checksum_matches, read_header
 from kbroker.record.compression import UNREADABLE, CorruptRecords
 from kbroker.world import Disk, File
 
@@ -49,26 +50,11 @@ def batches_from(
     file: File, size: int, position: int, window_bytes: int, pace: Pace
 ) -> Iterator[tuple[int, BatchHeader, memoryview]]:
     """(position, header, bytes) of each batch from `position` on. Raises CorruptRecords where there is none."""
-    window, start = memoryview(b""), position
-    while position < size:
-        inside = position - start
-        if inside + HEADER_BYTES > len(window):
-            window, start = _read(file, position, min(max(window_bytes, HEADER_BYTES), size - position), pace), position
-            inside = 0
-        header = read_header(window, inside) if len(window) - inside >= HEADER_BYTES else None
-        if header is None or header.magic != MAGIC or not HEADER_BYTES <= header.size <= size - position:
-            raise CorruptRecords(f"{file.path}: the batch at byte {position} is damaged")
-        if inside + header.size > len(window):
-            length = min(max(window_bytes, header.size), size - position)
-            window, start = _read(file, position, length, pace), position
-            inside = 0
-        yield position, header, window[inside : inside + header.size]
-        position += header.size
-
-
-def _read(file: File, position: int, length: int, pace: Pace) -> memoryview:
-    pace.moved(length)
-    return memoryview(file.read_at(position, length))
+    for found in batches(file, size, position, window_bytes=window_bytes, on_read=pace.moved):
+        yield found
+        position = found[0] + found[1].size
+    if position < size:
+        raise CorruptRecords(f"{file.path}: the batch at byte {position} is damaged")
 
 
 def _check(batch: memoryview, header: BatchHeader, file: File, position: int) -> None:

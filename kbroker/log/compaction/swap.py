@@ -15,14 +15,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from kbroker.log.batch_walk import batches
 from kbroker.log.segment import file_name
-from kbroker.record.batch import HEADER_BYTES, read_header
-from kbroker.world import Disk, File
+from kbroker.world import Disk
 
 CLEANED_SUFFIX: Final = ".cleaned"
 SWAP_SUFFIX: Final = ".swap"
 _FILES = (".log", ".index", ".timeindex", ".txnindex")
-_WINDOW_BYTES = 1 << 20
 
 
 def begin_swap(disk: Disk, directory: str, base: int) -> None:
@@ -90,20 +89,7 @@ def _end_of(disk: Disk, path: str, base: int) -> int:
     """Behind the last offset that the segment's batches cover; its base when it has none."""
     file = disk.open(path)
     try:
-        return _walk(file, base)
+        # Where it was damaged since, recovery will say so.
+        return max([base, *(header.last_offset + 1 for _, header, _ in batches(file, file.size()))])
     finally:
         file.close()
-
-
-def _walk(file: File, base: int) -> int:
-    end, position, size = base, 0, file.size()
-    window, start = b"", 0
-    while position + HEADER_BYTES <= size:
-        if position + HEADER_BYTES > start + len(window):
-            window, start = file.read_at(position, min(_WINDOW_BYTES, size - position)), position
-        header = read_header(window, position - start)
-        if header.size < HEADER_BYTES:
-            break  # damaged since; recovery will say so
-        end = max(end, header.last_offset + 1)
-        position += header.size
-    return end
