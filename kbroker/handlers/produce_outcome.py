@@ -91,11 +91,12 @@ class Outcome:
     def wait(self, tell: Callable[[], None]) -> Waiting:
         """Call `tell` when it is known what became of the append, or when it is over; it is neither now."""
         assert self.partition is not None
-        watches, deferred, ticket = self.partition.watches, self.deferred, self.ticket
+        clock, deferred, ticket = self.ctx.node.clock, self.deferred, self.ticket
+        wait = self.partition.watches.wait
         if deferred is not None:
-            return watches.wait(Deferred, deferred.number, lambda: deferred.is_over or self._is_failed(), tell)
+            return wait(clock, Deferred, deferred.number, lambda: deferred.is_over or self._is_failed(), tell)
         assert ticket is not None
-        return watches.wait((ticket.promised, self.acks), ticket.end, self._is_settled, tell)
+        return wait(clock, (ticket.promised, self.acks), ticket.end, self._is_settled, tell)
 
 
 def _refuse(ctx: RequestContext, answer: Any, partition: Partition, result: Refused) -> None:
