@@ -236,6 +236,10 @@ class Disk(Protocol):
     def is_behind(self) -> bool:
         """Do queued writes hold so much memory that a connection should have one request under way, and no more?"""
 
+    @property
+    def tells_more(self) -> bool:
+        """Asked in the `done` of a write: is another one of the same file told of as soon as this returns?"""
+
     def drain(self) -> None:
         """Wait until queued writes and work are over, and run their completions now. Blocks: for stops and cuts."""
 

@@ -315,7 +315,8 @@ class PartitionLog(KeptLog):
             is_sealed = segment is not self._segments.active and segment.written == segment.size
             if is_sealed or self._promised_end > self.flushed_end:
                 self._syncing.start()
-            self.on_progress()
+            if not self._disk.tells_more:
+                self.on_progress()
 
     def _duplicate(self, stored: StoredBatch) -> Appended:
         """A batch that came before: its offsets again, and its largest timestamp whoever set that, as in Kafka.

@@ -61,7 +61,7 @@ READERS_MAX: Final = 2
 """Threads for cold reads, of their own: a reader doesn't wait for the syncs of others."""
 
 COMPLETIONS_PER_TURN: Final = 32
-"""What is over is told to so many before others have a turn: some tens of microseconds each."""
+"""What is over is told to so many, each write for itself, before others have a turn: some tens of microseconds each."""
 
 BUFFERS_MAX: Final = 512
 """Buffers for one pwritev; Linux takes 1024."""
@@ -326,7 +326,9 @@ class RealDisk:
         self._background = Lane("disk-background", 1)
         self._remover = Lane("disk-remover", 1)
         self._bytes_queued = 0
-        self._completions: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self.tells_more = False
+        # Each gives back how many it told.
+        self._completions: SimpleQueue[Callable[[], int]] = SimpleQueue()
         self._is_posted = False
         self._temporary_names = itertools.count()
         self._is_closed = False
@@ -551,20 +553,23 @@ class RealDisk:
         self._wary_s = min(2 * self._wary_s, WARY_S_MAX)
 
     def _hand_over_written(self, written: Written) -> None:
-        """In a writer's thread."""
+        """In a writer's thread: a completion tells of no more writes than a turn has room for."""
+        for first in range(0, len(written.writes), COMPLETIONS_PER_TURN):
+            self._hand_over(partial(self._tell_written, written, first))
 
-        def finish() -> None:
-            if written.error is not None:
-                raise JobFailed(f"writing {written.writes[0].file.path}", written.error)
-            if written.is_slow:
-                self._wary_until = max(self._wary_until, self._slow_at + self._wary_s)
-            for write in written.writes:
-                writer.under_way -= 1
-                self._bytes_queued -= write.size
-                write.done(written.failure)
-
-        writer = written.writer
-        self._hand_over(finish)
+    def _tell_written(self, written: Written, first: int) -> int:
+        if written.error is not None:
+            raise JobFailed(f"writing {written.writes[0].file.path}", written.error)
+        if written.is_slow:
+            self._wary_until = max(self._wary_until, self._slow_at + self._wary_s)
+        writes = written.writes[first : first + COMPLETIONS_PER_TURN]
+        last = writes[-1]
+        for write in writes:
+            written.writer.under_way -= 1
+            self._bytes_queued -= write.size
+            self.tells_more = write is not last
+            write.done(written.failure)
+        return len(writes)
 
     def in_worker(self, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:
         """See world.Disk."""
@@ -594,7 +599,7 @@ class RealDisk:
     def _run_work(self, lane: Lane, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:
         ended = outcome.capture(work)
 
-        def finish() -> None:
+        def finish() -> int:
             lane.under_way -= 1
             if isinstance(ended, outcome.Value):
                 done(ended.value)
@@ -604,10 +609,11 @@ class RealDisk:
                 done(_failure(ended.error.filename or "a file", ended.error))
             else:
                 raise JobFailed(job_name(work), ended.error)
+            return 1
 
         self._hand_over(finish)
 
-    def _hand_over(self, action: Callable[[], None]) -> None:
+    def _hand_over(self, action: Callable[[], int]) -> None:
         """From any thread: one wake-up of the state's serves all that is over by then."""
         if self.post is None:
             raise AssertionError("RealDisk needs `post` before it queues anything")
@@ -622,9 +628,10 @@ class RealDisk:
         self._is_posted = False
         if self._is_closed:
             return  # the directory may be another process's by now
+        told = 0
         try:
-            for _ in range(COMPLETIONS_PER_TURN):
-                self._completions.get_nowait()()
+            while told < COMPLETIONS_PER_TURN:
+                told += self._completions.get_nowait()()
         except Empty:
             return  # drain() may have been faster
         self._is_posted = True

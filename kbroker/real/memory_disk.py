@@ -314,6 +314,11 @@ class MemoryDisk:
         """See world.Disk: never."""
         return False
 
+    @property
+    def tells_more(self) -> bool:
+        """See world.Disk: never."""
+        return False
+
     def write(
         self,
         file: File,

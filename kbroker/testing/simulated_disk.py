@@ -489,6 +489,11 @@ class SimulatedDisk:
         """See world.Disk: never."""
         return False
 
+    @property
+    def tells_more(self) -> bool:
+        """See world.Disk: never."""
+        return False
+
     def write(
         self,
         file: File,
