@@ -196,6 +196,20 @@ class LogDirectories:
 
         What cannot be made in this way is left to open_log.
         """
+        names = [new.where for new in wanted]
+        cleared = iter(tuple(self.online))
+
+        def clear() -> None:
+            """In one directory after the other: in most of them there is nothing to do."""
+            directory = next(cleared, None)
+            if directory is None:
+                self._make_logs(wanted, done)
+            else:
+                directory.clear_names(names, clear)
+
+        clear()
+
+    def _make_logs(self, wanted: Sequence[NewLog], done: Callable[[], None]) -> None:
         homes: list[tuple[NewLog, LogDirectory]] = []
         works: list[Callable[[], bool]] = []
         for new in wanted:

@@ -14,7 +14,7 @@ Source: Kafka's LogManager.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Final
@@ -258,6 +258,18 @@ class LogDirectory:
     def logs_count(self) -> int:
         """Of partitions, also of those that are being made."""
         return len(self.logs) - (METADATA_PARTITION in self.logs) + len(self._new)
+
+    def clear_names(self, names: Iterable[TopicPartition], done: Callable[[], None]) -> None:
+        """Logs of these names are going to be made: see, in a worker, that no older ones are back after a crash.
+
+        Then, or at once where there were none, `done` is called. making() and open_log() do what was not done here.
+        """
+        if self.failure is not None:
+            done()
+            return
+        older = filter(self._checkpoints.is_in_the_way, names)
+        gone = [where for where in older if not self.disk.is_directory(self._in(str(where)))]
+        self._checkpoints.begin_anew_later(gone, done)
 
     def making(self, where: TopicPartition, topic_id: bytes) -> Callable[[], bool]:
         """What a worker has to do before made(): the files of a log that never was. open_log has less to do then.

@@ -46,10 +46,14 @@ class DirectoryCheckpoints:
         # Names that the medium may still hold, in the checkpoints or as directories, although their logs are gone.
         self._forgotten: set[TopicPartition] = set()
         self._forgotten_in: set[str] = set()
+        # Those of them that a worker, who is at it at this moment, knows nothing of.
+        self._forgotten_since: set[TopicPartition] = set()
         # The files among those that a worker writes at this moment.
         self._being_mended: set[str] = set()
         self._is_under_way = False
+        # What the next worker writes, and who waits for it.
         self._again: set[str] = set()
+        self._waiting: list[Callable[[], None]] = []
 
     def __getitem__(self, name: str) -> Offsets:
         """The offsets of a file, as they will be written: whoever changes them here says when, by save() or write()."""
@@ -79,13 +83,32 @@ class DirectoryCheckpoints:
             if offsets.pop(where, None) is not None:
                 self._forgotten_in.add(name)
         self._forgotten.add(where)
+        self._forgotten_since.add(where)
+
+    def is_in_the_way(self, where: TopicPartition) -> bool:
+        """Was there a log of that name, which may be back after a crash?"""
+        return where in self._forgotten or any(where in offsets for offsets in self._files.values())
+
+    def begin_anew_later(self, names: Iterable[TopicPartition], done: Callable[[], None]) -> None:
+        """As begin_anew for those of `names` that are in the way, by a worker; then, or at once, `done` is called.
+
+        So it is where the disk refuses: `on_failure` was told before.
+        """
+        older = [where for where in names if self.is_in_the_way(where)]
+        for where in older:
+            self.forget(where)
+        if not older:
+            done()
+            return
+        self._waiting.append(done)
+        if not self._is_under_way:
+            self._save()
 
     def begin_anew(self, where: TopicPartition) -> None:
         """A log is going to be made: neither an older one by its name nor its offsets may be back after a crash."""
-        if any(where in offsets for offsets in self._files.values()):
-            self.forget(where)
-        if where not in self._forgotten:
+        if not self.is_in_the_way(where):
             return
+        self.forget(where)
         outdated = self._forgotten_in | self._being_mended
         self.write(sorted(outdated))
         # The rename that took the older log away.
@@ -118,33 +141,45 @@ class DirectoryCheckpoints:
 
     def save(self, names: Iterable[str]) -> None:
         """Bring files to the medium in a worker, one batch after the other; a failure goes to `on_failure`."""
-        if self._is_under_way:
-            self._again.update(names)
-            return
+        self._again.update(names)
+        if not self._is_under_way:
+            self._save()
+
+    def _save(self) -> None:
         self._is_under_way = True
-        written = sorted(set(names))
-        forgotten = frozenset(self._forgotten)
-        self._being_mended = self._forgotten_in & set(written)
+        waiting, self._waiting = self._waiting, []
+        written = self._again | (self._forgotten_in if waiting else set())
+        self._again = set()
+        self._being_mended = self._forgotten_in & written
         self._forgotten_in -= self._being_mended
-        offsets = [(f"{self._path}/{name}", dict(self._files[name])) for name in written]
+        forgotten = frozenset() if self._forgotten_in else frozenset(self._forgotten)
+        self._forgotten_since = set()
+        offsets = [(f"{self._path}/{name}", dict(self._files[name])) for name in sorted(written)]
 
         def work() -> None:
             for path, values in offsets:
                 self._disk.replace(path, format_offsets(values))
+            if waiting:
+                # The renames that took the older logs away.
+                self._disk.sync_directory(self._path)
 
-        self._disk.in_worker(work, lambda result: self._saved(result, forgotten))
+        self._disk.in_worker(work, lambda result: self._saved(result, forgotten, waiting))
 
-    def _saved(self, result: DiskFailure | None, forgotten: frozenset[TopicPartition]) -> None:
+    def _saved(
+        self, result: DiskFailure | None, forgotten: frozenset[TopicPartition], waiting: list[Callable[[], None]]
+    ) -> None:
         self._is_under_way = False
         if isinstance(result, DiskFailure):
+            waiting += self._waiting
+            self._waiting = []
             self._on_failure(result)
-            return
-        self._being_mended = set()
-        if not self._forgotten_in:
-            self._forgotten -= forgotten
-        again, self._again = self._again, set()
-        if again:
-            self.save(again)
+        else:
+            self._being_mended = set()
+            self._forgotten -= forgotten - self._forgotten_since
+            if self._again or self._waiting:
+                self._save()
+        for done in waiting:
+            done()
 
     def _contents(self, name: str) -> tuple[str, bytes]:
         return f"{self._path}/{name}", format_offsets(self._files[name])

@@ -18,6 +18,7 @@ from kbroker.log.checkpoints import (
     parse_partition_metadata,
 )
 from kbroker.log.directory import METADATA_PARTITION
+from kbroker.log.directory_checkpoints import LOG_STARTS_FILE, DirectoryCheckpoints
 from kbroker.log.meta_properties import ForeignDirectory, parse_meta_properties
 from kbroker.log.outcome import Appended, Origin, Refused
 from kbroker.log.partition_log import InconsistentTopicId, PartitionLog
@@ -282,6 +283,44 @@ def test_a_deleted_log_is_not_back_under_its_name_after_a_power_failure() -> Non
     directory.open_log(WHERE, b"n" * 16, LogSettings())
     disk = disk.restarted(Loss.POWER_FAILED, Keep.NOTHING)
     assert open_directory(disk).open_log(WHERE, b"n" * 16, LogSettings()).log_end == 0
+
+
+@pytest.mark.parametrize("is_by_a_worker", [True, False])
+def test_the_records_of_a_deleted_log_without_an_id_are_not_back_after_a_power_failure(is_by_a_worker: bool) -> None:
+    """Its renaming was not on the medium, and nothing else said that they were another topic's."""
+    new_id = b"n" * 16
+    disk = SimulatedDisk()
+    before = open_directory(disk).open_log(WHERE, ID, LogSettings())
+    _append(before)
+    before.sync()
+    disk.remove(f"{before.directory}/partition.metadata")
+    disk.sync_directory(before.directory)
+    disk = disk.restarted(Loss.PROCESS_DIED)
+    directory = open_directory(disk)
+    old = directory.open_log(WHERE, ID, LogSettings())
+    assert old.log_end == 2
+    directory.delete_log(old)
+    if is_by_a_worker:
+        directory.clear_names([WHERE], lambda: None)
+        work = directory.making(WHERE, new_id)
+        directory.made(WHERE, is_new=work())
+    directory.open_log(WHERE, new_id, LogSettings())
+    after = open_directory(disk.restarted(Loss.POWER_FAILED, Keep.NOTHING))
+    assert after.open_log(WHERE, new_id, LogSettings()).log_end == 0
+
+
+def test_a_name_that_was_used_again_during_a_checkpoint_may_still_be_back() -> None:
+    disk = SimulatedDisk(queues_work=True)
+    disk.make_directory(PATH)
+    checkpoints = DirectoryCheckpoints(disk, PATH, pytest.fail)
+    checkpoints.forget(WHERE)
+    checkpoints.save([LOG_STARTS_FILE])
+    checkpoints.forget(WHERE)
+    disk.run_queued()
+    assert checkpoints.is_in_the_way(WHERE)
+    checkpoints.save([LOG_STARTS_FILE])
+    disk.run_queued()
+    assert not checkpoints.is_in_the_way(WHERE)
 
 
 def test_a_checkpoint_under_way_when_a_name_is_used_again_is_written_once_more() -> None:

@@ -15,7 +15,7 @@ from kbroker.real.memory_disk import MemoryDisk
 from kbroker.record.batch import build_batch
 from kbroker.record.legacy import write_message
 from kbroker.testing.counting_entropy import CountingEntropy
-from kbroker.testing.simulated_disk import SimulatedDisk
+from kbroker.testing.simulated_disk import Crashed, Keep, Loss, SimulatedDisk
 from kbroker.testing.virtual_clock import VirtualClock
 from kbroker.world import DirectoryLocked, DiskFailure
 
@@ -385,3 +385,115 @@ def test_a_disk_that_refuses_a_new_log_takes_its_directory_offline() -> None:
         directories.open_log(_partition(0), ID, LogSettings())
     assert [directory.path for directory in directories.online] == ["/b", "/c"]
     assert directories.open_log(_partition(1), ID, LogSettings()).is_asleep
+
+
+NEW_ID = bytes(15) + b"n"
+
+
+def _deleted(disk: SimulatedDisk) -> LogDirectories:
+    """A directory that was the home of a log with ten records, some deleted, of which the checkpoints tell."""
+    directories = _open(disk, ["/a"])
+    log = directories.open_log(_partition(0), ID, LogSettings())
+    _append(log, 10)
+    log.delete_before(8)
+    log.sync()
+    disk.run_queued()
+    directories.online[0].checkpoint()
+    disk.run_queued()
+    directories.delete_log(log)
+    return directories
+
+
+def _make_again(directories: LogDirectories) -> list[bool]:
+    done: list[bool] = []
+    directories.make_logs([NewLog(_partition(0), NEW_ID, None)], lambda: done.append(True))
+    return done
+
+
+def test_a_worker_sees_to_it_that_a_deleted_log_is_not_back_before_one_of_its_name_is_made() -> None:
+    """The loop waited for three fsyncs whenever a topic was made again under its name, as test suites do."""
+    disk = SimulatedDisk(queues_work=True)
+    directories = _deleted(disk)
+    before = disk.steps
+    done = _make_again(directories)
+    assert (disk.steps, done) == (before, [])
+    disk.run_queued()
+    assert done == [True]
+    before = disk.steps
+    assert directories.open_log(_partition(0), NEW_ID, LogSettings()).is_asleep
+    assert disk.steps == before
+    after = _open(disk.restarted(Loss.POWER_FAILED, Keep.NOTHING), ["/a"]).online[0]
+    assert (after.log_starts, after.recovery_points) == ({}, {})
+
+
+def test_wherever_a_crash_comes_a_log_that_is_made_under_an_old_name_takes_nothing_of_the_old_one() -> None:
+    steps = 0
+    while True:
+        disk = SimulatedDisk(queues_work=True)
+        directories = _deleted(disk)
+        steps += 1
+        disk.crash_at = disk.steps + steps
+        try:
+            done = _make_again(directories)
+            disk.run_queued()
+            fresh = directories.open_log(_partition(0), NEW_ID, LogSettings())
+            _append(fresh, 5)
+            disk.run_queued()
+        except Crashed:
+            assert steps < 50
+        else:
+            assert done == [True]
+            assert steps > 10
+            return
+        for loss, keep in (
+            (Loss.PROCESS_DIED, Keep.ALL),
+            (Loss.POWER_FAILED, Keep.ALL),
+            (Loss.POWER_FAILED, Keep.NOTHING),
+        ):
+            left = disk.restarted(loss, keep)
+            fresh = _open(left, ["/a"]).open_log(_partition(0), NEW_ID, LogSettings())
+            assert fresh.log_start == 0
+            assert fresh.log_end in (0, 5)
+
+
+def test_a_name_waits_for_the_checkpoint_under_way_and_is_cleared_by_the_next() -> None:
+    disk = SimulatedDisk(queues_work=True)
+    directories = _open(disk, ["/a"])
+    log = directories.open_log(_partition(0), ID, LogSettings())
+    _append(log, 10)
+    log.delete_before(8)
+    disk.run_queued()
+    directories.online[0].checkpoint()
+    directories.delete_log(log)
+    done = _make_again(directories)
+    disk.run_queued(1)
+    assert _open(disk.restarted(Loss.PROCESS_DIED), ["/a"]).online[0].log_starts == {_partition(0): 8}
+    assert done == []
+    disk.run_queued()
+    assert done == [True]
+    assert _open(disk.restarted(Loss.PROCESS_DIED), ["/a"]).online[0].log_starts == {}
+
+
+def test_the_offsets_of_a_log_that_is_there_stay_when_it_is_asked_to_be_made(disk: MemoryDisk) -> None:
+    directories = _open(disk, ["/a"])
+    log = directories.open_log(_partition(0), ID, LogSettings())
+    _append(log, 10)
+    log.delete_before(8)
+    _stop(directories)
+    directories = _open(disk, ["/a"])
+    _make(directories, 0)
+    log = directories.open_log(_partition(0), ID, LogSettings())
+    assert (log.log_start, log.log_end) == (8, 10)
+
+
+@pytest.mark.parametrize("is_under_way", [True, False])
+def test_a_disk_that_refuses_while_names_are_cleared_takes_its_directory_offline(is_under_way: bool) -> None:
+    disk = SimulatedDisk(queues_work=True)
+    directories = _deleted(disk)
+    if is_under_way:
+        directories.online[0].checkpoint()
+    done = _make_again(directories)
+    disk.failing = {"-checkpoint": "Input/output error"}
+    disk.run_queued()
+    assert done == [True]
+    assert directories.online == []
