@@ -249,6 +249,7 @@ class Gate:
     ) -> tuple[list[Chunk], bool] | OwedAnswer:
         if isinstance(concluded, Pending):
             finish = partial(self._conclude, handler, version, correlation_id)
+            held_bytes = max(held_bytes, concluded.held_bytes)
             return OwedAnswer([], False, concluded, finish, held_bytes)
         return concluded
 
