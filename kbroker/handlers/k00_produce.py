@@ -61,7 +61,7 @@ def _learn(ctx: RequestContext, request: Any) -> RepeatedProduce | None:
     return RepeatedProduce(ctx, request, partition)
 
 
-@handles(ProduceRequest, ProduceResponse, serves="0-13", learn=_learn)
+@handles(ProduceRequest, ProduceResponse, serves="0-13", learn=_learn, is_pipelined=True)
 def produce(ctx: RequestContext, request: Any) -> Answer:
     """Append each batch in the order of the request; see the module for what is waited for."""
     acks = request.acks

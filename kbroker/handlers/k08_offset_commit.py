@@ -27,7 +27,7 @@ TopicAnswer = OffsetCommitResponse.OffsetCommitResponseTopic
 PartitionAnswer = OffsetCommitResponse.OffsetCommitResponsePartition
 
 
-@handles(OffsetCommitRequest, OffsetCommitResponse, serves="1-10")
+@handles(OffsetCommitRequest, OffsetCommitResponse, serves="1-10", is_pipelined=True)
 def offset_commit(ctx: RequestContext, request: Any) -> Answer:
     """Commit what names an existing partition; answered when it is durable."""
     offsets: list[OffsetToCommit] = []

@@ -58,12 +58,17 @@ class Handler:
     highest: int
     handle: Handle
     learn: Learn | None = None
+    is_pipelined: bool = False
 
 
-def handles(request: Any, response: Any, *, serves: str, learn: Learn | None = None) -> Callable[[Handle], Handle]:
+def handles(
+    request: Any, response: Any, *, serves: str, learn: Learn | None = None, is_pipelined: bool = False
+) -> Callable[[Handle], Handle]:
     """Mark a function as the handler of `request` for the versions in `serves` ("3-13" or "0").
 
-    `learn` is for requests that come again and again, see `Recurring`.
+    `learn` is for requests that come again and again, see `Recurring`. While an answer
+    is owed that `is_pipelined`, its connection's next request is handled; behind all others it waits, as Kafka has it
+    (SocketServer mutes the channel).
     """
     lowest, _, highest = serves.partition("-")
 
@@ -77,6 +82,7 @@ def handles(request: Any, response: Any, *, serves: str, learn: Learn | None = N
             highest=int(highest or lowest),
             handle=function,
             learn=learn,
+            is_pipelined=is_pipelined,
         )
         function.__dict__["handler"] = handler
         return function

@@ -3,7 +3,8 @@
 Answers leave in the order of their requests. While nothing is owed the reader sends answers itself, all those of one
 read together; once an answer is owed, everything behind it queues for the writer, and so does what the peer has no room
 for: only the writer ever waits to send. The reader handles the whole frames of one read before it waits again, but
-gives way after about a millisecond; it reads no more while too much is owed or the peer takes nothing.
+gives way after about a millisecond; it reads no more while too much is owed or the peer takes nothing, and handles
+nothing behind a request whose answer is owed, unless that may be pipelined.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Connection:
         "_clock",
         "_gate",
         "_is_draining",
+        "_is_held_up",
         "_owed",
         "_owed_bytes",
         "_peer",
@@ -68,6 +70,7 @@ class Connection:
         self._reading = trio.CancelScope()
         self._whole = trio.CancelScope()
         self._is_draining = False
+        self._is_held_up = False
         self._unsent = 0
         self.last_active_ms = clock.monotonic_ms()
 
@@ -80,15 +83,21 @@ class Connection:
     def is_owing(self) -> bool:
         """Is the peer's next answer still being made? One that it only has to take doesn't count.
 
-        Nor does it once the line is full: nobody reads then, so that a peer that left would not be noticed.
+        Nor does it once the line is full, or a request waits behind it: nobody reads then, so that a peer that left
+        would not be noticed.
         """
-        return bool(self._owed) and not self._owed[0].is_ready and not self._is_full
+        return bool(self._owed) and not self._owed[0].is_ready and not self._is_full and not self._is_held_up
 
     @property
     def _is_full(self) -> bool:
         """Is so much owed that no more is read? Much less is, while the disk holds the requests of all in memory."""
         held = self._owed_bytes
         return len(self._owed) >= OWED_MAX or held >= OWED_BYTES_MAX or (held > 0 and self._gate.is_disk_behind)
+
+    @property
+    def _is_barred(self) -> bool:
+        """Must the next request wait for an answer that is owed? It would be the last one, then."""
+        return bool(self._owed) and self._owed[-1].is_barring
 
     def notice_sending(self) -> None:
         """What went out since the last call of an answer that takes long to send is activity, too."""
@@ -144,12 +153,27 @@ class Connection:
 
     async def _handle_frames(self) -> bool:
         """Handle every whole frame that is there; False when the connection must end."""
-        owed = self._owed
         ready: list[Chunk] = []
+        try:
+            return await self._handle_whole_frames(ready)
+        except FrameTooLarge as error:
+            self._gate.refuse_frame(self._peer, str(error))
+            return await self._end_with(ready, [])
+
+    async def _handle_whole_frames(self, ready: list[Chunk]) -> bool:
+        """`ready` takes what can be sent at once. Raises FrameTooLarge behind the last that is none."""
+        owed, gate = self._owed, self._gate
         turn_ends = trio.current_time() + TURN_S
         # Empty before the next are taken: the splitter uses the buffer again once no view of a frame is left.
         frames: deque[memoryview] = deque()
-        while (result := self._handle_next(frames)) is not None:
+        while frames or self._take_frames(frames):
+            if owed and self._is_barred:
+                self._is_held_up = True
+                await self._give_way(is_sent=self._send_now_or_queue(ready))
+                self._is_held_up = False
+                turn_ends = trio.current_time() + TURN_S
+                continue
+            result = gate.process_next(self._peer, self._repeated, frames)
             if isinstance(result, OwedAnswer):
                 self._owe(result)
             else:
@@ -167,17 +191,10 @@ class Connection:
             await self._give_way(is_sent=False)
         return True
 
-    def _handle_next(self, frames: deque[memoryview]) -> tuple[list[Chunk], bool] | OwedAnswer | None:
-        """What the next of `frames` leads to, with others like it behind; None when there is no whole frame left."""
-        if not frames:
-            try:
-                frames += self._splitter.next_frames(FRAMES_MAX)
-            except FrameTooLarge as error:
-                self._gate.refuse_frame(self._peer, str(error))
-                return [], True
-            if not frames:
-                return None
-        return self._gate.process_next(self._peer, self._repeated, frames)
+    def _take_frames(self, frames: deque[memoryview]) -> bool:
+        """Take those that were received; is there one? Raises FrameTooLarge."""
+        frames += self._splitter.next_frames(FRAMES_MAX)
+        return bool(frames)
 
     def _send_now_or_queue(self, ready: list[Chunk]) -> bool:
         """Send what can be sent at once; what the peer has no room for goes to the head of the line. Was it all?"""
@@ -195,7 +212,7 @@ class Connection:
         # Made before the others run: the writer may be through with everything before we look.
         self._room = trio.Event()
         await trio.lowlevel.checkpoint()
-        if self._is_full or (self._owed and not is_sent):
+        if self._is_full or self._is_barred or (self._owed and not is_sent):
             await self._room.wait()
 
     async def _end_with(self, ready: list[Chunk], chunks: list[Chunk]) -> bool:

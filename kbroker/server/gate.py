@@ -74,6 +74,8 @@ class OwedAnswer:
     closes: bool
     pending: Pending | None = None
     conclude: Callable[[Callable[[], Any]], Concluded] | None = None
+    is_barring: bool = False
+    """Must the connection's next request wait until it is sent?"""
     held_bytes: int = 0
     """What it keeps in memory: while pending its request's frame, which an append may have queued for the disk; else
     its ready chunks. Slices of files cost next to nothing."""
@@ -250,7 +252,7 @@ class Gate:
         if isinstance(concluded, Pending):
             finish = partial(self._conclude, handler, version, correlation_id)
             held_bytes = max(held_bytes, concluded.held_bytes)
-            return OwedAnswer([], False, concluded, finish, held_bytes)
+            return OwedAnswer([], False, concluded, finish, not handler.is_pipelined, held_bytes)
         return concluded
 
     def refuse_frame(self, peer: Peer, reason: str) -> None:

@@ -33,7 +33,7 @@ class Served:
     """Connections under a virtual clock; every Metadata request is owed forever."""
 
     def __init__(self, nursery: trio.Nursery, **limits: Any) -> None:
-        @handles(MetadataRequest, MetadataResponse, serves="0-13")
+        @handles(MetadataRequest, MetadataResponse, serves="0-13", is_pipelined=True)
         def metadata(ctx: Any, request: Any) -> Any:
             self.owed.append(Pending())
             return self.owed[-1]
