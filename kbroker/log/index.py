@@ -15,7 +15,7 @@ import struct
 import sys
 from array import array
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from kbroker.log.open_files import FileHandle
@@ -61,10 +61,15 @@ class SparseIndex:
         """Does its file hold all, and is nothing added any more?"""
         return self._keys is None
 
-    def complete(self, disk: Disk) -> None:
-        """Bring a full index to its file, synced; nothing is added meanwhile. In a worker. Raises DiskFailure."""
+    def complete(self, disk: Disk, is_gone: Callable[[], bool]) -> None:
+        """Bring a full index to its file, synced; nothing is added meanwhile. In a worker. Raises DiskFailure.
+
+        Nothing is written where the log `is_gone` by then: what has just been opened may be another's.
+        """
         file = disk.open(self.handle.path, create=True)
         try:
+            if is_gone():
+                return
             count = self._cut_to_common(file) if self._is_rebuilt else self._written
             if count < self._count:
                 file.write_at(count * self._entry.size, [self._packed(count)])

@@ -8,7 +8,7 @@ Source: Kafka's LogSegment.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Final, NamedTuple
 
@@ -167,10 +167,10 @@ class Segment:
         """Does it grow no more, with all of its indexes in their files?"""
         return self.offsets.is_complete and self.times.is_complete
 
-    def complete_indexes(self, disk: Disk) -> None:
-        """Bring both to their files, synced. In a worker. Raises DiskFailure."""
-        self.offsets.complete(disk)
-        self.times.complete(disk)
+    def complete_indexes(self, disk: Disk, is_gone: Callable[[], bool]) -> None:
+        """Bring both to their files, synced, unless the log `is_gone`. In a worker. Raises DiskFailure."""
+        self.offsets.complete(disk, is_gone)
+        self.times.complete(disk, is_gone)
 
     def completed(self) -> None:
         """complete_indexes() is over: searches read the files from now on."""

@@ -178,7 +178,7 @@ class Syncing:
                 # The directory of a deleted log is gone, and by now another topic's may have its name.
                 if log.is_closed:
                     return
-                segment.complete_indexes(disk)
+                segment.complete_indexes(disk, lambda: log.is_closed)
             for file in files:
                 file.sync()
             for offset, producers in snapshots:

@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from log_workshop import DIRECTORY
+from log_workshop import DIRECTORY, open_directory
 
 from kbroker.log import syncing
 from kbroker.log.open_files import OpenFiles
@@ -95,6 +95,37 @@ def test_a_log_that_is_deleted_during_a_sync_leaves_no_snapshot_to_the_next_of_i
     shop.disk.run_queued()
     assert shop.log is not old
     assert shop.names(".snapshot") == []
+
+
+@pytest.mark.parametrize("name", ["index", "timeindex"])
+def test_a_log_that_is_deleted_while_its_indexes_are_written_leaves_none_to_the_next_of_its_name(
+    shop: Workshop, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody looked between the two: the old topic's times came into the time index of the new one, which the start
+    after that believed, and records were not found by their time."""
+    directory = open_directory(shop.disk, shop.clock)
+    settings = LogSettings(index_interval_bytes=50)
+    old = directory.open_log(TopicPartition("t", 0), b"o" * 16, settings)
+    for number in range(40):
+        old.append_as_leader(build_batch([(None, b"v" * 60)], timestamp_ms=number), 0)
+    old.roll()
+    opened = shop.disk.open
+
+    def open_of_a_slow_worker(path: str, *, create: bool = False) -> SimulatedFile:
+        if create and path.endswith(f".{name}") and not old.is_closed:
+            directory.delete_log(old)
+            directory.made(TopicPartition("t", 0), is_new=directory.making(TopicPartition("t", 0), b"n" * 16)())
+        return opened(path, create=create)
+
+    monkeypatch.setattr(shop.disk, "open", open_of_a_slow_worker)
+    shop.disk.run_queued()
+    assert old.is_closed
+    fresh = directory.open_log(TopicPartition("t", 0), b"n" * 16, settings)
+    assert fresh.segments[0].largest_timestamp() == -1
+    assert {path: len(shop.disk.read(f"{fresh.directory}/{path}")) for path in shop.disk.list(fresh.directory)} == {
+        **{f"{0:020d}{suffix}": 0 for suffix in (".index", ".log", ".timeindex")},
+        "partition.metadata": len(shop.disk.read(f"{fresh.directory}/partition.metadata")),
+    }
 
 
 @pytest.mark.parametrize("is_rolled_first", [True, False])
