@@ -326,10 +326,52 @@ class _Reader:
         return answer
 
 
-class _Gathering:
-    """Has what a waiting request wants come? A partition that made progress is looked at alone, not all of them."""
+class _Look:
+    """What was `wanted` of a partition, what it gave when it was read last, what may have come since; in bytes."""
 
-    __slots__ = ("_bytes_max", "_bytes_min", "_gathered", "_may_exceed", "_reader", "_waited_for")
+    __slots__ = ("_end", "_partition", "_place", "_stood", "gave", "hoped", "wanted")
+
+    def __init__(self, partition: Partition, wanted: FetchedPartition, gave: int, end: int) -> None:
+        self._partition = partition
+        self.wanted = wanted
+        self.hoped = 0
+        self.take(gave, end)
+
+    def take(self, gave: int, end: int) -> None:
+        """It was read just now, up to offset `end`."""
+        log = self._partition.log
+        self.gave = gave
+        self._end = end
+        self._stood = self._standing()
+        # What is written and not to be seen yet can't be told from what is written later.
+        self._place = log.written_place if end == log.written_end else None
+
+    def _standing(self) -> tuple[bool, int, bool]:
+        partition = self._partition
+        return partition.is_leader, partition.leader_epoch, partition.log.log_start > self.wanted.fetch_offset
+
+    def hope(self, end: int) -> int | None:
+        """At most so many bytes more than it gave are there, now that offset `end` is; None: only reading tells."""
+        if self._standing() != self._stood:
+            return None
+        if end == self._end:
+            return 0
+        if self._place is None:
+            return None
+        base, position = self._partition.log.written_place
+        grown = position - self._place[1]
+        if base != self._place[0] or grown < 0:
+            return None
+        return min(grown, max(0, self.wanted.max_bytes - self.gave)) if self.gave else grown
+
+
+class _Gathering:
+    """Has what a waiting request wants come? A partition that made progress is looked at alone, not all of them.
+
+    It is read again only where it may be enough by how far the log has grown: an append by anybody is a progress.
+    """
+
+    __slots__ = ("_bytes_max", "_bytes_min", "_gathered", "_hoped", "_looks", "_may_exceed", "_reader")
 
     def __init__(self, ctx: RequestContext, request: Any, before: Reading) -> None:
         self._reader = _Reader(ctx, request, may_wait=True)
@@ -337,27 +379,45 @@ class _Gathering:
         self._bytes_max = _bytes_max(ctx, request)
         self._may_exceed = ctx.api_version >= ONE_BATCH_SINCE
         self._gathered = before.record_bytes
-        self._waited_for = before.waited_for
+        self._hoped = 0
+        self._looks = {
+            partition: _Look(partition, wanted, gave, self._reader.end(partition))
+            for partition, (wanted, gave) in before.waited_for.items()
+        }
 
     @property
     def partitions(self) -> Iterable[Partition]:
         """Whose progress counts."""
-        return self._waited_for
+        return self._looks
 
     def is_enough(self, partition: Partition) -> bool:
         """After progress of `partition`. One byte is found by comparing offsets, more by reading it again."""
         if partition.is_gone or partition.log.failure is not None:
             return True
-        wanted, gave = self._waited_for[partition]
+        look, end = self._looks[partition], self._reader.end(partition)
         if self._bytes_min <= 1:
-            return self._reader.end(partition) > wanted.fetch_offset
-        others = self._gathered - gave
+            return end > look.wanted.fetch_offset
+        hope = look.hope(end)
+        if hope is None:
+            return self._read(partition, look)
+        self._hoped += hope - look.hoped
+        look.hoped = hope
+        if self._gathered + self._hoped < self._bytes_min:
+            return False
+        return any(self._read(partition, look) for partition, look in self._looks.items() if look.hoped)
+
+    def _read(self, partition: Partition, look: _Look) -> bool:
+        """Is it enough with this one?"""
+        if partition.is_gone or partition.log.failure is not None:
+            return True
+        others = self._gathered - look.gave
         answer, _ = self._reader.read(
-            wanted, min(self._bytes_max - others, wanted.max_bytes), self._may_exceed and others == 0
+            look.wanted, min(self._bytes_max - others, look.wanted.max_bytes), self._may_exceed and others == 0
         )
         if isinstance(answer.records, FileSlice):
             answer.records.release()
-        gives = len(answer.records)
-        self._gathered = others + gives
-        self._waited_for[partition] = wanted, gives
+        self._hoped -= look.hoped
+        look.hoped = 0
+        look.take(len(answer.records), self._reader.end(partition))
+        self._gathered = others + look.gave
         return _is_news(answer) or self._gathered >= self._bytes_min

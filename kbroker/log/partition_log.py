@@ -369,6 +369,13 @@ class PartitionLog(KeptLog):
         finally:
             self._files.waits = True
 
+    @property
+    def written_place(self) -> tuple[int, int]:
+        """Where the segment that grows begins (offset), and how many bytes of it readers may see."""
+        self._wake()
+        active = self._segments.active
+        return active.base_offset, active.written
+
     def read(self, offset: int, max_bytes: int, end: int, *, at_least_one: bool = True) -> LogRead | Refused:
         """Whole batches from the one that holds `offset`, within `max_bytes` and wholly before offset `end`.
 

@@ -1,11 +1,16 @@
 """Fetch: what is given at once, what is waited for, and which error each wrong request gets."""
 
+import random
+from dataclasses import replace
+
 import pytest
 from fetching import NEWEST, append, append_transactional, end_transaction, request
 from small_broker import SmallBroker, batch
 
 from kbroker.log.partition_log import PartitionLog
+from kbroker.metadata.image import PartitionImage
 from kbroker.record.batch import iterate_batches, read_header
+from kbroker.testing.simulated_disk import SimulatedDisk
 from kbroker.world import DiskFailure
 from protocol_specs.api.k01_fetch import FetchRequest
 from protocol_specs.errors import ErrorCode
@@ -200,22 +205,97 @@ def test_min_bytes_are_gathered_over_appends_and_partitions(broker):
     assert [len(part.records) > 0 for part in parts] == [True, True]
 
 
-def test_progress_of_one_partition_does_not_read_the_others_again(monkeypatch):
-    """With min_bytes each append used to read all that the waiting reader wants: 1.2 ms where it wants 200."""
+@pytest.fixture
+def reads(monkeypatch):
+    """The logs that were read, in order."""
+    logs, read = [], PartitionLog.read
+    monkeypatch.setattr(PartitionLog, "read", lambda log, *limits, **how: logs.append(log) or read(log, *limits, **how))
+    return logs
+
+
+def test_progress_of_one_partition_does_not_read_the_others_again(reads):
+    """With min_bytes each append used to read all that the waiting reader wants: 1.2 ms where it wants 200.
+
+    Then each read what it was an append to. Now all is read once, when it is enough.
+    """
     broker = SmallBroker({"t": 20})
     asked = broker.start(
         request(broker, dict.fromkeys(range(20), 0), max_wait_ms=500, min_bytes=3 * len(batch(b"a"))), NEWEST
     )
-    reads, read = [], PartitionLog.read
-    monkeypatch.setattr(
-        PartitionLog, "read", lambda log, *limits, **how: reads.append(log) or read(log, *limits, **how)
-    )
+    reads.clear()
     for partition in (3, 3, 5):
         assert asked.is_pending
+        assert not reads
         append(broker, b"a", partition=partition)
-    assert reads == [broker.partitions.find("t", partition).log for partition in (3, 3, 5)]
+    assert reads == [broker.partitions.find("t", partition).log for partition in (3, 5)]
     given = {part.partition_index: len(part.records) for part in asked.answer().responses[0].partitions}
     assert {index for index, size in given.items() if size} == {3, 5}
+
+
+def test_appends_that_cannot_be_enough_read_nothing(broker, reads):
+    """A connection could park 1,000 requests that are never enough: each append by anybody took 37 ms then."""
+    asked = [broker.start(request(broker, {0: 0}, max_wait_ms=500, min_bytes=1 << 30), NEWEST) for _ in range(10)]
+    reads.clear()
+    for _ in range(50):
+        append(broker, b"x" * 100)
+    assert reads == []
+    assert all(one.is_pending for one in asked)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_wait_ends_when_reading_all_of_it_would_be_enough(seed):
+    """However segments roll, transactions end and writes wait: whoever asks anew finds the same."""
+    chance = random.Random(seed)
+    disk = SimulatedDisk()
+    broker = SmallBroker({"t": 3}, disk=disk)
+    for partition in broker.partitions:
+        partition.log.settings = replace(partition.log.settings, segment_bytes=chance.choice((400, 1000, 1 << 20)))
+    wished = {"bytes_max": chance.choice((150, 1 << 20)), "isolation_level": seed % 2, "min_bytes": 600}
+    asked = broker.start(request(broker, dict.fromkeys(range(3), 0), max_wait_ms=500, **wished), NEWEST)
+    disk.run_queued()
+    disk.queues_writes = seed >= 2
+    sequence = 0
+    for _ in range(40):
+        choice = chance.randrange(4)
+        if choice == 0:
+            disk.run_queued(chance.randrange(4))
+        elif choice == 1 and not disk.queues_writes:
+            append_transactional(broker, 7, b"y" * 50, sequence=sequence)
+            sequence += 1
+            if chance.random() < 0.5:
+                end_transaction(broker, 7, is_abort=False)
+        else:
+            append(broker, b"x" * chance.randrange(100), partition=chance.randrange(3))
+        anew = broker.ask(request(broker, dict.fromkeys(range(3), 0), **wished), NEWEST)
+        there = sum(len(part.records) for topic in anew.responses for part in topic.partitions)
+        assert asked.is_pending == (there < 600)
+        if not asked.is_pending:
+            break
+
+
+def test_a_wait_ends_with_the_transaction_that_was_open_when_it_began(broker):
+    append_transactional(broker, 7, b"x" * 500)
+    committed = {"isolation_level": 1, "min_bytes": 400, "max_wait_ms": 500}
+    asked = broker.start(request(broker, {0: 0}, **committed), NEWEST)
+    assert asked.is_pending
+    end_transaction(broker, 7, is_abort=False)
+    assert len(asked.answer().responses[0].partitions[0].records) > 500
+
+
+def test_a_wait_ends_when_its_offset_is_deleted(broker):
+    append(broker, b"a", b"b", b"c")
+    asked = broker.start(request(broker, {0: 1}, max_wait_ms=500, min_bytes=1000), NEWEST)
+    partition = broker.partitions.find("t", 0)
+    partition.delete_records_before(2)
+    append(broker, b"d")
+    assert asked.answer().responses[0].partitions[0].error_code == ErrorCode.OFFSET_OUT_OF_RANGE
+
+
+def test_a_wait_ends_when_its_partition_is_led_elsewhere(broker):
+    asked = broker.start(request(broker, {0: 0}, max_wait_ms=500, min_bytes=1000), NEWEST)
+    partition = broker.partitions.find("t", 0)
+    partition.follow_metadata(PartitionImage((1, 2), (2,), 2, partition.leader_epoch + 1, 1), 1)
+    assert asked.answer().responses[0].partitions[0].error_code == ErrorCode.NOT_LEADER_OR_FOLLOWER
 
 
 def test_what_was_gathered_to_look_keeps_no_lease(broker):
