@@ -29,14 +29,12 @@ class Pending:
     connection ends before the answer was settled.
     """
 
-    __slots__ = ("_build", "_hooks", "_is_over", "_response", "held_bytes", "hurry", "on_settled")
+    __slots__ = ("_build", "_hooks", "_is_over", "_response", "hurry", "on_settled")
 
     def __init__(self) -> None:
         self.on_settled: Callable[[], None] | None = None
         self.hurry: Callable[[], None] | None = None
         """Settle now with what is there: the broker stops. None where an early answer would be a wrong one."""
-        self.held_bytes = 0
-        """What it will keep in memory until it is sent, where that is much; beside its request."""
         self._response: Any = None
         self._build: Callable[[], Any] | None = None
         self._hooks: list[Callable[[], None]] = []
@@ -79,7 +77,6 @@ class Pending:
         self._is_over = True
         # They lead back here: in a circle the answer would lie about until the garbage is collected.
         self._hooks = []
-        self._hooks = []  # they know who settles, who knows this: garbage is collected seldom
         if self.on_settled is not None:
             self.on_settled()
 

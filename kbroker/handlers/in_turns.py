@@ -5,7 +5,7 @@ What they say is of one moment: a handler takes the image once, before the first
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import outcome
 
@@ -23,7 +23,6 @@ def in_turns(clock: Clock, turns: Turns[Any]) -> Answer:
     except StopIteration as over:
         return over.value
     pending = Pending()
-    pending.held_bytes = LONG_ANSWER_BYTES
     _Running(clock, turns, pending)
     return pending
 
@@ -31,10 +30,6 @@ def in_turns(clock: Clock, turns: Turns[Any]) -> Answer:
 def in_turns_into(pending: Pending, clock: Clock, turns: Turns[Any]) -> None:
     """Settle `pending` with what `turns` returns."""
     _Running(clock, turns, pending).go_on()
-
-
-LONG_ANSWER_BYTES: Final = 1 << 20
-"""So much that a connection has one such answer under way: it waits for that before it reads the next request."""
 
 
 class _Running:

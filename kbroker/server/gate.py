@@ -251,7 +251,6 @@ class Gate:
     ) -> tuple[list[Chunk], bool] | OwedAnswer:
         if isinstance(concluded, Pending):
             finish = partial(self._conclude, handler, version, correlation_id)
-            held_bytes = max(held_bytes, concluded.held_bytes)
             return OwedAnswer([], False, concluded, finish, not handler.is_pipelined, held_bytes)
         return concluded
 
