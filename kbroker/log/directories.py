@@ -258,10 +258,10 @@ class LogDirectories:
         logs = [log for directory in self.online for log in directory.logs.values()]
         measure_sleeping(self.metadata.disk, logs, done)
 
-    def sync_overdue(self) -> None:
-        """Sync the logs that have waited for `flush.ms`."""
+    def sync_overdue(self) -> Iterator[None]:
+        """Sync the logs that have waited for `flush.ms`, one directory after the other; in steps."""
         for directory in list(self.online):
-            directory.sync_overdue()
+            yield from directory.sync_overdue()
 
     def checkpoint_recovery_points(self) -> Iterator[None]:
         """Write down up to where logs are on the medium, each directory for itself; in steps, others are served in

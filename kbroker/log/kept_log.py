@@ -241,6 +241,11 @@ class KeptLog(Progress):
         return self._asleep is not None
 
     @property
+    def is_syncing(self) -> bool:
+        """Is a worker bringing it to the medium?"""
+        return self._syncing.is_under_way
+
+    @property
     def is_unmeasured(self) -> bool:
         """Does it sleep, without that anybody knows how large its files are?"""
         return self._asleep is not None and self._asleep.measured is None and not self.is_closed

@@ -50,11 +50,11 @@ class Syncing:
         "_has_new_id",
         "_has_new_names",
         "_is_again",
-        "_is_under_way",
         "_log",
         "_saves_epochs",
         "_sealed",
         "_snapshots",
+        "is_under_way",
     )
 
     def __init__(self, log: KeptLog, disk: Disk) -> None:
@@ -63,7 +63,7 @@ class Syncing:
         self._sealed: list[Segment] = []
         self._being_synced: list[Segment] = []
         self._snapshots: list[tuple[int, Frozen]] = []
-        self._is_under_way = False
+        self.is_under_way = False
         self._end_under_way = 0
         self._is_again = False
         self._saves_epochs = False
@@ -129,7 +129,7 @@ class Syncing:
     def start(self) -> None:
         """Sync what is written by now; harmless when nothing is."""
         log = self._log
-        if self._is_under_way:
+        if self.is_under_way:
             self._is_again = self._is_again or bool(self._sealed) or log.written_end > self._end_under_way
             return
         end = log.written_end
@@ -155,7 +155,7 @@ class Syncing:
                 handle.unpin()
             log.broken(error)
             return
-        self._is_under_way = True
+        self.is_under_way = True
         self._being_synced = sealed
         self._end_under_way = end
         self._disk.in_worker(work, lambda result: self._finished(result, handles, sealed))
@@ -194,7 +194,7 @@ class Syncing:
     def _finished(self, result: DiskFailure | None, handles: list[FileHandle], sealed: list[Segment]) -> None:
         for handle in handles:
             handle.unpin()
-        self._is_under_way = False
+        self.is_under_way = False
         log = self._log
         if log.is_closed:
             # Its directory may have been renamed meanwhile, so a failure says nothing.

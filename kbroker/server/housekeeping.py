@@ -65,7 +65,7 @@ class Housekeeping:
         flush_check_ms = config["log.flush.scheduler.interval.ms"]
         if flush_check_ms == INT64_MAX:
             flush_check_ms = FLUSH_CHECK_INTERVAL_MS
-        self._repeat("flush", flush_check_ms, directories.sync_overdue)
+        self._repeat("flush", flush_check_ms, self.sync_overdue)
         checkpoints: tuple[tuple[str, Callable[[], None]], ...] = (
             ("log.flush.offset.checkpoint.interval.ms", self.checkpoint_recovery_points),
             ("log.flush.start.offset.checkpoint.interval.ms", self.checkpoint_log_starts),
@@ -86,6 +86,10 @@ class Housekeeping:
         self._is_measuring = False
         if not self._is_stopped:
             self._in_turns("retention turns", _retaining(self._hosting.partitions))
+
+    def sync_overdue(self) -> None:
+        """Bring logs to the medium that have waited for `flush.ms`."""
+        self._in_turns("flush turns", self._directories.sync_overdue())
 
     def checkpoint_recovery_points(self) -> None:
         """Write down how far each log is on the medium."""

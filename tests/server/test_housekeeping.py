@@ -17,6 +17,7 @@ from kbroker.real.memory_disk import MemoryDisk
 from kbroker.record.batch import build_batch
 from kbroker.server.hosting import Hosting
 from kbroker.server.housekeeping import PARTITIONS_PER_TURN, Housekeeping
+from kbroker.testing.simulated_disk import SimulatedDisk
 from kbroker.testing.virtual_clock import VirtualClock
 
 
@@ -39,6 +40,40 @@ def test_what_waited_for_flush_ms_is_flushed(settings: dict[str, Any], checked_m
     late.append_as_leader(build_batch([(b"k", b"v")], timestamp_ms=clock.wall_ms()), 0)
     clock.advance(10 * checked_ms)
     assert late.flushed_end == 1
+
+
+def test_many_that_are_overdue_are_synced_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All syncs began in one turn: 10,000 logs kept the loop for six seconds, and held as many descriptors."""
+    monkeypatch.setattr(directory_module, "SYNCS_MAX", 3)
+    clock, disk, config = VirtualClock(), SimulatedDisk(queues_work=True), BrokerConfig.of({})
+    directories = LogDirectories.open(disk, ["/data"], clock, RealEntropy(), node_id=config.node_id)
+    logs = [
+        directories.open_log(TopicPartition("t", number), bytes(16), LogSettings(flush_ms=0)) for number in range(8)
+    ]
+    for log in logs:
+        log.append_as_leader(build_batch([(b"k", b"v")], timestamp_ms=clock.wall_ms()), 0)
+    disk.run_queued()
+    chores = Housekeeping(config, clock, directories, Hosting(config, directories))
+    clock.advance(1000)
+    assert [log.is_syncing for log in logs] == [True] * 3 + [False] * 5
+    clock.advance(10_000)
+    assert sum(log.is_syncing for log in logs) == 3, "a round at a time"
+    most = 0
+    while disk.run_queued(1):
+        clock.advance(1)
+        most = max(most, sum(log.is_syncing for log in logs))
+    assert most == 3
+    assert [log.flushed_end for log in logs] == [1] * 8
+    chores.stop()
+
+
+def test_many_that_have_nothing_to_sync_are_looked_at_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(directory_module, "LOGS_PER_STEP", 2)
+    clock, config = VirtualClock(), BrokerConfig.of({})
+    directories = LogDirectories.open(MemoryDisk(), ["/data"], clock, RealEntropy(), node_id=config.node_id)
+    for number in range(4):
+        directories.open_log(TopicPartition("t", number), bytes(16), LogSettings())
+    assert len(list(directories.sync_overdue())) == 2
 
 
 class Looked:
