@@ -170,6 +170,7 @@ class Broker:
         """Everything between the locks and the first accepted connection."""
         self._hosting = Hosting(self.config, directories)
         self._hosting.on_placed = self._placed
+        self._hosting.later = lambda action: self.clock.call_at(self.clock.monotonic_ms(), action)
         self.partitions = self._hosting.partitions
         registered = trio.Event()
         with self._blocking():
@@ -185,8 +186,9 @@ class Broker:
         )
         with self._blocking():
             self._hosting.host_all(self.image)
-        self.metadata.before_publishing = self._prepare
+        self.metadata.before_publishing = self._hosting.open_ahead
         self.metadata.on_published = self._published
+        self.metadata.after_publishing = self._finish
         self.sessions = FetchSessions(self.config["max.incremental.fetch.session.cache.slots"], self.entropy.below)
         self.groups = GroupCoordinators(self)
         self.groups.follow_metadata()
@@ -281,6 +283,7 @@ class Broker:
             except JobFailed as failure:
                 self._give_up(failure)
                 return
+            self._hosting.let_go_of_all()
             epoch = self.image.brokers[self.node_id].epoch
             directories.close(clean=True, high_watermarks=self._hosting.high_watermarks(), broker_epoch=epoch)
 
@@ -441,13 +444,12 @@ class Broker:
         """See handlers.node.Node."""
         return {METADATA_VERSION: (METADATA_VERSION_LOWEST, METADATA_VERSION_LATEST)}
 
-    def _prepare(self, delta: MetadataDelta, image: MetadataImage, ready: Callable[[], None]) -> None:
-        """A commit that creates many partitions: their logs are made in turns, between which others are served."""
-
-        def later(action: Callable[[], None]) -> None:
-            self.clock.call_at(self.clock.monotonic_ms(), action)
-
-        self._hosting.open_ahead(delta, image, later, ready)
+    def _finish(self, delta: MetadataDelta, tell: Callable[[], None]) -> None:
+        """A published commit that deletes many partitions: their logs go in turns, then the proposer is told."""
+        if delta.deleted_topics:
+            self._hosting.when_let_go(tell)
+        else:
+            tell()
 
     def _published(self, delta: MetadataDelta, image: MetadataImage) -> None:
         """A commit: partitions first, then the coordinators that live on them; the proposer is told after this."""

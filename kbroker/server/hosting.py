@@ -2,6 +2,9 @@
 
 image published -> new assignments get a log -> leadership, epoch and ISR are taken over -> gone topics are deleted
 
+A deleted topic is out of sight with the image that lacks it; its logs are closed and renamed some at a time, before
+whoever deleted it is told, and before any new log is made.
+
 A partition that belongs to a log directory that is not here (offline, or no longer configured) is not hosted and
 nowhere made again: it answers KAFKA_STORAGE_ERROR until the directory is back.
 """
@@ -9,6 +12,7 @@ nowhere made again: it answers KAFKA_STORAGE_ERROR until the directory is back.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
@@ -21,6 +25,7 @@ from kbroker.log.damage import DamagedBatch
 from kbroker.log.directories import LogDirectories, NewLog
 from kbroker.log.directory import LogDirectory
 from kbroker.log.kept_log import KeptLog
+from kbroker.log.partition_log import PartitionLog
 from kbroker.log.settings import LogSettings
 from kbroker.metadata.delta import MetadataDelta
 from kbroker.metadata.image import MetadataImage, ResourceType, TopicImage, Topics
@@ -33,7 +38,7 @@ log = logging.getLogger("kbroker.hosting")
 
 
 LOGS_PER_TURN: Final = 16
-"""Made before requests are served again; their files by a worker, the rest takes 0.1 ms each."""
+"""Made, or let go, before requests are served again; their files by a worker, the rest takes 0.1 ms each."""
 
 
 class _NewPartition(NamedTuple):
@@ -53,12 +58,17 @@ class Hosting:
     def __init__(self, config: BrokerConfig, directories: LogDirectories) -> None:
         self.partitions = Partitions()
         self.on_placed: Callable[[Sequence[Placed]], None] = _nobody_told
+        self.later: Callable[[Callable[[], None]], object] | None = None
+        """Runs an action once others were served; None while nobody is: what takes turns is done at once."""
         self._config = config
         self._directories = directories
         self._node_id = config.node_id
         self._placed: list[Placed] = []
         self._absent = 0
         self._ahead: dict[tuple[str, int], Partition] = {}
+        # Of deleted topics: logs that have their names yet, those that were never opened without one.
+        self._leaving: deque[tuple[TopicPartition, PartitionLog | None]] = deque()
+        self._waiting: list[Callable[[], None]] = []
 
     def examine(self, image: MetadataImage) -> None:
         """See that host_all() can be sure which logs are meant, before anything is written. Raises DuplicateLog."""
@@ -86,8 +96,7 @@ class Hosting:
 
     def follow(self, delta: MetadataDelta, image: MetadataImage) -> None:
         """After a commit: host what is new, let go of what is gone, take over changed settings."""
-        for topic in delta.deleted_topics:
-            self._let_go(topic)
+        self._take_out(delta.deleted_topics)
         self._host(image, delta.changed_topics, known=delta.base.topics)
         changed = delta.changed_configs
         if any(kind == ResourceType.BROKER for kind, _ in changed):
@@ -95,16 +104,10 @@ class Hosting:
         else:
             self._reconfigure(image, {name for kind, name in changed if kind == ResourceType.TOPIC})
 
-    def open_ahead(
-        self,
-        delta: MetadataDelta,
-        image: MetadataImage,
-        later: Callable[[Callable[[], None]], None],
-        ready: Callable[[], None],
-    ) -> None:
+    def open_ahead(self, delta: MetadataDelta, image: MetadataImage, ready: Callable[[], None]) -> None:
         """Before a commit is published: make the logs of the topics that it creates, then call `ready`.
 
-        Some at a time, their files in a worker; `later(action)` runs an action once others were served.
+        Some at a time, their files in a worker, and none before the logs of the commit before are let go.
         """
         new = self._new_partitions(delta, image)
 
@@ -118,9 +121,12 @@ class Hosting:
         def made(several: list[_NewPartition]) -> None:
             for each in several:
                 self._open_new(each)
-            later(step)
+            if self.later is None:
+                step()
+            else:
+                self.later(step)
 
-        step()
+        self.when_let_go(step)
 
     def _new_partitions(self, delta: MetadataDelta, image: MetadataImage) -> Iterator[_NewPartition]:
         for topic in delta.changed_topics:
@@ -219,14 +225,48 @@ class Hosting:
         opened.on_woken = partial(_woken, partition)
         return partition
 
-    def _let_go(self, topic: TopicImage) -> None:
-        for index in range(len(topic.partitions)):
-            partition = self.partitions.find_by_id(topic.topic_id, index)
-            if partition is not None:
-                self.partitions.remove(partition)
-                self._directories.delete_log(partition.log)
-            else:
-                self._directories.delete_unopened(TopicPartition(topic.name, index))
+    # ---- deleted topics
+
+    def _take_out(self, topics: Iterable[TopicImage]) -> None:
+        """They are hosted no longer; some of their logs go now, the others soon."""
+        for topic in topics:
+            for index in range(len(topic.partitions)):
+                partition = self.partitions.find_by_id(topic.topic_id, index)
+                self._leaving.append((TopicPartition(topic.name, index), partition.log if partition else None))
+                if partition is not None:
+                    self.partitions.remove(partition)
+        # Those of the commit before have gone: this one has waited for that, see open_ahead.
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Close and rename some of the logs of deleted topics."""
+        for _ in range(LOGS_PER_TURN if self.later else len(self._leaving)):
+            if self._leaving:
+                self._let_go_of(*self._leaving.popleft())
+        if self._leaving and self.later:
+            self.later(self._let_go)
+            return
+        waiting, self._waiting = self._waiting, []
+        for action in waiting:
+            action()
+
+    def _let_go_of(self, where: TopicPartition, gone: PartitionLog | None) -> None:
+        if gone is None:
+            self._directories.delete_unopened(where)
+        elif self._directories.directory_of(gone).failure is None:  # else it is not ours any more
+            self._directories.delete_log(gone)
+
+    def let_go_of_all(self) -> None:
+        """At a clean stop: the logs of deleted topics that are left, at once. Who waits for it is not told."""
+        while self._leaving:
+            self._let_go_of(*self._leaving.popleft())
+
+    def when_let_go(self, action: Callable[[], None]) -> None:
+        """Call `action` when no log of a deleted topic has its name any more: now, if it is so."""
+        if self._leaving:
+            self._waiting.append(action)
+        else:
+            action()
 
     def _reconfigure(self, image: MetadataImage, topics: Iterable[str]) -> None:
         for topic in filter(None, map(image.topics.by_name.get, topics)):

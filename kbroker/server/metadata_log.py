@@ -132,6 +132,8 @@ class MetadataLog:
         self.on_published: Callable[[MetadataDelta, MetadataImage], None] = _ignore
         self.before_publishing: Callable[[MetadataDelta, MetadataImage, Callable[[], None]], None] = _at_once
         """Told of what is committed and not published yet; calls its last argument when that may be, in any turn."""
+        self.after_publishing: Callable[[MetadataDelta, Callable[[], None]], None] = _told_at_once
+        """Told of what is published; calls its last argument, which tells the proposer, in any turn."""
         self._committed_end = 0
         self._is_preparing = False
         self.lacked_election = False
@@ -359,7 +361,9 @@ class MetadataLog:
                 self.tail_bytes += committed.size
                 self.last_ms = committed.wall_ms
                 self.on_committed()
-            committed.then()
+                self.after_publishing(committed.delta, committed.then)
+            else:
+                committed.then()
 
     def _prepare(self, committed: _InFlight, delta: MetadataDelta) -> None:
         def prepared() -> None:
@@ -392,6 +396,11 @@ def _nobody_cares() -> None:
 def _at_once(delta: MetadataDelta, image: MetadataImage, ready: Callable[[], None]) -> None:
     """Nothing has to be made ready."""
     ready()
+
+
+def _told_at_once(delta: MetadataDelta, tell: Callable[[], None]) -> None:
+    """Nothing of it takes turns."""
+    tell()
 
 
 def _ignore(delta: MetadataDelta, image: MetadataImage) -> None:

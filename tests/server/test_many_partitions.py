@@ -9,6 +9,7 @@ import pytest
 import kbroker.log.directory
 from kbroker.log.directories import LogDirectories, NewLog
 from kbroker.real.disk import RealDisk
+from kbroker.server import hosting
 from kbroker.server.hosting import LOGS_PER_TURN
 from kbroker.testing import run
 from protocol_specs import api
@@ -18,6 +19,7 @@ from tests.server.raw_peer import CREATE_TOPICS, LIST_OFFSETS, METADATA, WAIT_S,
 STEPS = 3
 PARTITIONS = STEPS * LOGS_PER_TURN
 VERSION = 2
+DELETE_TOPICS = 20
 
 
 def test_others_are_served_while_the_logs_of_a_new_topic_are_made(
@@ -84,3 +86,25 @@ def test_the_ends_of_logs_that_sleep_are_told_without_waking_them(tmp_path: Path
             found = {each.partition_index: each.offset for each in answer.topics[0].partitions}
             assert found == {0: 0, 1: 2, 2: 0}
             assert [logs[index].is_asleep for index in range(3)] == [isolation_level == 0] * 3
+
+
+def test_whoever_deleted_a_topic_is_told_when_all_of_its_logs_have_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hosting, "LOGS_PER_TURN", 1)
+    with run(topics={"t": PARTITIONS}, data_dir=str(tmp_path)) as broker, RawPeer(broker.bootstrap) as peer:
+        (deleted,) = peer.ask(DELETE_TOPICS, 5, topic_names=["t"], timeout_ms=1000).responses
+        assert deleted.error_code == ErrorCode.NONE
+        assert not list(tmp_path.glob("t-?")) + list(tmp_path.glob("t-??"))
+
+
+def test_a_stop_finishes_a_deletion_that_is_under_way(tmp_path: Path) -> None:
+    with run(topics={"t": PARTITIONS}, data_dir=str(tmp_path)) as broker:
+        broker._broker._hosting.later = lambda action: None
+        with RawPeer(broker.bootstrap) as peer, RawPeer(broker.bootstrap) as other:
+            peer.send(request_bytes(DELETE_TOPICS, version=5, topic_names=["t"], timeout_ms=1000))
+            while other.ask(METADATA, topics=None).topics:
+                pass
+        assert len(list(tmp_path.glob("t-?")) + list(tmp_path.glob("t-??"))) == PARTITIONS - LOGS_PER_TURN
+    assert not list(tmp_path.glob("t-?")) + list(tmp_path.glob("t-??"))
+    assert (tmp_path / ".kafka_cleanshutdown").exists()
