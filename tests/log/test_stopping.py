@@ -107,6 +107,24 @@ def test_a_stop_of_many_that_is_interrupted_loses_nothing(loss: Loss) -> None:
             assert [each.producer_id for each in log.producers] == [7]
 
 
+def test_a_stop_gives_no_file_its_name_before_its_bytes_are_on_the_medium() -> None:
+    """A power failure that keeps names and loses bytes would leave empty leader epochs in the place of whole ones."""
+    disk = SimulatedDisk(queues_work=True)
+    directory = _started(disk)
+    rename = disk.rename
+    left: list[SimulatedDisk] = []
+
+    def renamed(source: str, target: str) -> None:
+        if not left:
+            left.append(disk.restarted(Loss.POWER_FAILED, Keep.NOTHING))
+        assert left[0].read(source) == disk.read(source)
+        rename(source, target)
+
+    disk.rename = renamed  # type: ignore[method-assign]
+    assert directory.close(clean=True)
+    assert left
+
+
 @pytest.mark.parametrize("broken", ["/t-3/", ".snapshot.tmp"])
 def test_a_disk_that_refuses_makes_it_no_clean_stop(broken: str) -> None:
     disk = SimulatedDisk(queues_work=True)
