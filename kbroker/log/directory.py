@@ -319,7 +319,8 @@ class LogDirectory:
         if not self.disk.is_directory(place.directory):
             self._checkpoints.begin_anew(where)
             recovery_point, log_start = 0, 0
-        return PartitionLog.open(place, recovery_point=recovery_point, log_start=log_start, clean=self.was_clean)
+        is_clean = self.was_clean and (where in self.recovery_points or where == METADATA_PARTITION)
+        return PartitionLog.open(place, recovery_point=recovery_point, log_start=log_start, clean=is_clean)
 
     def _lower_recovery_point(self, where: TopicPartition, end: int) -> None:
         """The log loses, or has lost, what is behind `end`: what comes there next is not to be trusted for it."""
@@ -524,28 +525,32 @@ class LogDirectory:
     def close(
         self, *, clean: bool, high_watermarks: Mapping[TopicPartition, int] = NO_OFFSETS, broker_epoch: int = -1
     ) -> bool:
-        """Close all logs and unlock. `clean`: flush, checkpoint, leave the marker (blocks); was it a clean stop?
+        """Close all logs and unlock. `clean`: flush, checkpoint, leave the marker (blocks); did all end cleanly?
 
-        Harmless twice. Queued writes must be over, otherwise the stop isn't clean.
+        Harmless twice. Queued writes must be over, otherwise the stop isn't clean. Logs that could not be opened cost
+        the others nothing: the marker is left, and the next start recovers those without a recovery point.
         """
         if self._lock is None:
             return False
         if clean and self.failure is None:
             self._write_out_together()
-        results = [log.close(clean=clean) for log in self.logs.values()]
-        is_clean = clean and all(results) and self.failure is None and not self._unopened
+        unclean = [log for log in self.logs.values() if not log.close(clean=clean)]
+        unreadable = {log.topic_partition for log in unclean if _is_unreadable(log)} | self._unopened.keys()
+        is_clean = clean and all(map(_is_unreadable, unclean)) and self.failure is None
         try:
             if is_clean:
                 self.write_identity()
                 self._note_offsets(high_watermarks)
                 self._leave_out_strangers(CHECKPOINTS_OF_A_STOP)
+                for where in unreadable:
+                    self._checkpoints[RECOVERY_POINTS_FILE].pop(where, None)
                 self._checkpoints.write(CHECKPOINTS_OF_A_STOP)
                 self.disk.replace(self._in(CLEAN_FILE), format_marker(broker_epoch))
         except DiskFailure as failure:
             self.failure = failure
             is_clean = False
         self.unlock()
-        return is_clean
+        return is_clean and not unreadable
 
     def _write_out_together(self) -> None:
         try:
@@ -564,6 +569,11 @@ class LogDirectory:
 
 def _recovery_point(log: PartitionLog) -> int:
     return log.recovery_point
+
+
+def _is_unreadable(log: PartitionLog) -> bool:
+    """Did it fail alone, when it was looked at for the first time? Nothing was written to it."""
+    return isinstance(log.failure, DamagedBatch)
 
 
 def _moved_start(log: PartitionLog) -> int | None:

@@ -153,6 +153,76 @@ def test_a_log_that_could_not_be_opened_is_deleted_like_any_other(disk: MemoryDi
     _stop(directories)
 
 
+def _of_an_old_format(disk: MemoryDisk, path: str) -> None:
+    """Messages that nobody reads any more."""
+    old = bytearray()
+    write_message(old, 1, 0, 0, 1000, b"key", b"value")
+    file = disk.open(path, create=True)
+    file.truncate(0)
+    file.write_at(0, [old])
+
+
+@pytest.mark.parametrize("is_found_at_its_use", [True, False])
+def test_a_log_that_cannot_be_read_costs_no_other_its_clean_stop(disk: MemoryDisk, is_found_at_its_use: bool) -> None:
+    """For ever after, each start recovered all logs of the directory: ten thousand took five seconds instead of two,
+    and each partition had a new election."""
+    directories = _open(disk, ["/a"])
+    logs = [directories.open_log(_partition(number), ID, LogSettings()) for number in range(3)]
+    for log in logs:
+        _append(log, 3)
+    _stop(directories)
+    _of_an_old_format(disk, "/a/t-1/00000000000000000000.log")
+    if not is_found_at_its_use:
+        disk.remove("/a/.kafka_cleanshutdown")
+    for stops in range(3):
+        directories = _open(disk, ["/a"])
+        assert directories.metadata.was_clean is (stops > 0 or is_found_at_its_use)
+        if stops:
+            assert directories.metadata.left_whole(7) == {_partition(0), _partition(2)}
+        if is_found_at_its_use and stops == 0:
+            failed = directories.open_log(_partition(1), ID, LogSettings())
+            _append(failed)
+            assert isinstance(failed.failure, DamagedBatch)
+        else:
+            with pytest.raises(DamagedBatch):
+                directories.open_log(_partition(1), ID, LogSettings())
+        others = [directories.open_log(_partition(number), ID, LogSettings()) for number in (0, 2)]
+        assert [log.is_asleep for log in others] == [directories.metadata.was_clean] * 2
+        assert [log.log_end for log in others] == [3, 3]
+        assert directories.close(clean=True, broker_epoch=7) is False, "not all of them ended cleanly"
+
+
+def test_a_log_that_could_be_read_no_more_is_recovered_once_it_can_be(disk: MemoryDisk) -> None:
+    """The marker speaks of the others: a torn end would be trusted."""
+    directories = _open(disk, ["/a"])
+    log = directories.open_log(_partition(0), ID, LogSettings())
+    _append(log)
+    _append(log)
+    _stop(directories)
+    path = "/a/t-0/00000000000000000000.log"
+    records = bytearray(disk.read(path))
+    _of_an_old_format(disk, path)
+    directories = _open(disk, ["/a"])
+    _append(directories.open_log(_partition(0), ID, LogSettings()))
+    assert directories.close(clean=True) is False
+    records[-1] ^= 1
+    disk.open(path).write_at(0, [records])
+    directories = _open(disk, ["/a"])
+    assert directories.metadata.was_clean
+    assert directories.open_log(_partition(0), ID, LogSettings()).log_end == 2
+
+
+def test_a_log_that_failed_while_it_was_written_makes_it_no_clean_stop() -> None:
+    """Apache Kafka takes the marker's word for every log of the directory."""
+    disk = SimulatedDisk()
+    directories = _open(disk, ["/a"])
+    log = directories.open_log(_partition(0), ID, LogSettings())
+    _append(log)
+    log.failure = DiskFailure(log.directory, "an append broke off")
+    assert directories.close(clean=True) is False
+    assert not disk.exists("/a/.kafka_cleanshutdown")
+
+
 def test_a_log_goes_where_the_fewest_are(disk: MemoryDisk) -> None:
     directories = _open(disk)
     directories.metadata.open_metadata_log()
