@@ -17,6 +17,7 @@ from kbroker.handlers.answer import Answer, Pending
 from kbroker.handlers.cold import Cold, answered_warm, built_late
 from kbroker.handlers.context import RequestContext
 from kbroker.handlers.delayed import when_progressed
+from kbroker.handlers.gathering import Gathering
 from kbroker.handlers.hosted import find_by_id, find_by_name
 from kbroker.handlers.message_sets import (
     CONVERTED_BYTES_MAX,
@@ -60,8 +61,8 @@ class Reading:
 
     bytes_max: int
     answers: list[tuple[Key, FetchedPartition, Any]] = field(default_factory=list)
-    waited_for: dict[Partition, tuple[FetchedPartition, int]] = field(default_factory=dict)
-    """Partitions that may give more later, each with what is wanted of it and the bytes of records it gave."""
+    waited_for: dict[Partition, FetchedPartition] = field(default_factory=dict)
+    """Partitions that may give more later, each with what is wanted of it."""
     record_bytes: int = 0
     has_news: bool = False
     cold: Cold = field(default_factory=Cold)
@@ -102,35 +103,41 @@ def fetch(ctx: RequestContext, request: Any) -> Answer:
     if reading.cold:
         reading.release()
         return answered_warm(partial(_try, ctx, request, plan))
-    if not _is_complete(request, reading):
-        return _wait(ctx, request, plan, reading)
+    gathering = _lacking(ctx, request, reading)
+    if gathering is not None:
+        return _wait(ctx, request, plan, reading, gathering)
     respond = partial(_answer, ctx, plan, reading)
     return in_message_sets(ctx, reading, respond) if ctx.api_version < RECORD_BATCHES_SINCE else respond()
 
 
-def _is_complete(request: Any, reading: Reading) -> bool:
-    """Is it to be answered as it is, now?"""
+def _lacking(ctx: RequestContext, request: Any, reading: Reading) -> Gathering | None:
+    """What must come before this is answered; None: it is to be answered as it is, now."""
     is_enough = reading.has_news or reading.record_bytes >= request.min_bytes
-    return request.max_wait_ms <= 0 or not reading.waited_for or is_enough
+    if request.max_wait_ms <= 0 or not reading.waited_for or is_enough:
+        return None
+    gathering = Gathering(reading.waited_for, _Reader(ctx, request, may_wait=True).end, request.min_bytes)
+    return None if gathering.is_complete else gathering
 
 
 def _try(ctx: RequestContext, request: Any, plan: FetchPlan, may_wait: bool) -> Answer | Cold:
     """A try that may come too late for its connection: what it leases is read again when the answer is sent."""
     reading = _read(ctx, request, plan, may_wait=may_wait)
-    if reading.cold or not _is_complete(request, reading):
+    if reading.cold:
         reading.release()
-        return reading.cold or _wait(ctx, request, plan, reading)
+        return reading.cold
+    gathering = _lacking(ctx, request, reading)
+    if gathering is not None:
+        return _wait(ctx, request, plan, reading, gathering)
     if ctx.api_version < RECORD_BATCHES_SINCE:
         return in_message_sets(ctx, reading, partial(_answer, ctx, plan, reading))
     reading.release()
     return built_late(lambda: _answer(ctx, plan, _read(ctx, request, plan, may_wait=True)))
 
 
-def _wait(ctx: RequestContext, request: Any, plan: FetchPlan, reading: Reading) -> Pending:
+def _wait(ctx: RequestContext, request: Any, plan: FetchPlan, reading: Reading, gathering: Gathering) -> Pending:
     """Until there is enough, or `max_wait_ms` are over."""
     is_old = ctx.api_version < RECORD_BATCHES_SINCE
     reading.release()
-    gathering = _Gathering(ctx, request, reading)
     # What came meanwhile is in memory, and what was there was looked at.
     read_again = partial(_read, ctx, request, plan, may_wait=True)
     waiting = when_progressed(
@@ -165,7 +172,7 @@ def _read(ctx: RequestContext, request: Any, plan: FetchPlan, *, may_wait: bool 
         if _is_news(answer):
             reading.has_news = True
         if partition is not None:
-            reading.waited_for[partition] = wanted, len(answer.records)
+            reading.waited_for[partition] = wanted
     return reading
 
 
@@ -324,100 +331,3 @@ class _Reader:
         if partition is not None and tells_leader and self._version >= CURRENT_LEADER_SINCE:
             answer.current_leader = Leader(leader_id=partition.leader, leader_epoch=partition.leader_epoch)
         return answer
-
-
-class _Look:
-    """What was `wanted` of a partition, what it gave when it was read last, what may have come since; in bytes."""
-
-    __slots__ = ("_end", "_partition", "_place", "_stood", "gave", "hoped", "wanted")
-
-    def __init__(self, partition: Partition, wanted: FetchedPartition, gave: int, end: int) -> None:
-        self._partition = partition
-        self.wanted = wanted
-        self.hoped = 0
-        self.take(gave, end)
-
-    def take(self, gave: int, end: int) -> None:
-        """It was read just now, up to offset `end`."""
-        log = self._partition.log
-        self.gave = gave
-        self._end = end
-        self._stood = self._standing()
-        # What is written and not to be seen yet can't be told from what is written later.
-        self._place = log.written_place if end == log.written_end else None
-
-    def _standing(self) -> tuple[bool, int, bool]:
-        partition = self._partition
-        return partition.is_leader, partition.leader_epoch, partition.log.log_start > self.wanted.fetch_offset
-
-    def hope(self, end: int) -> int | None:
-        """At most so many bytes more than it gave are there, now that offset `end` is; None: only reading tells."""
-        if self._standing() != self._stood:
-            return None
-        if end == self._end:
-            return 0
-        if self._place is None:
-            return None
-        base, position = self._partition.log.written_place
-        grown = position - self._place[1]
-        if base != self._place[0] or grown < 0:
-            return None
-        return min(grown, max(0, self.wanted.max_bytes - self.gave)) if self.gave else grown
-
-
-class _Gathering:
-    """Has what a waiting request wants come? A partition that made progress is looked at alone, not all of them.
-
-    It is read again only where it may be enough by how far the log has grown: an append by anybody is a progress.
-    """
-
-    __slots__ = ("_bytes_max", "_bytes_min", "_gathered", "_hoped", "_looks", "_may_exceed", "_reader")
-
-    def __init__(self, ctx: RequestContext, request: Any, before: Reading) -> None:
-        self._reader = _Reader(ctx, request, may_wait=True)
-        self._bytes_min = request.min_bytes
-        self._bytes_max = _bytes_max(ctx, request)
-        self._may_exceed = ctx.api_version >= ONE_BATCH_SINCE
-        self._gathered = before.record_bytes
-        self._hoped = 0
-        self._looks = {
-            partition: _Look(partition, wanted, gave, self._reader.end(partition))
-            for partition, (wanted, gave) in before.waited_for.items()
-        }
-
-    @property
-    def partitions(self) -> Iterable[Partition]:
-        """Whose progress counts."""
-        return self._looks
-
-    def is_enough(self, partition: Partition) -> bool:
-        """After progress of `partition`. One byte is found by comparing offsets, more by reading it again."""
-        if partition.is_gone or partition.log.failure is not None:
-            return True
-        look, end = self._looks[partition], self._reader.end(partition)
-        if self._bytes_min <= 1:
-            return end > look.wanted.fetch_offset
-        hope = look.hope(end)
-        if hope is None:
-            return self._read(partition, look)
-        self._hoped += hope - look.hoped
-        look.hoped = hope
-        if self._gathered + self._hoped < self._bytes_min:
-            return False
-        return any(self._read(partition, look) for partition, look in self._looks.items() if look.hoped)
-
-    def _read(self, partition: Partition, look: _Look) -> bool:
-        """Is it enough with this one?"""
-        if partition.is_gone or partition.log.failure is not None:
-            return True
-        others = self._gathered - look.gave
-        answer, _ = self._reader.read(
-            look.wanted, min(self._bytes_max - others, look.wanted.max_bytes), self._may_exceed and others == 0
-        )
-        if isinstance(answer.records, FileSlice):
-            answer.records.release()
-        self._hoped -= look.hoped
-        look.hoped = 0
-        look.take(len(answer.records), self._reader.end(partition))
-        self._gathered = others + look.gave
-        return _is_news(answer) or self._gathered >= self._bytes_min

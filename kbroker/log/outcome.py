@@ -87,6 +87,13 @@ class Refused(NamedTuple):
     record_errors: tuple[tuple[int, str], ...] = ()
 
 
+class Place(NamedTuple):
+    """Where an offset lies: the segment by its base offset, and the byte in there at which its batch begins."""
+
+    segment: int
+    position: int
+
+
 class LogRead(NamedTuple):
     """Whole batches, leased; b"" where there is nothing to read.
 

@@ -22,7 +22,7 @@ from kbroker.log.compaction.progress import CleaningProgress
 from kbroker.log.compaction.swap import finish_swap
 from kbroker.log.cutting import cutting
 from kbroker.log.kept_log import KeptLog
-from kbroker.log.outcome import Appended, LogRead, Origin, Refused, Stage, Ticket
+from kbroker.log.outcome import Appended, LogRead, Origin, Place, Refused, Stage, Ticket
 from kbroker.log.partition_metadata import InconsistentTopicId
 from kbroker.log.place import LogPlace
 from kbroker.log.preparation import Preparation, needs_preparation
@@ -369,12 +369,24 @@ class PartitionLog(KeptLog):
         finally:
             self._files.waits = True
 
-    @property
-    def written_place(self) -> tuple[int, int]:
-        """Where the segment that grows begins (offset), and how many bytes of it readers may see."""
-        self._wake()
-        active = self._segments.active
-        return active.base_offset, active.written
+    def place_of(self, offset: int) -> Place | None:
+        """Where the batch that holds `offset` begins, or the next one; the end of what readers may see, behind it.
+
+        None where that cannot be looked up: the log has failed then, or is damaged there.
+        """
+        if not self._is_usable and self._refusal() is not None:
+            return None
+        if offset < self.written_end:
+            try:
+                for segment in self._segments.since(offset):
+                    found = segment.find(offset)
+                    if found is not None:
+                        return Place(segment.base_offset, found.position)
+            except (DiskFailure, FileNotFoundError) as error:
+                self.broken(error)
+                return None
+        last = self._segments.holding(self.written_end)
+        return Place(last.base_offset, last.written)
 
     def read(self, offset: int, max_bytes: int, end: int, *, at_least_one: bool = True) -> LogRead | Refused:
         """Whole batches from the one that holds `offset`, within `max_bytes` and wholly before offset `end`.

@@ -5,6 +5,7 @@ from fetching import request as fetch_request
 from small_broker import SmallBroker, batch
 
 from kbroker.log.outcome import Origin
+from kbroker.log.segment import TAIL_BATCHES_MAX
 from kbroker.record.batch import iterate_batches, read_header
 from kbroker.record.compression import Codec
 from kbroker.record.markers import build_marker
@@ -87,12 +88,14 @@ def test_a_fetch_at_the_end_of_a_log_needs_nothing_from_the_medium(broker):
 
 
 def test_a_cold_fetch_that_finds_too_little_waits_for_more(broker):
-    broker.disk.cold = {LOG}
-    asked = fetch(broker, {0: 39}, max_wait_ms=500, min_bytes=10_000)
-    broker.disk.run_queued()
+    for _ in range(TAIL_BATCHES_MAX + 10):
+        append(broker, partition=1)
+    broker.disk.cold = {"t-1/"}
+    asked = fetch(broker, {1: 17}, max_wait_ms=500, min_bytes=10_000_000, bytes_max=20_000)
+    assert broker.disk.run_queued()
     assert asked.is_pending
     broker.clock.advance(500)
-    assert offsets_in(asked.answer()) == [(0, 39)]
+    assert offsets_in(asked.answer()) == [(1, offset) for offset in range(17, 26)]
 
 
 def test_a_connection_that_ends_while_its_data_is_read_leaves_nothing_leased(broker):

@@ -89,6 +89,7 @@ USES: list[Any] = [
     lambda log: log.aborted_transactions(1, 5),
     lambda log: log.without_waiting(lambda: log.read(5, 1000, 10)),
     lambda log: log.max_timestamp(),
+    lambda log: log.place_of(5),
     lambda log: log.delete_before(2),
     lambda log: log.roll(),
     lambda log: log.append_as_follower(b""),
