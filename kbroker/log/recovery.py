@@ -89,9 +89,10 @@ def base_offsets(disk: Disk, directory: str, mended: list[Mended], *, clean: boo
         is_orphan = dot + suffix in _OF_A_SEGMENT and stem not in logs
         if is_orphan or (name.endswith(_LEFT_OVER) and name != NOTE_FILE):
             disk.remove(f"{directory}/{name}")
-        # A crash leaves some before the first segment and behind the last one.
+        # A crash leaves some before the first segment and behind the last one. Without any segment it is a log that was
+        # made and not used: a clean stop does not sync that.
         is_inside = bool(bases) and file_name(bases[0]) < stem < file_name(bases[-1])
-        if is_orphan and (clean or is_inside):
+        if is_orphan and ((clean and bases) or is_inside):
             mended.append(Mended(name, "is of no segment", "removed"))
         if is_orphan and is_inside and stem.isdigit():
             missing.add(int(stem))

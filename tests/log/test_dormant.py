@@ -270,6 +270,19 @@ def test_a_log_that_was_never_written_to_sleeps_too() -> None:
     assert isinstance(_append(log), Appended)
 
 
+def test_of_a_log_that_was_made_and_not_used_a_power_failure_takes_some_names_without_a_word() -> None:
+    """A clean stop does not sync it; the start after the power failure warned of an index without a segment."""
+    disk = SimulatedDisk()
+    directory = _open(disk)
+    directory.made(WHERE, is_new=directory.making(WHERE, ID)())
+    directory.open_log(WHERE, ID, SETTINGS)
+    assert directory.close(clean=True)
+    disk.remove(f"{FILE}.log")
+    log = _open(disk).open_log(WHERE, ID, SETTINGS)
+    assert log.mended == []
+    assert isinstance(_append(log), Appended)
+
+
 @pytest.mark.parametrize("name", ["00000000000000000000.log.deleted", "00000000000000000003.log.swap", "x.tmp"])
 def test_a_directory_with_something_to_be_tidied_is_looked_at(disk: SimulatedDisk, name: str) -> None:
     disk.open(f"/data/t-0/{name}", create=True)
