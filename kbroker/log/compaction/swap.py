@@ -35,8 +35,12 @@ def finish_swap(disk: Disk, directory: str, base: int) -> None:
 
 
 def abandon_swap(disk: Disk, directory: str, base: int) -> None:
-    """Take a segment named .swap away; the log last, because a start knows the others' worth by it."""
+    """Take a segment named .swap away; its log is named .cleaned first, so that a start does the same from there on."""
+    log = f"{directory}/{file_name(base)}{_FILES[0]}"
+    if disk.exists(log + SWAP_SUFFIX):
+        disk.rename(log + SWAP_SUFFIX, log + CLEANED_SUFFIX)
     _remove_all(disk, directory, base, SWAP_SUFFIX)
+    disk.remove(log + CLEANED_SUFFIX)
 
 
 def discard_cleaned(disk: Disk, directory: str, base: int) -> None:

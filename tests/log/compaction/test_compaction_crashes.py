@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from random import Random
 
 import pytest
 from cleaning_shop import COMPACT, CleaningShop
 
+from kbroker.log.compaction.swap import abandon_swap
 from kbroker.testing.simulated_disk import Crashed, Keep, Loss, SimulatedDisk
 
 Left = list[tuple[int, str | None, str | None]]
@@ -210,6 +212,30 @@ def test_an_index_outlives_a_crash_of_the_start_that_finishes_its_swap() -> None
             shop.open(recovery_point=end)
         assert [str(each) for each in shop.log.mended if "missing" in str(each)] == [], step
     assert shop.disk.crash_at > shop.disk.steps, "the start got through"
+
+
+def test_an_index_outlives_a_crash_of_the_cut_that_takes_a_swap_back() -> None:
+    """A start finished the swap without the index that had gone already, and warned of it."""
+    shop = filled(SimulatedDisk())
+    works = shop.works()
+    steps = next(works)
+    while not shop.names(".log.swap"):
+        try:
+            next(steps)
+        except StopIteration as done:
+            steps = works.send(done.value)
+    disk, directory, base = shop.disk, shop.log.directory, int(shop.names(".log.swap")[0][:20])
+    left = []
+    for step in range(1, 12):
+        shop.disk = disk.restarted(Loss.PROCESS_DIED)
+        shop.disk.crash_at = step
+        with suppress(Crashed):
+            abandon_swap(shop.disk, directory, base)
+        shop.disk = shop.disk.restarted(Loss.PROCESS_DIED)
+        shop.open(recovery_point=shop.log.log_end)
+        assert [str(each) for each in shop.log.mended if "missing" in str(each)] == [], step
+        left.append(len(shop.left()))
+    assert left[0] < left[1] == left[-1], "finished before the first step, undone from then on"
 
 
 def test_what_a_swap_takes_away_is_kept_by_what_has_reached_the_medium() -> None:
