@@ -66,8 +66,9 @@ def handles(
 ) -> Callable[[Handle], Handle]:
     """Mark a function as the handler of `request` for the versions in `serves` ("3-13" or "0").
 
-    `learn` is for requests that come again and again, see `Recurring`. While an answer is owed that `is_pipelined`, its
-    connection's next request is handled; behind all others it waits, as Kafka has it (SocketServer mutes the channel).
+    `learn` is for requests that come again and again, see `Recurring`. While an answer is owed, the next request of its
+    connection waits, as Kafka has it (SocketServer mutes the channel), unless it is of the same API and that
+    `is_pipelined`: the one must not see or change what the other answers, but for their order.
     """
     lowest, _, highest = serves.partition("-")
 

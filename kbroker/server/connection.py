@@ -4,7 +4,7 @@ Answers leave in the order of their requests. While nothing is owed the reader s
 read together; once an answer is owed, everything behind it queues for the writer, and so does what the peer has no room
 for: only the writer ever waits to send. The reader handles the whole frames of one read before it waits again, but
 gives way after about a millisecond; it reads no more while too much is owed or the peer takes nothing, and handles
-nothing behind a request whose answer is owed, unless that may be pipelined.
+nothing behind a request whose answer is owed, unless both are of one API that may be pipelined.
 """
 
 from __future__ import annotations
@@ -94,10 +94,12 @@ class Connection:
         held = self._owed_bytes
         return len(self._owed) >= OWED_MAX or held >= OWED_BYTES_MAX or (held > 0 and self._gate.is_disk_behind)
 
-    @property
-    def _is_barred(self) -> bool:
-        """Must the next request wait for an answer that is owed? It would be the last one, then."""
-        return bool(self._owed) and self._owed[-1].is_barring
+    def _is_barred(self, frame: memoryview) -> bool:
+        """Must this request wait until what is owed is sent?"""
+        if not self._owed:
+            return False
+        passing_key = self._owed[-1].passing_key
+        return passing_key is not None and frame[:2] != passing_key.to_bytes(2, "big", signed=True)
 
     def notice_sending(self) -> None:
         """What went out since the last call of an answer that takes long to send is activity, too."""
@@ -167,9 +169,9 @@ class Connection:
         # Empty before the next are taken: the splitter uses the buffer again once no view of a frame is left.
         frames: deque[memoryview] = deque()
         while frames or self._take_frames(frames):
-            if owed and self._is_barred:
+            if owed and self._is_barred(frames[0]):
                 self._is_held_up = True
-                await self._give_way(is_sent=self._send_now_or_queue(ready))
+                await self._give_way(is_sent=self._send_now_or_queue(ready), is_barred=True)
                 self._is_held_up = False
                 turn_ends = trio.current_time() + TURN_S
                 continue
@@ -181,7 +183,7 @@ class Connection:
                 if closes:
                     return await self._end_with(ready, chunks)
                 if owed:
-                    self._queue(OwedAnswer(chunks, False))
+                    self._queue(OwedAnswer(chunks, False, passing_key=owed[-1].passing_key))
                 else:
                     ready += chunks
             if self._is_full or trio.current_time() > turn_ends:
@@ -207,12 +209,12 @@ class Connection:
         self._wake.set()
         return False
 
-    async def _give_way(self, *, is_sent: bool) -> None:
-        """Let others have their turn; wait while the peer is owed too much or takes nothing."""
+    async def _give_way(self, *, is_sent: bool, is_barred: bool = False) -> None:
+        """Let others have their turn; wait while the peer is owed too much, or takes nothing, or what may not pass."""
         # Made before the others run: the writer may be through with everything before we look.
         self._room = trio.Event()
         await trio.lowlevel.checkpoint()
-        if self._is_full or self._is_barred or (self._owed and not is_sent):
+        if self._is_full or (self._owed and (is_barred or not is_sent)):
             await self._room.wait()
 
     async def _end_with(self, ready: list[Chunk], chunks: list[Chunk]) -> bool:

@@ -74,8 +74,8 @@ class OwedAnswer:
     closes: bool
     pending: Pending | None = None
     conclude: Callable[[Callable[[], Any]], Concluded] | None = None
-    is_barring: bool = False
-    """Must the connection's next request wait until it is sent?"""
+    passing_key: int | None = None
+    """The only API key of a request that may be handled while this is owed, -1 none; None: all may."""
     held_bytes: int = 0
     """What it keeps in memory: while pending its request's frame, which an append may have queued for the disk; else
     its ready chunks. Slices of files cost next to nothing."""
@@ -251,7 +251,8 @@ class Gate:
     ) -> tuple[list[Chunk], bool] | OwedAnswer:
         if isinstance(concluded, Pending):
             finish = partial(self._conclude, handler, version, correlation_id)
-            return OwedAnswer([], False, concluded, finish, not handler.is_pipelined, held_bytes)
+            passing_key = handler.key if handler.is_pipelined else -1
+            return OwedAnswer([], False, concluded, finish, passing_key, held_bytes)
         return concluded
 
     def refuse_frame(self, peer: Peer, reason: str) -> None:

@@ -345,6 +345,46 @@ async def test_behind_an_answer_that_is_owed_nothing_is_handled_unless_it_may_be
     served.transport.push(end=True)
 
 
+async def test_only_requests_of_its_own_api_pass_a_pipelined_one(nursery):
+    """An OffsetFetch behind an OffsetCommit that waited for its fsync was told the offset before."""
+    owed = []
+
+    def answer():
+        owed.append(Pending())
+        return owed[-1]
+
+    served = Served(answer)
+    nursery.start_soon(served.connection.run)
+    served.transport.push(frame(1) + frame(2) + frame(3, key=18) + frame(4))
+    await settle_down()
+    assert len(owed) == 2
+    owed[1].settle(MetadataResponse())
+    await settle_down()
+    assert served.transport.correlation_ids() == []
+    owed[0].settle(MetadataResponse())
+    await settle_down()
+    assert served.transport.correlation_ids() == [1, 2, 3]
+    assert len(owed) == 3
+    owed[2].settle(MetadataResponse())
+    await settle_down()
+    assert served.transport.correlation_ids() == [1, 2, 3, 4]
+    served.transport.push(end=True)
+
+
+async def test_an_answer_that_queues_behind_a_pipelined_one_bars_as_that_does(nursery):
+    first = Pending()
+    answers = iter([first, MetadataResponse()])
+    served = Served(lambda: next(answers))
+    nursery.start_soon(served.connection.run)
+    served.transport.push(frame(1) + frame(2) + frame(3, key=18))
+    await settle_down()
+    assert served.gate.counts[18, 0] == 0
+    first.settle(MetadataResponse())
+    await settle_down()
+    assert served.transport.correlation_ids() == [1, 2, 3]
+    served.transport.push(end=True)
+
+
 async def test_what_was_answered_before_an_owed_one_is_sent_while_the_next_waits(nursery):
     owed = Pending()
     served = Served(lambda: owed, is_pipelined=False)
