@@ -7,6 +7,7 @@ does not fit is malformed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,14 @@ Buffer = bytes | bytearray | memoryview
 
 STRING_BYTES_MAX = 0x7FFF
 """Kafka refuses longer strings, in compact form too (MessageDataGenerator)."""
+
+REQUEST_ELEMENTS_MAX = 250_000
+"""Elements of all arrays of one request together, its tagged fields too. The largest that is asked in earnest names
+100,000 partitions of as many topics, or creates 10,000 topics with 12 assigned partitions each. What a peer can put
+into 100 MB else is 50 million: minutes of work, and more memory than there is."""
+
+UNBOUNDED = 1 << 62
+"""For what we wrote ourselves, and for answers."""
 
 
 class MalformedFrame(ValueError):
@@ -24,6 +33,13 @@ class MalformedFrame(ValueError):
         self.path = path
         self.position = position
         self.reason = reason
+
+
+class TooManyElements(MalformedFrame):
+    """More than a request may have, with those that begin at `position`; any element of an array is [] in the path."""
+
+    def __init__(self, path: str, position: int, elements_max: int) -> None:
+        super().__init__(re.sub(r"\[\d+\]", "[]", path), position, f"more than {elements_max} elements in all")
 
 
 class Unencodable(ValueError):
@@ -51,9 +67,10 @@ class Window:
     as its value after the prefix of an array was read.
     """
 
-    __slots__ = ("data", "end", "on_field", "position")
+    __slots__ = ("_elements_left", "_elements_max", "data", "end", "on_field", "position")
 
-    def __init__(self, buffer: Buffer, position: int = 0) -> None:
+    def __init__(self, buffer: Buffer, position: int = 0, elements_max: int = UNBOUNDED) -> None:
+        self._elements_max = self._elements_left = elements_max
         self.data = memoryview(buffer)
         self.position = position
         self.end = len(self.data)
@@ -63,6 +80,12 @@ class Window:
     def left(self) -> int:
         """How many bytes are still unread."""
         return self.end - self.position
+
+    def count_elements(self, count: int, path: str) -> None:
+        """So many elements of an array, or tagged fields, follow. Raises MalformedFrame when they are too many."""
+        self._elements_left -= count
+        if self._elements_left < 0:
+            raise TooManyElements(path, self.position, self._elements_max)
 
     def take(self, size: int, path: str) -> memoryview:
         """The next `size` bytes, without a copy. Raises MalformedFrame when they are not there."""

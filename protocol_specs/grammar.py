@@ -18,7 +18,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from protocol_specs.frame import Buffer, MalformedFrame, Unencodable, UnsupportedVersion, Window, uvarint_bytes
+from protocol_specs.frame import (
+    REQUEST_ELEMENTS_MAX,
+    UNBOUNDED,
+    Buffer,
+    MalformedFrame,
+    Unencodable,
+    UnsupportedVersion,
+    Window,
+    uvarint_bytes,
+)
 from protocol_specs.kinds import (
     FOREVER,
     OPTION_NAMES,
@@ -116,6 +125,7 @@ class Array(Prefixed):
         if count * least > window.left:
             reason = f"{count} elements of at least {least} bytes, {window.left} bytes are left"
             raise MalformedFrame(path, start, reason)
+        window.count_elements(count, path)
         self._leaf(window, path, count, start)
         read = self.element.read
         return [read(window, layout, f"{path}[{index}]") for index in range(count)]
@@ -246,7 +256,9 @@ class Struct(Kind):
         known = self._tagged(layout)
         unknown = []
         last = -1
-        for _ in range(window.uvarint(path)):
+        count = window.uvarint(path)
+        window.count_elements(count, path)
+        for _ in range(count):
             start = window.position
             tag = window.uvarint(path)
             if tag <= last:
@@ -361,6 +373,11 @@ class Message(Struct):
         """Every declared version."""
         return range(self.lowest, self.highest + 1)
 
+    @property
+    def elements_max(self) -> int:
+        """How many elements its arrays may have together, where it is read: a request comes from anybody."""
+        return REQUEST_ELEMENTS_MAX if self.name.endswith("Request") else UNBOUNDED
+
     def is_flexible(self, version: int) -> bool:
         """Has `version` compact lengths and tagged fields?"""
         return self.flexible_from is not None and version >= self.flexible_from
@@ -376,7 +393,7 @@ class Message(Struct):
 
     def parse_version(self, version: int, buffer: Buffer) -> Any:
         """The value that `buffer` begins with; more bytes are ignored. Raises MalformedFrame, UnsupportedVersion."""
-        return self.read(Window(buffer), self.layout(version), "")
+        return self.read(Window(buffer, 0, self.elements_max), self.layout(version), "")
 
     def build_version(self, version: int, value: Any) -> bytes:
         """The bytes of `value`. Raises Unencodable, UnsupportedVersion."""

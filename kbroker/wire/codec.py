@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 from kbroker.wire import reference
 from kbroker.wire.compiled import decoder, encoder
 from kbroker.wire.encoder_source import ENCODE_FAILURES
-from kbroker.wire.source import Refused, unknown_section
+from kbroker.wire.source import Refused, Uncounted, more, unknown_section
 from kbroker.world import Chunk
 from protocol_specs import api
-from protocol_specs.frame import Buffer, MalformedFrame, Unencodable, UnsupportedVersion
+from protocol_specs.frame import Buffer, MalformedFrame, TooManyElements, Unencodable, UnsupportedVersion
 from protocol_specs.grammar import Message
 from protocol_specs.headers import response_header_version
 
@@ -33,6 +33,13 @@ __all__ = [
 
 MEMORY_MULTIPLE = 80
 """The worst that was found is 60, for arrays of structs whose only field is an empty array; one copy is in it."""
+
+EXPLAINED_BYTES_MAX = 4096
+EXPLAINED_ELEMENTS_MAX = 1_000
+"""In frames above so many bytes, the reference engine looks so far for what is wrong: it takes some 20 us for each."""
+
+HEADER_TAGS_MAX = EXPLAINED_ELEMENTS_MAX
+"""Tagged fields of a request's header; Kafka knows of none."""
 
 _DECODE_FAILURES = (Refused, struct.error, IndexError)
 
@@ -60,10 +67,22 @@ def decode(message: Message, version: int, buffer: Buffer, position: int = 0) ->
     read = message.decoders.get(version) or decoder(message, version)
     try:
         return read(buffer, position)
+    except Uncounted as error:
+        raise TooManyElements(error.path, error.position, message.elements_max) from None
     except _DECODE_FAILURES:
         pass
-    value, end = reference.decode(message, version, buffer, position)
+    value, end = _explained(message, version, buffer, position)
     raise MalformedFrame("", end, f"the compiled reader refused what the reference read as {type(value).__name__}")
+
+
+def _explained(message: Message, version: int, buffer: Buffer, position: int) -> tuple[Any, int]:
+    """What the reference engine makes of a frame that was refused, mostly a MalformedFrame."""
+    if len(buffer) <= EXPLAINED_BYTES_MAX:
+        return reference.decode(message, version, buffer, position)
+    try:
+        return reference.decode(message, version, buffer, position, EXPLAINED_ELEMENTS_MAX)
+    except TooManyElements as error:
+        raise MalformedFrame(error.path, error.position, "something is wrong here or behind") from None
 
 
 def encode_parts(message: Message, version: int, value: Any) -> tuple[list[Any], list[int]]:
@@ -153,6 +172,10 @@ def decode_request_header(frame: memoryview) -> RequestHeader:
             count = frame[position]
             position += 1
             if count:
+                if count > 0x7F:
+                    count, position = more(frame, position, count)
+                    if count > HEADER_TAGS_MAX:
+                        raise Refused
                 _, position = unknown_section(frame, position, count, len(frame))
         if position > len(frame):
             raise Refused
@@ -171,7 +194,7 @@ def _explained_header(frame: memoryview) -> MalformedFrame:
         key, version = struct.unpack(">hh", head)
         flexible = version >= _flexible_from[key]
     try:
-        reference.decode(Declared, request_header_version(flexible), frame)
+        reference.decode(Declared, request_header_version(flexible), frame, 0, HEADER_TAGS_MAX)
     except MalformedFrame as error:
         return error
     return MalformedFrame("", 0, "the header reader refused what the reference read")

@@ -9,11 +9,12 @@ function refuses it. Lengths are checked for negatives, so the position never mo
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from kbroker.wire.source import SMALL, Refused, Source, literal, more, unknown_section, unpackers
-from protocol_specs.frame import STRING_BYTES_MAX
+from kbroker.wire.source import SMALL, Refused, Source, Uncounted, literal, more, unknown_section, unpackers
+from protocol_specs.frame import STRING_BYTES_MAX, UNBOUNDED, Buffer
 from protocol_specs.grammar import Array, Kind, Layout, Message, Struct
 from protocol_specs.kinds import Fixed, Prefixed, RecordsKind, Text, VariableInt
 
@@ -23,16 +24,28 @@ SMALL_FRAME_BYTES = 4096
 _PREFIX_CODES = {"int16": "h", "int32": "i", "compact": "B"}
 
 
-def build_decoder(message: Message, version: int) -> Callable[..., tuple[Any, int]]:
-    """The function `(buffer, position) -> (value, end)` of a version; it raises Refused, struct.error or IndexError."""
+def build_decoder(message: Message, version: int, *, counts: bool = False) -> Callable[..., tuple[Any, int]]:
+    """The function `(buffer, position) -> (value, end)` of a version; it raises Refused, struct.error or IndexError.
+
+    With `counts` it also raises Uncounted, where there are more elements than the message may have. Each takes a byte
+    at least, so a frame of fewer bytes needs no counting; the function made without hands larger ones to one with.
+    """
     scope: dict[str, Any] = {
         "Refused": Refused,
+        "Uncounted": Uncounted,
         "more": more,
         "new": object.__new__,
         "unknown_section": unknown_section,
         "unpack_from": struct.unpack_from,
     }
-    writer = _DecoderWriter(Source(scope), message.layout(version))
+
+    def counted(buffer: Buffer, position: int) -> tuple[Any, int]:
+        """Made when it is needed, in its own place."""
+        scope["counted"] = made = build_decoder(message, version, counts=True)
+        return made(buffer, position)
+
+    scope["counted"] = counted
+    writer = _DecoderWriter(Source(scope), message.layout(version), counts=counts)
     writer.function(message)
     return writer.source.function("decode", f"decode {message.name} v{version}")
 
@@ -52,12 +65,14 @@ def holds_records(kind: Kind, layout: Layout) -> bool:
 class _DecoderWriter:
     """Keeps the run that is not written yet: struct codes and the targets they are stored in."""
 
-    def __init__(self, source: Source, layout: Layout) -> None:
+    def __init__(self, source: Source, layout: Layout, *, counts: bool) -> None:
         self.source = source
         self.layout = layout
+        self.counts = counts
         self.codes = ""
         self.targets: list[str] = []
         self.has_records = False
+        self.path: list[str] = []
 
     def function(self, message: Message) -> None:
         """The whole function."""
@@ -70,9 +85,21 @@ class _DecoderWriter:
             else:
                 source.add("b = buffer if type(buffer) is bytes else bytes(buffer)")
             source.add("end = len(b)")
+            if self.counts:
+                source.add(f"left = {message.elements_max}")
+            elif message.elements_max != UNBOUNDED:
+                source.add(f"if end > {message.elements_max}: return counted(b, p)")
             self.struct(message, "value")
             self.flush()
             source.add("if p > end: raise Refused", "return value, p")
+
+    @contextmanager
+    def below(self, name: str) -> Iterator[None]:
+        """What is written meanwhile belongs to a field of that name; "[]" is any element of an array."""
+        outer = self.path
+        self.path = [*outer[:-1], outer[-1] + name] if name == "[]" and outer else [*outer, name]
+        yield
+        self.path = outer
 
     def flush(self) -> None:
         """Write the run."""
@@ -188,6 +215,7 @@ class _DecoderWriter:
                 source.add(f"{name} -= 1")
             scaled = name if least == 1 else f"{name} * {least}"
             source.add(f"if {scaled} > end - p: raise Refused")
+            self.count_elements(name)
             if isinstance(element, Fixed):
                 size = element.packing.size
                 small = source.constant("unpackers", unpackers(element.code))
@@ -199,13 +227,19 @@ class _DecoderWriter:
                 return
             items, item = source.name("items"), source.name("item")
             source.add(f"{items} = []")
-            with source.block(f"for _ in range({name}):"):
+            with source.block(f"for _ in range({name}):"), self.below("[]"):
                 self.value(element, item)
                 self.flush()
                 source.add(f"{items}.append({item})")
             source.add(f"{target} = {items}")
 
         self.unless_null(kind, condition, target, write)
+
+    def count_elements(self, name: str) -> None:
+        """So many elements follow."""
+        if self.counts:
+            path = ".".join(self.path)
+            self.source.add(f"left -= {name}", f"if left < 0: raise Uncounted({path!r}, p)")
 
     def nested(self, kind: Struct, target: str) -> None:
         """A struct as a field or an element."""
@@ -235,7 +269,8 @@ class _DecoderWriter:
         self.defaults(kind, name)
         for field in kind.fields:
             if field.kind.is_present(version) and not field.kind.is_tagged(version):
-                self.value(field.kind, f"{name}.{field.name}")
+                with self.below(field.name):
+                    self.value(field.kind, f"{name}.{field.name}")
         if self.layout.flexible:
             self.tags(kind, name)
 
@@ -260,11 +295,15 @@ class _DecoderWriter:
         self.flush()
         known = [field for field in kind.fields if field.kind.is_tagged(self.layout.version)]
         if not known:
-            source.add(f"if {count}: {name}.unknown_tags, p = unknown_section(b, p, {count}, end)")
+            with source.block(f"if {count}:"):
+                source.add(f"if {count} > 127: {count}, p = more(b, p, {count})")
+                self.count_elements(count)
+                source.add(f"{name}.unknown_tags, p = unknown_section(b, p, {count}, end)")
             return
         tag, last, size, stop, unknown = (source.name(prefix) for prefix in ("tag", "last", "size", "q", "unknown"))
         with source.block(f"if {count}:"):
             source.add(f"if {count} > 127: {count}, p = more(b, p, {count})", f"{last} = -1", f"{unknown} = []")
+            self.count_elements(count)
             with source.block(f"for _ in range({count}):"):
                 source.add(f"{tag} = b[p]", "p += 1", f"if {tag} > 127: {tag}, p = more(b, p, {tag})")
                 source.add(f"{size} = b[p]", "p += 1", f"if {size} > 127: {size}, p = more(b, p, {size})")
@@ -273,7 +312,7 @@ class _DecoderWriter:
                 )
                 branch = "if"
                 for field in known:
-                    with source.block(f"{branch} {tag} == {field.kind.options.tag}:"):
+                    with source.block(f"{branch} {tag} == {field.kind.options.tag}:"), self.below(field.name):
                         self.value(field.kind, f"{name}.{field.name}")
                         self.flush()
                         source.add(f"if p != {stop}: raise Refused")

@@ -8,9 +8,12 @@ from protocol_specs.frame import Buffer
 from protocol_specs.grammar import Message, Window
 
 
-def decode(message: Message, version: int, buffer: Buffer, position: int = 0) -> tuple[Any, int]:
-    """(value, the position behind it). Raises MalformedFrame, UnsupportedVersion."""
-    window = Window(buffer, position)
+def decode(
+    message: Message, version: int, buffer: Buffer, position: int = 0, elements_max: int | None = None
+) -> tuple[Any, int]:
+    """(value, the position behind it). Raises MalformedFrame, also for more than `elements_max` elements of arrays
+    (None: as many as the message may have); UnsupportedVersion."""
+    window = Window(buffer, position, message.elements_max if elements_max is None else elements_max)
     value = message.read(window, message.layout(version), "")
     return value, window.position
 

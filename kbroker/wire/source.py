@@ -28,6 +28,14 @@ class Refused(Exception):
     """Generated code met something that is no value; only the codec sees this."""
 
 
+class Uncounted(Exception):
+    """There are more elements than the request may have: the path of the field, and where those of it begin."""
+
+    def __init__(self, path: str, position: int) -> None:
+        self.path = path
+        self.position = position
+
+
 class Source:
     """Growing source text with its indentation, its global names, and numbered local names."""
 
@@ -130,9 +138,7 @@ def long_length(length_plus_one: int) -> bytes:
 
 
 def unknown_section(data: Any, position: int, count: int, end: int) -> tuple[tuple[tuple[int, bytes], ...], int]:
-    """A tagged section without any known tag, behind the first byte of its count."""
-    if count > 0x7F:
-        count, position = more(data, position, count)
+    """A tagged section of `count` fields, none of them known, behind its count."""
     found = []
     last = -1
     for _ in range(count):

@@ -8,6 +8,7 @@ import logging
 import os
 import random
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -44,6 +45,7 @@ HELD_BYTES_MAX = 10 << 20
 
 CLIENT_HELLO = bytes.fromhex("16030100c4010000c00303") + bytes(range(190))
 FRAME_BYTES_MAX = 104_857_600
+OFFSET_FETCH = 9
 
 
 def _connections() -> int:
@@ -165,6 +167,23 @@ def test_huge_counts_and_lengths_end_their_connection_in_every_api_and_version(
                         peer.socket.shutdown(socket.SHUT_WR)
                         assert peer.is_closed_by_broker()
     assert len(served) > 15
+
+
+def test_a_frame_of_a_million_tiny_elements_ends_its_connection(
+    broker: InProcessBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """5 MB of them kept everybody waiting for 5 s and took 600 MB. The bound is a number of elements, not of bytes."""
+    count = 1_000_000
+    body = struct.pack(">h1si", 1, b"g", 1) + struct.pack(">h1si", 1, b"t", count) + bytes(4 * count)
+    frame = struct.pack(">hhih", OFFSET_FETCH, 1, 7, -1) + body
+    caplog.set_level(logging.INFO, "kbroker.gate")
+    with Bystander(broker.bootstrap) as bystander, RawPeer(broker.bootstrap) as peer:
+        peer.send(len(frame).to_bytes(4, "big") + frame)
+        assert peer.is_closed_by_broker()
+        assert bystander.is_served()
+    (line,) = [record for record in caplog.records if record.name == "kbroker.gate"]
+    assert line.getMessage() == "malformed request: closing"
+    assert "topics[].partition_indexes" in line.__dict__["reason"]
 
 
 def test_any_well_formed_request_is_answered_or_refused_without_a_failure(broker: InProcessBroker) -> None:
