@@ -21,6 +21,9 @@ REQUEST_ELEMENTS_MAX = 250_000
 100,000 partitions of as many topics, or creates 10,000 topics with 12 assigned partitions each. What a peer can put
 into 100 MB else is 50 million: minutes of work, and more memory than there is."""
 
+PRODUCE_ELEMENTS_MAX = 25_000
+"""Of a Produce request: batches for 12,000 partitions of as many topics, each 10 us of work even to refuse it."""
+
 UNBOUNDED = 1 << 62
 """For what we wrote ourselves, and for answers."""
 

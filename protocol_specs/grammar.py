@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from protocol_specs.frame import (
+    PRODUCE_ELEMENTS_MAX,
     REQUEST_ELEMENTS_MAX,
     UNBOUNDED,
     Buffer,
@@ -376,6 +377,8 @@ class Message(Struct):
     @property
     def elements_max(self) -> int:
         """How many elements its arrays may have together, where it is read: a request comes from anybody."""
+        if self.name == "ProduceRequest":
+            return PRODUCE_ELEMENTS_MAX
         return REQUEST_ELEMENTS_MAX if self.name.endswith("Request") else UNBOUNDED
 
     def is_flexible(self, version: int) -> bool:
