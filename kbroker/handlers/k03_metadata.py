@@ -50,6 +50,7 @@ def metadata(ctx: RequestContext, request: Any) -> Answer:
     ctx.node.metadata.propose(
         lambda image: create_missing(image, missing, ctx.node.config, ctx.node.entropy),
         lambda outcomes: in_turns_into(pending, ctx.node.clock, _answer(ctx, request, outcomes)),
+        failed=pending.settle_with,
     )
     return pending
 

@@ -47,6 +47,7 @@ def find_coordinator(ctx: RequestContext, request: Any) -> Answer:
     ctx.node.metadata.propose(
         lambda image: create_missing(image, [OFFSETS_TOPIC], ctx.node.config, ctx.node.entropy),
         lambda _: pending.settle(_answer(ctx, request, lambda key: _found(ctx, key))),
+        failed=pending.settle_with,
     )
     return pending
 

@@ -26,6 +26,7 @@ def delete_topics(ctx: RequestContext, request: Any) -> Answer:
     node.metadata.propose(
         lambda image: decide(image, unwanted, node.config),
         lambda response: answer.settle(_for_version(response, version)),
+        failed=answer.settle_with,
     )
     return answer
 

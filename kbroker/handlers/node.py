@@ -27,8 +27,16 @@ class Metadata(Protocol):
     image: MetadataImage
     """The committed and published image."""
 
-    def propose(self, decide: Callable[[MetadataImage], Decision], then: Callable[[Any], None]) -> None:
+    def propose(
+        self,
+        decide: Callable[[MetadataImage], Decision],
+        then: Callable[[Any], None],
+        *,
+        failed: Callable[[Callable[[], Any]], None] | None = None,
+    ) -> None:
         """Decide against the newest image, append the records, and call `then(response)` once they are committed.
+
+        What goes wrong in deciding is raised, or told by `failed(take)`, where `take()` raises it.
 
         `then` may run before this returns (nothing to commit, or a memory disk). By then the image is published and
         its partitions can be served.

@@ -186,17 +186,24 @@ class MetadataLog:
         self._run(self._quorum.start(self._stored, epoch, self._log.log_end))
         self.propose(lambda image: join(image, registration), then)
 
-    def propose(self, decide: Callable[[MetadataImage], Decision], then: Callable[[Any], None]) -> None:
+    def propose(
+        self,
+        decide: Callable[[MetadataImage], Decision],
+        then: Callable[[Any], None],
+        *,
+        failed: Callable[[Callable[[], Any]], None] | None = None,
+    ) -> None:
         """Decide against the newest image, append the records, `then(response)` once they are committed and published.
 
         `then` may run before this returns. A decision without records waits for the proposals before it, because what
         it reports rests on them; so does the refusal of one whose records do not fit a batch. After a fatal failure
-        nothing is answered any more. Raises DecisionTooLarge, before anything has changed.
+        nothing is answered any more. Raises what goes wrong in deciding, DecisionTooLarge too, before anything has
+        changed; where it had to wait for another decision, `failed(take)` is told, and `take()` raises it.
         """
         if self.failure is not None:
             return
         if self._is_deciding:
-            self._undecided.append(lambda: self.propose(decide, then))
+            self._undecided.append(lambda: self._propose_late(decide, then, failed))
             return
         decision = decide(self._newest)
         delta, values = at_once(self._encoded(decision))
@@ -238,6 +245,19 @@ class MetadataLog:
             then(ended.unwrap)
         while self._undecided and not self._is_deciding:
             self._undecided.popleft()()
+
+    def _propose_late(
+        self,
+        decide: Callable[[MetadataImage], Decision],
+        then: Callable[[Any], None],
+        failed: Callable[[Callable[[], Any]], None] | None,
+    ) -> None:
+        ended = outcome.capture(self.propose, decide, then)
+        if isinstance(ended, outcome.Error):
+            if failed is None:
+                ended.unwrap()
+            else:
+                failed(ended.unwrap)
 
     def _decided(
         self, decision: Decision, delta: MetadataDelta, values: list[bytes], then: Callable[[Any], None]

@@ -200,6 +200,24 @@ def test_a_decision_that_fails_is_told_to_whoever_wanted_it_and_the_next_are_dec
     assert told == ["empty"]
 
 
+def test_what_fails_behind_a_decision_in_turns_costs_its_own_connection():
+    """It was raised in the timer that decides, which ended the broker; those behind it were never decided."""
+    broker = SmallBroker({"before": 1})
+    taken, told, failures = [], [], []
+
+    def failing(image):
+        raise ZeroDivisionError("ours")
+
+    broker.metadata.propose_in_turns(slowly("1"), taken.append)
+    broker.metadata.propose(failing, told.append, failed=failures.append)
+    broker.metadata.propose(lambda image: Decision([], "empty"), told.append)
+    broker.clock.advance(0)
+    assert len(taken) == 1
+    assert told == ["empty"]
+    with pytest.raises(ZeroDivisionError):
+        failures[0]()
+
+
 def test_after_a_fatal_failure_no_further_turn_is_taken():
     broker = SmallBroker({"before": 1})
     taken = []
