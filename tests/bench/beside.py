@@ -190,11 +190,11 @@ def _measured(variant: Variant, seconds: float) -> dict[str, object]:
 def _turns(watched: dict[str, Any], absences: list[machine.Span]) -> dict[str, object]:
     """Of the loop of the loaded broker; without what the machine was away."""
 
-    def own_s(begun: float, ended: float, own: float) -> float:
-        return own - (ended - begun - machine.present_s((begun, ended), absences))
+    def own_s(begun: float, ended: float, own: float, cpu: float) -> float:
+        return max(cpu, own - (ended - begun - machine.present_s((begun, ended), absences)))
 
     late_s = sum(max(0.0, own_s(*turn) - LATE_S) for turn in watched["late"])
-    longest = [(own_s(one["begun"], one["ended"], one["own_s"]), one) for one in watched["longest"]]
+    longest = [(own_s(one["begun"], one["ended"], one["own_s"], one["cpu_s"]), one) for one in watched["longest"]]
     longest.sort(key=lambda pair: pair[0], reverse=True)
     return {
         "late_percent": round(100 * late_s / watched["served_s"], 4),

@@ -2,19 +2,23 @@
 
 On such a machine every process stands still, often for 30 ms in each 100 once both cores are busy, and no broker can
 answer then. So a sentinel on each core, of real-time priority, sleeps a millisecond at a time and notes when it woke
-late: nothing in the guest comes before it, so whoever was late with it waited for the host. Its overslept times are
-taken off what the loads took. Without the right to that priority nothing is known, and nothing is taken off.
+late. It may have waited for a long call in the kernel, too, which is somebody's own doing: so no more of it counts than
+the kernel has booked as stolen (in ticks of 10 ms), and only what all cores missed at once. That is taken off what the
+loads took. Without the right to that priority nothing is known, and nothing is taken off.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import reduce
+from pathlib import Path
 from typing import IO
 
 PRIORITY = 50
@@ -22,6 +26,10 @@ NAP_S = 0.001
 #: A sentinel that slept longer was kept from its core.
 OVERSLEPT_S = 0.003
 READY, REFUSED = b"ready\n", b"refused\n"
+NAPS_PER_LOOK = 10
+"""So old may be what is known to have been stolen."""
+
+STAT, STOLEN_TICKS = Path("/proc/stat"), 7
 SEEN_BY_S = 0.02
 """By then the sentinels have told of an absence that has just ended."""
 
@@ -41,17 +49,16 @@ class Machine:
             os.set_blocking(one.fileno(), False)
 
     def absences(self) -> list[Span]:
-        """So far, in order; on whichever core, and what overlaps is one."""
+        """So far, in order; of all cores at once."""
         time.sleep(SEEN_BY_S)
-        spans: list[Span] = []
+        cores: list[list[Span]] = []
         for index, one in enumerate(self._sentinels):
             with contextlib.suppress(BlockingIOError):
                 while more := os.read(one.fileno(), 1 << 16):
                     self._said[index] += more
-            for line in self._said[index].splitlines():
-                begun, ended = line.split()
-                spans.append((float(begun), float(ended)))
-        return _united(spans)
+            lines = (line.split() for line in self._said[index].splitlines())
+            cores.append([(float(begun), float(ended)) for begun, ended in lines])
+        return reduce(common, cores) if self.is_watched else []
 
 
 def present_s(span: Span, absences: Sequence[Span]) -> float:
@@ -74,14 +81,10 @@ def watched() -> Iterator[Machine]:
         yield Machine(sentinels)
 
 
-def _united(spans: Sequence[Span]) -> list[Span]:
-    found: list[Span] = []
-    for begun, ended in sorted(spans):
-        if found and begun <= found[-1][1]:
-            found[-1] = found[-1][0], max(ended, found[-1][1])
-        else:
-            found.append((begun, ended))
-    return found
+def common(one: Sequence[Span], other: Sequence[Span]) -> list[Span]:
+    """What spans in order have in common with others."""
+    pairs = ((max(a[0], b[0]), min(a[1], b[1])) for a in one for b in other if a[0] < b[1] and b[0] < a[1])
+    return sorted(pairs)
 
 
 def _stand_sentinel(core: int) -> None:
@@ -92,12 +95,25 @@ def _stand_sentinel(core: int) -> None:
         os.write(1, REFUSED)
         return
     os.write(1, READY)
-    woken = time.perf_counter()
-    while True:
+    woken, stolen_s = time.perf_counter(), _stolen_s(core)
+    for nap in itertools.count():
         time.sleep(NAP_S)
         begun, woken = woken, time.perf_counter()
-        if woken - begun > OVERSLEPT_S:
-            os.write(1, f"{begun + NAP_S} {woken}\n".encode())
+        overslept_s = woken - begun - NAP_S
+        if overslept_s > OVERSLEPT_S or not nap % NAPS_PER_LOOK:
+            before_s, stolen_s = stolen_s, _stolen_s(core)
+            absent_s = min(overslept_s, stolen_s - before_s)
+            if absent_s > OVERSLEPT_S:
+                os.write(1, f"{woken - absent_s} {woken}\n".encode())
+
+
+def _stolen_s(core: int) -> float:
+    """What the kernel has booked as stolen from a core since the system started."""
+    for line in STAT.read_text().splitlines():
+        name, *ticks = line.split()
+        if name == f"cpu{core}":
+            return int(ticks[STOLEN_TICKS]) / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 if __name__ == "__main__":

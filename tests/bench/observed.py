@@ -50,7 +50,7 @@ class Turns(trio.abc.Instrument):
         self._begun = (0.0, 0.0, 0.0)
         self._schedule = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
         self.first_step = self.last_step = 0.0
-        self.late: list[tuple[float, float, float]] = []
+        self.late: list[tuple[float, float, float, float]] = []
         self._since = 0.0
         self._seen = ""
 
@@ -73,7 +73,7 @@ class Turns(trio.abc.Instrument):
         self.last_step = now
         own = now - begun - preempted
         if own > LATE_S:
-            self.late.append((begun, now, own))
+            self.late.append((begun, now, own, time.thread_time() - cpu))
         if len(self.longest) < LONGEST_KEPT or own > self.longest[0][0]:
             about = {"begun": begun, "ended": now, "own_s": own, "cpu_s": time.thread_time() - cpu}
             push = heapq.heappush if len(self.longest) < LONGEST_KEPT else heapq.heapreplace

@@ -21,8 +21,10 @@ def test_only_what_overlaps_is_taken_off(span: machine.Span, present_s: float):
     assert machine.present_s(span, [(2.0, 4.0), (5.0, 6.0), (8.0, 9.0)]) == pytest.approx(present_s)
 
 
-def test_what_two_cores_missed_together_counts_once():
-    assert machine._united([(5.0, 6.0), (1.0, 3.0), (2.0, 4.0), (1.5, 2.0)]) == [(1.0, 4.0), (5.0, 6.0)]
+def test_only_what_all_cores_missed_at_once_counts():
+    assert machine.common([(1.0, 3.0), (5.0, 6.0), (8.0, 9.0)], [(2.0, 5.5), (8.5, 8.6)]) == [
+        *((2.0, 3.0), (5.0, 5.5), (8.5, 8.6))
+    ]
 
 
 def test_sentinels_stand_or_say_that_they_may_not():
