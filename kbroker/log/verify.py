@@ -189,13 +189,14 @@ class PartitionCheck:
         self._snapshots = snapshot_offsets(disk, path)
         self._epochs: list[tuple[int, int]] = []
         self._has_old = self._is_cut = False
+        self._first_base = 0
         self.end = 0
 
     def run(self, recovery_point: int) -> Found:
         """Everything in the directory; what lies behind `recovery_point` may be torn after a crash."""
         names = self._disk.list(self._path)
         bases = sorted(int(name[:20]) for name in names if name.endswith(LOG_SUFFIX) and name[:-4].isdigit())
-        self.end = bases[0] if bases else 0
+        self.end = self._first_base = bases[0] if bases else 0
         holes: list[Finding] = []
         for number, base in enumerate(bases):
             is_last = number == len(bases) - 1
@@ -234,7 +235,7 @@ class PartitionCheck:
         path = file.path
         offsets = _Entries(self._disk, self._of(base, ".index"), _OFFSET_ENTRY)
         times = _Entries(self._disk, self._of(base, ".timeindex"), _TIME_ENTRY)
-        aborted: set[tuple[int, int]] = set()
+        aborts = _Aborts(set(), set())
         size, position, largest = file.size(), 0, -1
         problem = None
         for position, header, batch in batches(file, size):
@@ -245,9 +246,8 @@ class PartitionCheck:
             if body is not None:
                 yield Finding(path, f"at byte {position}: {body}")
             yield from self._snapshots_up_to(header.base_offset)
-            ended = self._note(header, batch) if body is None or not header.is_control else None
-            if ended is not None:
-                aborted.add(ended)
+            if body is None or not header.is_control:
+                self._note(header, batch, aborts)
             if header.base_offset > max(self.end, base) or header.records_count <= header.last_offset_delta:
                 self._is_dense = False  # nobody but compaction leaves gaps inside
             largest = max(largest, header.max_timestamp)
@@ -268,7 +268,7 @@ class PartitionCheck:
             return
         yield from offsets.findings(is_last=is_last)
         yield from times.findings(is_last=is_last)
-        yield from self._transactions(base, aborted)
+        yield from self._transactions(base, aborts)
 
     def _header_problem(self, header: BatchHeader, batch: memoryview, base: int) -> str | None:
         """What recovery would see too, and cut the log for where it may."""
@@ -294,30 +294,46 @@ class PartitionCheck:
             return f"{count} records where {header.records_count} are announced"
         return None
 
-    def _note(self, header: BatchHeader, batch: memoryview) -> tuple[int, int] | None:
-        """Epochs and producers move on; (producer id, offset of the marker) where a transaction was aborted."""
+    def _note(self, header: BatchHeader, batch: memoryview, aborts: _Aborts) -> None:
+        """Epochs and producers move on; what was aborted is noted in `aborts`."""
         epoch = header.partition_leader_epoch
         if epoch >= 0 and (not self._epochs or epoch > self._epochs[-1][0]):
             self._epochs.append((epoch, header.base_offset))
         if header.producer_id < 0:
-            return None
+            return
         if not header.is_control:
             self._producers.update(header)
-            return None
+            return
         marker = read_marker(batch)
-        ended = self._producers.end_transaction(header, marker) if marker is not None else None
-        return (ended.producer_id, ended.last_offset) if ended is not None else None
+        if marker is None:
+            return
+        if marker.is_abort:
+            aborts.marked.add((header.producer_id, header.base_offset))
+        ended = self._producers.end_transaction(header, marker)
+        if ended is not None:
+            aborts.replayed.add((ended.producer_id, ended.last_offset))
 
     # ---- what is derived from them
 
-    def _transactions(self, base: int, aborted: set[tuple[int, int]]) -> Found:
+    def _transactions(self, base: int, aborts: _Aborts) -> Found:
+        """The entries are the aborts that the batches tell, but for those whose records went.
+
+        Apache Kafka's cleaner takes the records of an aborted transaction and keeps its marker and its entry; retention
+        takes its first segments. The marker is all that such an entry can be measured by.
+        """
         path = self._of(base, ".txnindex")
         data = self._disk.read(path) if self._disk.exists(path) else b""
         if len(data) % _TRANSACTION_ENTRY.size:
             yield Finding(path, f"{len(data)} bytes are not whole entries")
             return
-        listed = {(entry[1], entry[3]) for entry in _TRANSACTION_ENTRY.iter_unpack(data)}
-        for producer_id, offset in sorted(listed ^ aborted):
+        entries = [*_TRANSACTION_ENTRY.iter_unpack(data)]
+        listed = {(producer_id, end) for _, producer_id, _, end, _ in entries}
+        begun_earlier = {
+            (producer_id, end)
+            for _, producer_id, start, end, _ in entries
+            if not self._is_dense or start < self._first_base
+        }
+        for producer_id, offset in sorted((listed ^ aborts.replayed) - (begun_earlier & aborts.marked)):
             which = "lists" if (producer_id, offset) in listed else "lacks"
             yield Finding(path, f"{which} an abort of producer {producer_id} at offset {offset}")
 
@@ -335,8 +351,11 @@ class PartitionCheck:
                 continue  # compaction may have taken the batches that it was made from
             replayed = {producer.producer_id: producer for producer in self._producers}
             for producer in told:
-                # One that is in no batch any more was in batches that retention took.
-                if producer.producer_id in replayed and _last(producer) != _last(replayed[producer.producer_id]):
+                # One that is in no batch any more, or in a marker only, was in batches that retention took.
+                left = replayed.get(producer.producer_id)
+                if left is None or not (left.batches or self._first_base == 0):
+                    continue
+                if _last(producer) != _last(left):
                     yield Finding(path, f"producer {producer.producer_id} is not where its batches are")
 
     def _epochs_file(self, recovery_point: int) -> Found:
@@ -378,6 +397,14 @@ class PartitionCheck:
                 parse_election(self._disk.read(f"{self._path}/{_ELECTION_FILE}"))
             except ElectionUnreadable as error:
                 yield Finding(f"{self._path}/{_ELECTION_FILE}", str(error))
+
+
+class _Aborts(NamedTuple):
+    """Of one segment: (producer id, offset of the marker) of its aborts."""
+
+    replayed: set[tuple[int, int]]
+    """Those whose records came before."""
+    marked: set[tuple[int, int]]
 
 
 def _last(producer: Producer) -> tuple[int, ...]:
