@@ -6,6 +6,7 @@ from gate_line import GateLine, seen
 from small_broker import SmallBroker, batch
 
 from kbroker.handlers.repeated_fetch import RepeatedFetch
+from kbroker.metadata.image import PartitionImage
 from kbroker.server.gate import OwedAnswer
 from kbroker.testing.simulated_disk import SimulatedDisk
 from kbroker.wire.codec import decode
@@ -168,6 +169,25 @@ def test_a_wrong_leader_epoch_is_refused_every_time(broker, quick, epoch, error)
     for _ in range(3):
         assert answer(line.ask(line.frame(0, of={"current_leader_epoch": epoch}))).error_code == error
     assert quick == []
+
+
+def test_a_partition_that_is_led_elsewhere_is_refused(broker, quick):
+    line = Line(broker=broker)
+    line.ask(line.frame(0))
+    partition = broker.partitions.find("t", 0)
+    partition.follow_metadata(PartitionImage((1, 2), (2,), 2, partition.leader_epoch + 1, 1), 1)
+    assert answer(line.ask(line.frame(0))).error_code == ErrorCode.NOT_LEADER_OR_FOLLOWER
+    assert quick == []
+
+
+def test_the_brokers_own_limit_holds(quick):
+    broker = SmallBroker({"t": 1}, fetch_max_bytes=1024)
+    for _ in range(10):
+        append(broker, b"a" * 500)
+    line = Line(broker=broker)
+    sizes = {len(answer(line.ask(line.frame(0, bytes_max=1 << 20))).records) for _ in range(3)}
+    assert sizes == {len(batch(b"a" * 500))}
+    assert quick == [2, 3]
 
 
 @pytest.mark.parametrize("version", [11, NEWEST])
