@@ -50,7 +50,8 @@ def found_by_scanning(log: Any) -> list[Given]:
 
 def check_log(log: Any, topic: Topic, promised_end: int) -> list[Given]:
     """Everything that must hold after a crash; what was found."""
-    assert [str(each) for each in log.mended if not _is_expected(each)] == []
+    unexpected = [str(each) for each in log.mended if not _is_expected(each)]
+    assert unexpected == [], unexpected
     scanned = found_by_scanning(log)
     found = [batch for batch in scanned if batch.last >= log.log_start]
     assert found_by_reading(log) == found

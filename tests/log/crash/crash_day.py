@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 from typing import Any
+from unittest.mock import patch
 
 from crash_checks import check_log
 from crash_cleaning import Cleaning
 from crash_model import Topic, given
 
+from kbroker.log import stopping
 from kbroker.log.directory import LogDirectory
 from kbroker.log.outcome import Appended, Origin
 from kbroker.log.settings import LogSettings
@@ -19,6 +21,7 @@ from kbroker.record.compression import Codec
 from kbroker.record.markers import build_marker
 from kbroker.testing.simulated_disk import Loss, SimulatedDisk
 from kbroker.testing.virtual_clock import VirtualClock
+from kbroker.world import DiskFailure
 
 ROOT = "/data"
 PAGE_BYTES = 512
@@ -87,10 +90,13 @@ class Day:
             topics = {METADATA_TOPIC: Topic(METADATA_TOPIC, METADATA_TOPIC_ID)}
         self.topics = topics
         self.logs: dict[str, Any] = {}
+        self.coming: set[str] = set()
+        """Names of logs whose files a worker makes."""
         self.cleaning: Cleaning | None = None
         self._set_modes()
         self.chores: list[tuple[int, Callable[[], None]]] = [
-            (30, self.append),
+            (20, self.append),
+            (12, self.append_run),
             (8, self.append_in_transaction),
             (5, self.end_transaction),
             (10, self.clean),
@@ -103,7 +109,8 @@ class Day:
             (3, self.shrink),
             (3, self.truncate),
             (2, self.roll),
-            (2, self.create),
+            (1, self.look),
+            (3, self.create),
             (1, self.delete),
             (1, self.stop_and_start),
             (1, self.kill_and_start),
@@ -145,11 +152,37 @@ class Day:
 
     def append(self) -> None:
         topic, log = self._any()
+        self._elect(topic)
         self._put(topic, log, *self._batch(topic))
+
+    def append_run(self) -> None:
+        """Batches of a client that came together; what is not taken with others comes by itself, as in Produce."""
+        topic, log = self._any()
+        if topic.name == METADATA_TOPIC:
+            return
+        self._elect(topic)
+        left = []
+        for _ in range(self.random.choice([1, 2, 3, 6])):
+            left.append(self._batch(topic)[0])
+            topic.batches.append(given(left[-1]))
+        while left:
+            taken = [given(data).base for data in left]
+            run = log.append_run([memoryview(_as_sent(data)) for data in left], topic.leader_epoch)
+            if run is None:
+                outcome = log.append_as_leader(_as_sent(left[0]), topic.leader_epoch)
+                assert isinstance(outcome, Appended), outcome
+                run_bases = [outcome.base_offset]
+            else:
+                run_bases = run.base_offsets
+            assert run_bases == taken[: len(run_bases)]
+            left = left[len(run_bases) :]
+            self.promises()
+        assert log.log_end == topic.end
 
     def append_in_transaction(self) -> None:
         topic, log = self._any()
         if topic.name != METADATA_TOPIC:
+            self._elect(topic)
             self._put(topic, log, *self._batch(topic, self.random.choice(TRANSACTIONAL)))
 
     def end_transaction(self) -> None:
@@ -172,11 +205,13 @@ class Day:
         marker[0:8], marker[12:16] = topic.end.to_bytes(8, "big"), topic.leader_epoch.to_bytes(4, "big")
         self._put(topic, log, bytes(marker), Origin.COORDINATOR)
 
+    def _elect(self, topic: Topic) -> None:
+        if self.random.random() < 0.06:
+            topic.leader_epoch += self.random.randrange(1, 3)
+
     def _batch(self, topic: Topic, transactional_id: int | None = None) -> tuple[bytes, Origin]:
         """What is going to be the topic's next batch, and whose it is."""
         random = self.random
-        if random.random() < 0.06:
-            topic.leader_epoch += random.randrange(1, 3)
         now = self.clock.wall_ms() - random.choice([0, 0, 0, 5])
         count = random.choice([1, 1, 2, 5])
         length = random.choice([0, 10, 40, 200, 600])
@@ -199,11 +234,9 @@ class Day:
         return bytes(batch), origin
 
     def _put(self, topic: Topic, log: Any, data: bytes, origin: Origin) -> None:
-        batch = bytearray(data)
-        batch[0:8] = bytes(8)
         base = topic.end
         topic.batches.append(given(data))
-        outcome = log.append_as_leader(batch, topic.leader_epoch, origin=origin)
+        outcome = log.append_as_leader(_as_sent(data), topic.leader_epoch, origin=origin)
         assert isinstance(outcome, Appended), outcome
         assert outcome.base_offset == base
         self.promises()
@@ -276,11 +309,32 @@ class Day:
     def roll(self) -> None:
         self._any()[1].roll()
 
+    def look(self) -> None:
+        topic, log = self._any()
+        if log.can_close_cleanly:
+            check_log(log, topic, topic.written)
+
     def create(self) -> None:
+        """As a broker does: a worker makes the files while others are served, and the topic may be committed before."""
         name = self.random.choice(["a", "b", "c"])
-        if name not in self.topics:
-            self.topics[name] = Topic(name, SeededEntropy(self.random).uuid())
-            self.opened.open_log(self.topics[name])
+        if name in self.topics or name in self.coming:
+            return
+        topic = Topic(name, SeededEntropy(self.random).uuid())
+        if self.random.random() < 0.5:
+            self.topics[name] = topic
+        self.coming.add(name)
+        self.opened.directory.clear_names([TopicPartition(name, 0)], lambda: self._make(topic))
+
+    def _make(self, topic: Topic) -> None:
+        work = self.opened.directory.making(TopicPartition(topic.name, 0), topic.topic_id)
+        self.disk.in_worker(work, lambda is_new: self._made(topic, is_new))
+
+    def _made(self, topic: Topic, is_new: bool | DiskFailure) -> None:
+        assert isinstance(is_new, bool)
+        self.opened.directory.made(TopicPartition(topic.name, 0), is_new=is_new)
+        self.coming.remove(topic.name)
+        self.topics[topic.name] = topic
+        self.opened.open_log(topic)
 
     def delete(self) -> None:
         topic, log = self._any()
@@ -298,7 +352,9 @@ class Day:
         self.stop_cleaning()
         self.disk.run_queued()
         self.promises()
-        assert self.opened.directory.close(clean=True)
+        # Of many logs the broker syncs the whole volume.
+        with patch.object(stopping, "TOGETHER_MIN", self.random.choice([1, stopping.TOGETHER_MIN])):
+            assert self.opened.directory.close(clean=True)
         for name, topic in self.topics.items():
             topic.flushed = self.logs[name].log_end
         self._set_modes()
@@ -311,6 +367,7 @@ class Day:
         before, self.disk = self.disk, self.disk.restarted(Loss.PROCESS_DIED)
         before.on_step = nobody_told  # whatever the garbage collector does to it
         self.cleaning = None
+        self.coming = set()
         self.logs = {}
         self.clock = VirtualClock(self.clock.wall_ms())
         self._set_modes()
@@ -327,3 +384,8 @@ class Day:
 
 def nobody_told(path: str) -> None:
     """Nobody follows the steps."""
+
+
+def _as_sent(data: bytes) -> bytearray:
+    """A batch as its client sends it: with offsets that begin at 0."""
+    return bytearray(8) + data[8:]
