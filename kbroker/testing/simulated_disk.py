@@ -155,9 +155,16 @@ class SimulatedFile:
         return self._node.live.modified_ms()
 
     def write_at(self, position: int, buffers: Sequence[Buffer]) -> None:
-        """See world.File. The step that crashes is not done."""
-        self._disk.step(self.path)
-        self._node.live.write_at(position, buffers)
+        """See world.File. The step that crashes is not done; of one that fails, as much as `torn` of the disk says."""
+        live = self._node.live
+        try:
+            self._disk.step(self.path, takes_room=True)
+        except DiskFailure:
+            data = b"".join(buffers)
+            if data and self._disk.torn is not None:
+                live.write_at(position, [data[: self._disk.torn(len(data))]])
+            raise
+        live.write_at(position, buffers)
 
     def read_at(self, position: int, length: int) -> bytes:
         """See world.File."""
@@ -235,7 +242,8 @@ class SimulatedDisk:
     `queues_writes` puts every write and every new segment, `queues_work` every in_worker call, in line until
     run_queued(). `failing` maps a piece of a path to the reason that every use of such a path fails with. `on_step` is
     told the path of each step before it is made. Files with one of the `cold` pieces in their path are out of memory
-    until they are warmed.
+    until they are warmed. While it `is_full` nothing is written or made; `torn` says how many of its bytes a write
+    that fails has made all the same.
     """
 
     def __init__(self, *, queues_writes: bool = False, queues_work: bool = False, page_bytes: int = PAGE_BYTES) -> None:
@@ -243,6 +251,8 @@ class SimulatedDisk:
         self.crash_at: int | None = None
         self.on_step: Callable[[str], None] = _nobody_told
         self.failing: dict[str, str] = {}
+        self.is_full = False
+        self.torn: Below | None = None
         self.cold: set[str] = set()
         self.warmed: list[tuple[str, int, int]] = []
         self.queues_writes = queues_writes
@@ -255,13 +265,15 @@ class SimulatedDisk:
 
     # ---- what goes wrong
 
-    def step(self, path: str) -> None:
+    def step(self, path: str, *, takes_room: bool = False) -> None:
         """A change is about to be made. Raises Crashed or DiskFailure when the script says so."""
         self.check(path)
         self.steps += 1
         self.on_step(path)
         if self.crash_at is not None and self.steps >= self.crash_at:
             raise Crashed
+        if takes_room and self.is_full:
+            raise DiskFailure(path, "No space left on device")
 
     def check(self, path: str) -> None:
         """Raises DiskFailure when the script says that `path` is broken."""
@@ -340,7 +352,7 @@ class SimulatedDisk:
         if node is None:
             if not create:
                 raise FileNotFoundError(path)
-            self.step(path)
+            self.step(path, takes_room=True)
             folder, name = self._folder_of(path)
             node = _Node()
             folder.change(None, name, node)
@@ -367,7 +379,7 @@ class SimulatedDisk:
         if self.is_directory(path):
             return
         self.make_directory(path.rstrip("/").rpartition("/")[0])
-        self.step(path)
+        self.step(path, takes_room=True)
         folder, name = self._folder_of(path)
         if name in folder.live:
             raise DiskFailure(path, "Not a directory")
@@ -380,13 +392,13 @@ class SimulatedDisk:
 
     def replace(self, path: str, data: bytes) -> None:
         """See world.Disk. Steps: a temporary name, its bytes written and synced, the rename, the directory synced."""
-        self.step(path)
+        self.step(path, takes_room=True)
         folder, name = self._folder_of(path)
         temporary = f"{name}.{self._temporary_names}.tmp"
         self._temporary_names += 1
         node = _Node()
         folder.change(None, temporary, node)
-        self.step(path)
+        self.step(path, takes_room=True)
         node.live.write_at(0, [data])
         node.sync()
         self.step(path)

@@ -56,6 +56,10 @@ class SeededEntropy:
         return self._random.randrange(end)
 
 
+class DayIsOver(Exception):
+    """A disk in trouble has brought the broker to its end; the next start is another day."""
+
+
 class Open:
     """One start of the directory: its logs by name, opened as hosting opens them."""
 
@@ -93,6 +97,8 @@ class Day:
         self.coming: set[str] = set()
         """Names of logs whose files a worker makes."""
         self.cleaning: Cleaning | None = None
+        self.is_in_trouble = False
+        """The disk is full, or has failed once."""
         self._set_modes()
         self.chores: list[tuple[int, Callable[[], None]]] = [
             (20, self.append),
@@ -121,7 +127,11 @@ class Day:
         self.disk.queues_writes = self.random.random() < 0.3
 
     def start(self) -> None:
-        self.opened = Open(self.disk, self.topics, self.random, self.clock)
+        try:
+            self.opened = Open(self.disk, self.topics, self.random, self.clock)
+        except DiskFailure as failure:
+            assert self.is_in_trouble
+            raise DayIsOver from failure
         self.logs = self.opened.logs
 
     def work(self, count: int) -> None:
@@ -129,7 +139,12 @@ class Day:
         for _ in range(count):
             self.clock.advance(self.random.choice([0, 0, 1, 3]))
             _, chore = self.random.choices(self.chores, weights)[0]
-            chore()
+            try:
+                chore()
+            except DiskFailure as failure:
+                assert self.is_in_trouble
+                self.opened.directory.fail(failure)
+                self.stop_cleaning()
 
     def promises(self) -> None:
         """Take down what clients and the cluster have been told by now."""
@@ -142,9 +157,15 @@ class Day:
     # ---- chores
 
     def _any(self) -> tuple[Topic, Any]:
-        names = [name for name in self.logs if name in self.topics]
+        names = [name for name in self.logs if name in self.topics and not self._is_failed(self.logs[name])]
+        if not names:
+            raise DayIsOver
         name = self.random.choice(names)
         return self.topics[name], self.logs[name]
+
+    def _is_failed(self, log: Any) -> bool:
+        assert log.failure is None or self.is_in_trouble
+        return log.failure is not None
 
     def append_many(self) -> None:
         for _ in range(self.random.randrange(2, 8)):
@@ -170,6 +191,8 @@ class Day:
             run = log.append_run([memoryview(_as_sent(data)) for data in left], topic.leader_epoch)
             if run is None:
                 outcome = log.append_as_leader(_as_sent(left[0]), topic.leader_epoch)
+                if self._is_failed(log):
+                    return
                 assert isinstance(outcome, Appended), outcome
                 run_bases = [outcome.base_offset]
             else:
@@ -237,6 +260,8 @@ class Day:
         base = topic.end
         topic.batches.append(given(data))
         outcome = log.append_as_leader(_as_sent(data), topic.leader_epoch, origin=origin)
+        if self._is_failed(log):
+            return
         assert isinstance(outcome, Appended), outcome
         assert outcome.base_offset == base
         self.promises()
@@ -270,6 +295,8 @@ class Day:
         starts = {name: log.noted_start for name, log in self.logs.items() if log.noted_start is not None}
         self.opened.directory.checkpoint()
         self.disk.run_queued()
+        if self.opened.directory.failure is not None:
+            return
         for name, start in starts.items():
             if name in self.topics and name != METADATA_TOPIC:
                 self.topics[name].start_floor = max(self.topics[name].start_floor, start)
@@ -326,15 +353,24 @@ class Day:
         self.opened.directory.clear_names([TopicPartition(name, 0)], lambda: self._make(topic))
 
     def _make(self, topic: Topic) -> None:
-        work = self.opened.directory.making(TopicPartition(topic.name, 0), topic.topic_id)
-        self.disk.in_worker(work, lambda is_new: self._made(topic, is_new))
+        if self.opened.directory.failure is not None:
+            return
+        try:
+            work = self.opened.directory.making(TopicPartition(topic.name, 0), topic.topic_id)
+        except DiskFailure as failure:
+            self._made(topic, failure)
+        else:
+            self.disk.in_worker(work, lambda is_new: self._made(topic, is_new))
 
     def _made(self, topic: Topic, is_new: bool | DiskFailure) -> None:
-        assert isinstance(is_new, bool)
-        self.opened.directory.made(TopicPartition(topic.name, 0), is_new=is_new)
+        assert isinstance(is_new, bool) or self.is_in_trouble
+        self.opened.directory.made(TopicPartition(topic.name, 0), is_new=is_new is True)
         self.coming.remove(topic.name)
         self.topics[topic.name] = topic
-        self.opened.open_log(topic)
+        try:
+            self.opened.open_log(topic)
+        except DiskFailure:
+            assert self.is_in_trouble
 
     def delete(self) -> None:
         topic, log = self._any()
@@ -349,19 +385,28 @@ class Day:
             self.cleaning = None
 
     def stop_and_start(self) -> None:
-        self.stop_cleaning()
-        self.disk.run_queued()
-        self.promises()
-        # Of many logs the broker syncs the whole volume.
-        with patch.object(stopping, "TOGETHER_MIN", self.random.choice([1, stopping.TOGETHER_MIN])):
-            assert self.opened.directory.close(clean=True)
-        for name, topic in self.topics.items():
-            topic.flushed = self.logs[name].log_end
+        if not self.stop():
+            raise DayIsOver
         self._set_modes()
         self.start()
 
+    def stop(self) -> bool:
+        """Of many logs the broker syncs the whole volume. Was it clean?"""
+        self.stop_cleaning()
+        self.disk.run_queued()
+        self.promises()
+        with patch.object(stopping, "TOGETHER_MIN", self.random.choice([1, stopping.TOGETHER_MIN])):
+            is_clean = self.opened.directory.close(clean=True)
+        assert is_clean or self.is_in_trouble
+        if is_clean:
+            for name in self.topics.keys() & self.logs.keys():
+                self.topics[name].flushed = self.logs[name].log_end
+        return is_clean
+
     def kill_and_start(self) -> None:
         """The process dies and comes back: what had not been written never happened."""
+        if self.is_in_trouble:
+            raise DayIsOver
         self.promises()
         on_step = self.disk.on_step
         before, self.disk = self.disk, self.disk.restarted(Loss.PROCESS_DIED)
