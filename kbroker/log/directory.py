@@ -389,14 +389,16 @@ class LogDirectory:
 
     def sync_overdue(self) -> Iterator[None]:
         """Sync the logs that have waited for `flush.ms`, no more than SYNCS_MAX at once; in steps."""
-        under_way: list[PartitionLog] = []
+        under_way: list[tuple[PartitionLog, int]] = []
         for count, log in enumerate(list(self.logs.values()), 1):
+            was_syncing = log.is_syncing
             log.sync_if_overdue()
-            if log.is_syncing:
-                under_way.append(log)
+            if log.is_syncing and not was_syncing:
+                under_way.append((log, log.written_end))
                 while len(under_way) >= SYNCS_MAX:
                     yield
-                    under_way = [each for each in under_way if each.is_syncing]
+                    # One that is written to in `produce.sync` goes from sync to sync.
+                    under_way = [one for one in under_way if one[0].is_syncing and one[0].flushed_end < one[1]]
             if count % LOGS_PER_STEP == 0:
                 yield
 

@@ -39,6 +39,9 @@ LOOK_UNITS: Final = 1000
 EXAMINED_UNITS: Final = 60
 """Of a log whose segments are looked at."""
 
+RETENTION_UNITS: Final = 20
+"""Of one whose retention is judged, and nothing goes."""
+
 log = logging.getLogger("kbroker.cleaner")
 
 
@@ -124,8 +127,8 @@ class LogCleaner:
             candidate = partition.log
             if candidate.settings.is_compacted and _is_usable(candidate):
                 was_asleep = candidate.is_asleep
-                if not was_asleep:
-                    _apply_retention(partition)
+                if not was_asleep and _may_be_over(candidate):
+                    units += LOOK_UNITS if _apply_retention(partition) else RETENTION_UNITS
                 if self._may_be_dirty(candidate):
                     units += EXAMINED_UNITS
                     self._compare(partition)
@@ -283,7 +286,8 @@ class LogCleaner:
         )
         self._directories.directory_of(cleaned).note_cleaned_end(cleaned.topic_partition, done.end)
         # A log that is filled as fast as it is cleaned might never be met between two rounds.
-        _apply_retention(self._partition)
+        if _may_be_over(cleaned):
+            _apply_retention(self._partition)
         self._partition = self._log = self._works = self._steps = None
         # Kafka rests only where it found nothing.
         self._call_in(REST_MS, self._look)
@@ -298,14 +302,18 @@ def _is_usable(candidate: PartitionLog) -> bool:
     return not candidate.is_closed and candidate.failure is None
 
 
-def _apply_retention(partition: Partition) -> None:
-    """What DeleteRecords freed in a compacted log, and what is over its age or size where the policy says delete too.
+def _may_be_over(compacted: PartitionLog) -> bool:
+    """Did DeleteRecords free something in it, or does its policy say delete, too?"""
+    return compacted.has_moved_start or "delete" in compacted.settings.cleanup_policy
+
+
+def _apply_retention(partition: Partition) -> bool:
+    """Drop of a compacted log what is over its retention; did anything go?
 
     Source: Kafka's LogCleanerManager.deletableLogs.
     """
-    compacted = partition.log
-    if compacted.has_moved_start or "delete" in compacted.settings.cleanup_policy:
-        dropped = compacted.apply_retention(partition.high_watermark)
-        if dropped:
-            extra = {"partition": str(compacted.topic_partition), "count": dropped}
-            log.info("segments over their retention", extra=extra)
+    dropped = partition.log.apply_retention(partition.high_watermark)
+    if dropped:
+        extra = {"partition": str(partition.log.topic_partition), "count": dropped}
+        log.info("segments over their retention", extra=extra)
+    return dropped > 0

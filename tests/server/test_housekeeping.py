@@ -67,6 +67,28 @@ def test_many_that_are_overdue_are_synced_some_at_a_time(monkeypatch: pytest.Mon
     chores.stop()
 
 
+def test_a_log_that_is_always_synced_holds_up_no_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Busy logs in produce.sync were waited for until they were idle: nobody else's flush.ms was kept meanwhile."""
+    monkeypatch.setattr(directory_module, "SYNCS_MAX", 1)
+    clock, disk = VirtualClock(), SimulatedDisk(queues_work=True)
+    config = BrokerConfig.of({})
+    directories = LogDirectories.open(disk, ["/data"], clock, RealEntropy(), node_id=config.node_id)
+    busy, rare = (directories.open_log(TopicPartition(name, 0), bytes(16), LogSettings(flush_ms=1000)) for name in "ab")
+    for log in (busy, rare):
+        log.append_as_leader(build_batch([(None, b"v")], timestamp_ms=clock.wall_ms()), 1)
+    clock.advance(2000)
+    round_ = directories.sync_overdue()
+    next(round_)
+    assert (busy.is_syncing, rare.is_syncing) == (True, False)
+    for _ in range(3):
+        busy.append_as_leader(build_batch([(None, b"v")], timestamp_ms=clock.wall_ms()), 1)
+        busy.sync()
+        disk.run_queued(1)
+        next(round_, None)
+    assert busy.is_syncing
+    assert rare.is_syncing
+
+
 def test_many_that_have_nothing_to_sync_are_looked_at_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(directory_module, "LOGS_PER_STEP", 2)
     clock, config = VirtualClock(), BrokerConfig.of({})
