@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 
 import click
 
@@ -32,6 +33,7 @@ from kbroker.real.files import FileUnreadable
 from kbroker.record.compression import CorruptRecords
 from kbroker.server.metadata_check import (
     MetadataCheck,
+    verify_all_there,
     verify_directory_id,
     verify_identities,
     verify_topic_ids,
@@ -65,7 +67,7 @@ def check(directories: tuple[str, ...], form: str, properties: str | None, repai
             _repair_all(disk, paths, load_config(Flags(properties=properties)))
         metadata = _metadata_of(disk, paths)
         for path in paths:
-            count += _report(_findings(disk, path, metadata), form)
+            count += _report(_findings(disk, path, metadata, paths), form)
         count += _report(verify_identities(disk, paths), form)
     except FileUnreadable as error:
         raise CommandFailed(str(error), EXIT_CONFIG) from None
@@ -93,8 +95,8 @@ def _metadata_of(disk: Disk, paths: Sequence[str]) -> MetadataCheck | None:
     return next((MetadataCheck(disk, log) for log in logs if disk.is_directory(log)), None)
 
 
-def _findings(disk: Disk, path: str, metadata: MetadataCheck | None) -> Iterator[Finding]:
-    """What is found in one directory, with a bar on stderr meanwhile."""
+def _findings(disk: Disk, path: str, metadata: MetadataCheck | None, paths: Sequence[str]) -> Iterator[Finding]:
+    """What is found in one of the directories, with a bar on stderr meanwhile."""
     is_in_use = _is_in_use(disk, path)
     if is_in_use:
         click.echo(f"{path}: a broker is using it: what it writes meanwhile is not looked at", err=True)
@@ -105,19 +107,27 @@ def _findings(disk: Disk, path: str, metadata: MetadataCheck | None) -> Iterator
             else:
                 bar.update(found)
     if metadata is not None:
-        of_metadata = _metadata_findings(disk, path, metadata)
+        look = partial(_metadata_findings, disk, path, metadata, paths, only_lost=is_in_use)
+        of_metadata = look()
         # Topics come and go.
-        again = _metadata_findings(disk, path, metadata) if is_in_use and of_metadata else of_metadata
+        again = look() if is_in_use and of_metadata else of_metadata
         yield from (found for found in of_metadata if found in again)
 
 
-def _metadata_findings(disk: Disk, path: str, metadata: MetadataCheck) -> list[Finding]:
+def _metadata_findings(
+    disk: Disk, path: str, metadata: MetadataCheck, paths: Sequence[str], *, only_lost: bool
+) -> list[Finding]:
     of_log = [*metadata.run()]
     own = [found for found in of_log if found.path.startswith(f"{path}/")]
     # A log that could not be read names too few topics.
     if not metadata.is_whole:
         return own
-    return [*own, *verify_topic_ids(disk, path, metadata.image), *verify_directory_id(disk, path, metadata)]
+    return [
+        *own,
+        *verify_topic_ids(disk, path, metadata.image),
+        *verify_directory_id(disk, path, metadata),
+        *verify_all_there(disk, path, metadata, paths, only_lost=only_lost),
+    ]
 
 
 def _report(findings: Iterable[Finding], form: str) -> int:
@@ -145,6 +155,10 @@ def _repair_all(disk: RealDisk, paths: Sequence[str], config: BrokerConfig) -> N
     if metadata is not None:
         for _ in metadata.run():
             pass
+        # What tells of them is a checkpoint's, and a repaired directory's names the logs that are there.
+        for path in paths if metadata.is_whole else ():
+            for found in verify_all_there(disk, path, metadata, paths, only_lost=True):
+                click.echo(f"lost: {found.path}: {found.problem}", err=True)
     for path in paths:
         _repair(disk, path, metadata.image if metadata is not None else MetadataImage(), config)
 

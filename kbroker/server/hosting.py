@@ -32,6 +32,7 @@ from kbroker.metadata.image import MetadataImage, ResourceType, TopicImage, Topi
 from kbroker.names import TopicPartition
 from kbroker.replica.partition import Partition
 from kbroker.replica.partitions import Partitions
+from kbroker.server.missing_logs import MissingLog, find_missing, say_missing
 from kbroker.world import DiskFailure
 
 log = logging.getLogger("kbroker.hosting")
@@ -65,6 +66,8 @@ class Hosting:
         self._node_id = config.node_id
         self._placed: list[Placed] = []
         self._absent = 0
+        # At the start, before anything was changed: partitions whose directory should be there.
+        self._missing: Sequence[MissingLog] = []
         self._ahead: dict[tuple[str, int], Partition] = {}
         # Of deleted topics: logs that have their names yet, those that were never opened without one.
         self._leaving: deque[tuple[TopicPartition, PartitionLog | None]] = deque()
@@ -73,6 +76,7 @@ class Hosting:
     def examine(self, image: MetadataImage) -> None:
         """See that host_all() can be sure which logs are meant, before anything is written. Raises DuplicateLog."""
         self._directories.check_held_once(self._claims(image))
+        self._missing = find_missing(image, self._node_id, self._directories)
 
     def host_all(self, image: MetadataImage) -> None:
         """At start: open the log of every partition that the image assigns to us; set aside logs of no topic.
@@ -81,6 +85,8 @@ class Hosting:
         """
         for stray in self._directories.look_round(self._claims(image)):
             log.warning("no topic claims this log: set aside", extra={"partition": str(stray)})
+        say_missing(self._missing)
+        self._missing = []
         self._host(image, image.topics.by_name.values())
         if self._absent:
             log.error("partitions whose log directory is not here cannot be served", extra={"count": self._absent})

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from kbroker.log.checkpoints import CorruptCheckpoint, parse_partition_metadata
-from kbroker.log.directory import CLEAN_FILE, METADATA_PARTITION
+from kbroker.controller.directories import is_online
+from kbroker.log.checkpoints import CorruptCheckpoint, parse_offsets, parse_partition_metadata
+from kbroker.log.directory import CHECKPOINTS_OF_A_STOP, CLEAN_FILE, METADATA_PARTITION
 from kbroker.log.meta_properties import FILE_NAME, MetaProperties, UnreadableProperties, parse_meta_properties
 from kbroker.log.partition_metadata import METADATA_FILE
 from kbroker.log.recovery import LOG_SUFFIX, batches
@@ -20,13 +21,14 @@ from kbroker.metadata.checkpoint import parse_name
 from kbroker.metadata.delta import InconsistentRecord, MetadataDelta
 from kbroker.metadata.image import MetadataImage
 from kbroker.metadata.records import UnknownRecord
-from kbroker.names import METADATA_TOPIC, NO_UUID, uuid_text
+from kbroker.names import METADATA_TOPIC, NO_UUID, TopicPartition, uuid_text
 from kbroker.quorum.control import QuorumRecords
 from kbroker.quorum.election import ElectionUnreadable, parse_election
 from kbroker.record.batch import checksum_matches, iterate_records
 from kbroker.record.compression import CorruptRecords
 from kbroker.server.metadata_log import ELECTION_FILE
 from kbroker.server.metadata_replay import Replayed, load_snapshot, replay_records
+from kbroker.server.missing_logs import assigned_to, noted_end, set_aside_in
 from kbroker.world import Disk
 from protocol_specs.frame import MalformedFrame
 
@@ -129,6 +131,39 @@ def verify_directory_id(disk: Disk, path: str, metadata: MetadataCheck) -> Itera
         home = assigned.get(meta.node_id, own)
         if home != own and int.from_bytes(home) >= RESERVED_IDS:
             yield Finding(f"{path}/{name}", f"lies in directory {uuid_text(own)}, and its place is {uuid_text(home)}")
+
+
+def verify_all_there(
+    disk: Disk, path: str, metadata: MetadataCheck, paths: Sequence[str], *, only_lost: bool = False
+) -> Iterator[Finding]:
+    """The partitions that belong in a log directory, and lie in none of `paths`.
+
+    Where a checkpoint names one with an offset, its records are gone. Otherwise a kill may have come before its log was
+    made, and `only_lost` passes it over: while a broker runs it is so for a moment.
+    """
+    try:
+        meta = parse_meta_properties(disk.read(f"{path}/{FILE_NAME}"), path)
+    except (FileNotFoundError, UnreadableProperties):
+        return  # the check of the directory says it
+    here = {name for each in paths for name in partition_names(disk, each)}
+    set_aside = set_aside_in(disk, path)
+    checkpoints = [_offsets(disk, f"{path}/{name}") for name in CHECKPOINTS_OF_A_STOP]
+    for where, wanted in assigned_to(metadata.image, meta.node_id):
+        if str(where) in here:
+            continue
+        end = 0 if str(where) in set_aside else noted_end(where, checkpoints)
+        if end and (wanted == meta.directory_id or is_online(wanted, ())):
+            lost = f"is gone, and held records up to offset {end} at least; the next start makes an empty log"
+            yield Finding(f"{path}/{where}", lost)
+        elif wanted == meta.directory_id and not only_lost:
+            yield Finding(f"{path}/{where}", "is not there; the next start makes an empty log")
+
+
+def _offsets(disk: Disk, path: str) -> Mapping[TopicPartition, int]:
+    try:
+        return parse_offsets(disk.read(path))
+    except (FileNotFoundError, CorruptCheckpoint):
+        return {}  # the check of the directory says it
 
 
 def verify_identities(disk: Disk, paths: Sequence[str]) -> Iterator[Finding]:

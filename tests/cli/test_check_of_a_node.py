@@ -108,6 +108,7 @@ DAMAGE: list[tuple[Callable[[Path], Any], str]] = [
     (lambda node: _meta(node, "a", directory_id=ID), "the voter of node 1 is directory"),
     (lambda node: _meta(node, "b", directory_id=ID), "and its place is"),
     (lambda node: _topic(node).rename(node / "a" / _topic(node).name), "and its place is"),
+    (lambda node: shutil.rmtree(_topic(node)), "is gone, and held records up to offset 5 at least; the next start"),
     (
         lambda node: (node / METADATA_LOG / "quorum-state").write_bytes(format_election(Election(3, 4, -1), 1)),
         "names voters [3]",
@@ -206,3 +207,44 @@ def test_a_directory_in_use_has_no_false_alarms(tmp_path: Path, capsys: pytest.C
         assert printed.err.count("a broker is using it") == 2
         assert _check(tmp_path, "--repair") == 1
         assert "locked" in capsys.readouterr().err
+
+
+def _killed(node: Path) -> None:
+    """As before the first checkpoint."""
+    for name in (".kafka_cleanshutdown", *(path.name for path in node.glob("b/*-offset-checkpoint"))):
+        (node / "b" / name).unlink()
+
+
+def test_after_a_kill_a_partition_whose_directory_is_gone_is_found(
+    node: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing told of it: what a clean stop's checkpoint names was all that was looked for."""
+    checkpoint = (node / "b" / "replication-offset-checkpoint").read_bytes()
+    _killed(node)
+    assert _check(node) == 0
+    gone = _topic(node)
+    shutil.rmtree(gone)
+    capsys.readouterr()
+    assert _check(node) == 1
+    assert capsys.readouterr().out == f"{gone}: is not there; the next start makes an empty log\n"
+    (node / "b" / "replication-offset-checkpoint").write_bytes(checkpoint)
+    assert _check(node) == 1
+    lost = f"{gone}: is gone, and held records up to offset 5 at least; the next start makes an empty log\n"
+    assert capsys.readouterr().out == lost
+    assert _check(node, "--repair") == 1
+    assert f"lost: {lost}" in capsys.readouterr().err
+
+
+def test_what_waits_for_its_removal_is_no_loss_of_the_next_topic_by_that_name(
+    node: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (node / "b" / ".kafka_cleanshutdown").unlink()
+    gone = _topic(node)
+    gone.rename(node / "b" / f"{gone.name}.{ID.hex()}-delete")
+    assert _check(node) == 1
+    assert capsys.readouterr().out == f"{gone}: is not there; the next start makes an empty log\n"
+
+
+def test_one_directory_alone_is_not_blamed_for_what_lies_in_the_other(node: Path) -> None:
+    for name in "ab":
+        assert run_command(["check", str(node / name)]) == 0
