@@ -257,7 +257,10 @@ class Disk(Protocol):
         """Like in_worker, for long work that is mostly Python: one after the other, and no sync waits behind it."""
 
     def in_remover(self, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:
-        """Like in_worker, for work that frees what files held: seconds for some GB, and no sync waits behind it."""
+        """Like in_worker, for work that frees what files held: seconds for some GB, and no sync waits behind it.
+
+        Nor does drain(), and close() drops what has not begun: the next start finds it.
+        """
 
 
 class Lock(Protocol):

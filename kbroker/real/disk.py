@@ -411,7 +411,12 @@ class RealDisk:
     def remove_tree(self, path: str) -> None:
         """See world.Disk."""
         try:
-            shutil.rmtree(path)
+            for folder, _, names in os.walk(path, topdown=False):
+                for name in names:
+                    if self._is_closed:
+                        return  # the next start removes the rest
+                    os.unlink(os.path.join(folder, name))
+                os.rmdir(folder)
         except FileNotFoundError:
             return
         except OSError as error:
@@ -479,7 +484,7 @@ class RealDisk:
         if is_elsewhere or self.post is None or self._is_closed or os.fstat(descriptor).st_nlink:
             os.close(descriptor)
         else:
-            self.in_remover(partial(os.close, descriptor), _ignore)
+            self.in_worker(partial(os.close, descriptor), _ignore)
 
     @property
     def is_behind(self) -> bool:
@@ -589,7 +594,8 @@ class RealDisk:
 
     @property
     def _threads(self) -> tuple[Writer | Lane, ...]:
-        return self._writer, self._small_writer, self._workers, self._readers, self._background, self._remover
+        """Of which the end is waited for; what is to be removed the next start finds again."""
+        return self._writer, self._small_writer, self._workers, self._readers, self._background
 
     def _put(self, lane: Lane, action: Callable[[], None]) -> None:
         if self._is_closed:
@@ -650,6 +656,7 @@ class RealDisk:
         self._is_closed = True
         for each in self._threads:
             each.close()
+        self._remover.close(drops=True)
 
 
 def job_name(action: Callable[..., object]) -> str:

@@ -517,9 +517,45 @@ def test_long_work_keeps_no_sync_waiting(tmp_path: Path, lane: str) -> None:
     for _ in range(8):
         getattr(disk, lane)(lambda: is_over.wait(5), lambda result: order.append("long"))
     disk.in_worker(is_over.set, lambda result: order.append("sync"))
-    disk.drain()
+    while len(order) < 9:
+        posted.get(timeout=5)()
     assert order == ["sync", *["long"] * 8]
     disk.close()
+
+
+def test_the_end_waits_for_no_more_than_the_removal_of_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stop waited for all that was to be removed: 12 s for each 20 GB, where a supervisor kills after ten."""
+    disk = RealDisk(Posted().put)
+    for name in ("a", "b"):
+        disk.make_directory(str(tmp_path / name))
+        for number in range(3):
+            disk.open(str(tmp_path / name / str(number)), create=True).close()
+    has_begun, may_go_on = threading.Event(), threading.Event()
+    unlink = os.unlink
+
+    def slow(path: str) -> None:
+        has_begun.set()
+        assert may_go_on.wait(5)
+        unlink(path)
+
+    monkeypatch.setattr(disk_module.os, "unlink", slow)
+    told: list[Any] = []
+    for name in ("a", "b"):
+        disk.in_remover(partial(disk.remove_tree, str(tmp_path / name)), told.append)
+    assert has_begun.wait(5)
+    disk.drain()
+    ending = threading.Thread(target=disk.close)
+    ending.start()
+    while not disk._is_closed:
+        pass
+    may_go_on.set()
+    ending.join(5)
+    assert not ending.is_alive()
+    assert (disk.list(str(tmp_path)), told) == (["a", "b"], [])
+    assert len(disk.list(str(tmp_path / "a"))) == 2
+    assert len(disk.list(str(tmp_path / "b"))) == 3
 
 
 def test_work_that_fails_for_no_reason_of_the_disks_is_not_waited_for(tmp_path: Path) -> None:
@@ -755,7 +791,7 @@ def test_the_blocks_of_a_removed_file_are_freed_by_a_worker(tmp_path: Path, monk
     kept.close()
     removed.close()
     disk.drain()
-    assert closers == ["MainThread", "kbroker-disk-remover-0"]
+    assert closers == ["MainThread", "kbroker-disk-worker-0"]
     disk.close()
 
 
