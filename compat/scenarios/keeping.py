@@ -133,7 +133,11 @@ def compaction(cell: Cell) -> None:
 def compaction_tombstones(cell: Cell) -> None:
     """Behind delete.retention.ms a null value goes as well, and its key is unheard of."""
     topic, newest = _compacted(cell, **{"delete.retention.ms": "0"})
-    _await_records(cell, topic, len(newest) + 1)
+    # A second round may have come already, and the null values be gone.
+    cell.until(
+        lambda: cell.stored_records(topic) <= len(newest) + 1,
+        lambda: f"{cell.stored_records(topic)} records are stored, more than {len(newest) + 1}",
+    )
     _close_segment(cell, topic)
     wanted = [*(one for one in newest if one.value is not None), *[Record(b"filler", key=b"filler")] * 2]
     _await_records(cell, topic, len(wanted))
