@@ -28,7 +28,7 @@ from kbroker.record.batch import checksum_matches, iterate_records
 from kbroker.record.compression import CorruptRecords
 from kbroker.server.metadata_log import ELECTION_FILE
 from kbroker.server.metadata_replay import Replayed, load_snapshot, replay_records
-from kbroker.server.missing_logs import assigned_to, noted_end, set_aside_in
+from kbroker.server.missing_logs import NAMED_MAX, assigned_to, noted_end, set_aside_in
 from kbroker.world import Disk
 from protocol_specs.frame import MalformedFrame
 
@@ -148,6 +148,7 @@ def verify_all_there(
     here = {name for each in paths for name in partition_names(disk, each)}
     set_aside = set_aside_in(disk, path)
     checkpoints = [_offsets(disk, f"{path}/{name}") for name in CHECKPOINTS_OF_A_STOP]
+    unmade: list[TopicPartition] = []
     for where, wanted in assigned_to(metadata.image, meta.node_id):
         if str(where) in here:
             continue
@@ -156,7 +157,11 @@ def verify_all_there(
             lost = f"is gone, and held records up to offset {end} at least; the next start makes an empty log"
             yield Finding(f"{path}/{where}", lost)
         elif wanted == meta.directory_id and not only_lost:
-            yield Finding(f"{path}/{where}", "is not there; the next start makes an empty log")
+            unmade.append(where)
+    for where in unmade[:NAMED_MAX]:
+        yield Finding(f"{path}/{where}", "is not there; the next start makes an empty log")
+    if len(unmade) > NAMED_MAX:  # a kill while a large topic was made
+        yield Finding(path, f"{len(unmade) - NAMED_MAX} more partitions are not there; the next start makes empty logs")
 
 
 def _offsets(disk: Disk, path: str) -> Mapping[TopicPartition, int]:

@@ -17,6 +17,7 @@ from kbroker.log.meta_properties import parse_meta_properties
 from kbroker.metadata.image import ResourceType
 from kbroker.quorum.election import Election, format_election
 from kbroker.record.batch import build_batch
+from kbroker.server.missing_logs import NAMED_MAX
 from kbroker.testing import run
 from protocol_specs import api
 from protocol_specs.metadata.config import ConfigRecord
@@ -243,6 +244,20 @@ def test_what_waits_for_its_removal_is_no_loss_of_the_next_topic_by_that_name(
     gone.rename(node / "b" / f"{gone.name}.{ID.hex()}-delete")
     assert _check(node) == 1
     assert capsys.readouterr().out == f"{gone}: is not there; the next start makes an empty log\n"
+
+
+def test_of_many_partitions_that_were_never_made_the_first_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A kill while a topic of thousands of partitions is made leaves them."""
+    with run(data_dir=str(tmp_path), topics={"t": NAMED_MAX + 5}, config={"node.id": 1}) as broker:
+        broker.abort()
+    for directory in tmp_path.glob("t-*"):
+        shutil.rmtree(directory)
+    assert run_command(["check", str(tmp_path)]) == 1
+    *named, others = capsys.readouterr().out.splitlines()
+    assert named == [f"{tmp_path}/t-{n}: is not there; the next start makes an empty log" for n in range(NAMED_MAX)]
+    assert others == f"{tmp_path}: 5 more partitions are not there; the next start makes empty logs"
 
 
 def test_one_directory_alone_is_not_blamed_for_what_lies_in_the_other(node: Path) -> None:
