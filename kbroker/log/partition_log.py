@@ -505,7 +505,7 @@ class PartitionLog(KeptLog):
         doomed = self._segments.take_front(count)
         if doomed:
             self.is_dirty = True
-            self._syncing.forget(doomed)
+            self._syncing.drop(doomed)
             self._move_start(max(self.log_start, self._segments.first_base))
             leaving = {segment.base_offset for segment in doomed}
             self._leaving |= leaving
@@ -514,8 +514,12 @@ class PartitionLog(KeptLog):
 
     def _left(self, bases: set[int], result: DiskFailure | None) -> None:
         self._leaving -= bases
-        if isinstance(result, DiskFailure) and not self.is_closed:
+        if self.is_closed or self.failure is not None:
+            return
+        if isinstance(result, DiskFailure):
             self._fail(result)
+        else:
+            self._syncing.dropped(bases)
 
     def replace_segments(self, doomed: Sequence[Segment], fresh: Sequence[Cleaned]) -> None:
         """Cleaned segments, synced and durably named .swap, take the place of neighbours. May fail the log.

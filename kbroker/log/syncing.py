@@ -50,6 +50,7 @@ class Syncing:
         "_has_new_id",
         "_has_new_names",
         "_is_again",
+        "_leaving",
         "_log",
         "_saves_epochs",
         "_sealed",
@@ -61,6 +62,8 @@ class Syncing:
         self._log = log
         self._disk = disk
         self._sealed: list[Segment] = []
+        # Base offsets of dropped segments that are not synced, nor renamed yet.
+        self._leaving: set[int] = set()
         self._being_synced: list[Segment] = []
         self._snapshots: list[tuple[int, Frozen]] = []
         self.is_under_way = False
@@ -107,6 +110,23 @@ class Syncing:
                 frozen.drop()
         self._snapshots = [(offset, frozen) for offset, frozen in self._snapshots if offset not in gone]
 
+    def drop(self, segments: Sequence[Segment]) -> None:
+        """They leave the front of the log, and a worker renames them.
+
+        Before that is on the medium nothing behind one that was not synced counts as flushed: a power failure would
+        bring it back torn, and recovery ends there.
+        """
+        unsynced = {segment.base_offset for segment in self._sealed}
+        self._leaving |= unsynced.intersection(segment.base_offset for segment in segments)
+        self.forget(segments)
+
+    def dropped(self, bases: set[int]) -> None:
+        """Their files have other names."""
+        if self._leaving & bases:
+            self._leaving -= bases
+            self._has_new_names = True
+            self.start()
+
     @property
     def trusted_end(self) -> int:
         """Inside or at the base of the oldest segment of which indexes or epochs may not have reached the medium.
@@ -132,6 +152,8 @@ class Syncing:
         if self.is_under_way:
             self._is_again = self._is_again or bool(self._sealed) or log.written_end > self._end_under_way
             return
+        if self._leaving:
+            return  # dropped() comes back to it
         end = log.written_end
         whole = [segment for segment in self._sealed if segment.written == segment.size]
         if end <= log.flushed_end and not whole:

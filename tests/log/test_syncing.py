@@ -229,6 +229,33 @@ def test_the_indexes_of_a_full_segment_are_written_by_the_worker_that_syncs_it(s
     assert [len(shop.disk.read(f"{DIRECTORY}/{name}")) for name in shop.names("index")][:2] == [8 * 199, 12]
 
 
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_nothing_is_flushed_before_an_unsynced_segment_that_was_dropped_is_out_of_the_way(
+    shop: Workshop, is_refused: bool
+) -> None:
+    """Its renaming failed, and a power failure left it torn: recovery ended there, and what was flushed behind went."""
+    shop.open()
+    shop.append()
+    shop.log.sync()
+    shop.append()
+    shop.log.roll()
+    shop.append()
+    shop.log.delete_before(2)
+    shop.log.sync()
+    first = f"{DIRECTORY}/{0:020d}.log"
+    while not shop.log.flushed_end:
+        shop.disk.run_queued(1)
+    assert shop.disk.exists(first)
+    shop.disk.failing = {first: "Input/output error"} if is_refused else {}
+    shop.disk.run_queued()
+    flushed_end = shop.log.flushed_end
+    assert flushed_end == (1 if is_refused else 3)
+    shop.disk.failing = {}
+    shop.disk = shop.disk.restarted(Loss.POWER_FAILED, Keep.ZEROS)
+    shop.open()
+    assert shop.log.log_end >= flushed_end
+
+
 def test_an_index_that_a_worker_wrote_for_a_segment_that_was_dropped_meanwhile_goes_too(shop: Workshop) -> None:
     shop.open(retention_bytes=0, file_delete_delay_ms=0)
     shop.append()
