@@ -14,7 +14,7 @@ from kbroker.testing import run
 from protocol_specs import api
 
 JOBS = 6
-SERVED = (0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 18, 19, 20, 21, 22, 32, 35, 60)
+SERVED = (0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 18, 19, 20, 21, 22, 23, 32, 35, 60)
 
 
 @pytest.fixture(scope="module")
