@@ -546,16 +546,14 @@ def test_the_end_waits_for_no_more_than_the_removal_of_one_file(
         disk.in_remover(partial(disk.remove_tree, str(tmp_path / name)), told.append)
     assert has_begun.wait(5)
     disk.drain()
-    ending = threading.Thread(target=disk.close)
-    ending.start()
+    (ending := threading.Thread(target=disk.close)).start()
     while not disk._is_closed:
         pass
     may_go_on.set()
     ending.join(5)
     assert not ending.is_alive()
-    assert (disk.list(str(tmp_path)), told) == (["a", "b"], [])
-    assert len(disk.list(str(tmp_path / "a"))) == 2
-    assert len(disk.list(str(tmp_path / "b"))) == 3
+    assert [len(disk.list(str(tmp_path / name))) for name in ("a", "b")] == [2, 3]
+    assert told == []
 
 
 def test_work_that_fails_for_no_reason_of_the_disks_is_not_waited_for(tmp_path: Path) -> None:
