@@ -256,6 +256,19 @@ def test_nothing_is_flushed_before_an_unsynced_segment_that_was_dropped_is_out_o
     assert shop.log.log_end >= flushed_end
 
 
+def test_behind_a_dropped_segment_that_stays_the_others_stay_too(shop: Workshop) -> None:
+    """They were renamed by the next worker: a start found a gap, and the end of a transaction was in it."""
+    shop.open()
+    for end in (1, 2):
+        shop.append()
+        shop.log.roll()
+        shop.log.delete_before(end)
+    shop.disk.failing = {f"{DIRECTORY}/{0:020d}.log": "Input/output error"}
+    shop.disk.run_queued()
+    assert shop.log.failure is not None
+    assert shop.names(".log") == [f"{base:020d}.log" for base in range(3)]
+
+
 def test_an_index_that_a_worker_wrote_for_a_segment_that_was_dropped_meanwhile_goes_too(shop: Workshop) -> None:
     shop.open(retention_bytes=0, file_delete_delay_ms=0)
     shop.append()
