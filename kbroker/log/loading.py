@@ -92,7 +92,8 @@ def _stopped_at(disk: Disk, directory: str) -> int:
 
 def _lost_end(segments: Sequence[Segment], promised_end: int, log_start: int, *, was_clean: bool) -> Mended | None:
     """Does the log end before what had reached the medium, or was it cut after a clean stop? One line says it all."""
-    end = segments[-1].next_offset if segments else log_start
+    # What had been deleted is not lost: a start that was interrupted may have removed some of it.
+    end = max(log_start, segments[-1].next_offset if segments else 0)
     last = segments[-1] if segments else None
     if end >= promised_end and not (was_clean and last and last.cut_bytes):
         return None

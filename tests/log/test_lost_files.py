@@ -48,6 +48,15 @@ def test_offsets_that_went_with_a_segment_are_named(shop: Workshop, clean: bool)
     assert said(shop) == []
 
 
+def test_of_records_that_were_deleted_a_start_misses_none(shop: Workshop) -> None:
+    """One that had been interrupted while it removed them from the back was followed by one that told of a loss."""
+    of_five_segments(shop)
+    lose(shop, *(f"{base:020d}.{suffix}" for base in (6, 9, 12) for suffix in ("log", "index", "timeindex")))
+    shop.open(recovery_point=11, log_start=15)
+    assert (shop.log.log_start, shop.log.log_end) == (15, 15)
+    assert [sentence for sentence, is_loss in said(shop) if is_loss] == []
+
+
 def test_neighbours_that_went_together_are_named_together(shop: Workshop) -> None:
     of_five_segments(shop)
     lose(shop, f"{3:020d}.log", f"{6:020d}.log")
