@@ -80,7 +80,8 @@ def _is_expected(mended: Mended) -> bool:
 
 def _check_promises(topic: Topic, found: list[Given], log_start: int, promised_end: int) -> None:
     """Nothing promised is missing but what a newer record of its key replaced, or a tombstone, where it was cleaned."""
-    promised = [b for b in topic.batches if log_start <= b.last and b.last < promised_end and not b.is_cleaned]
+    start = max(log_start, topic.dropped_end)
+    promised = [b for b in topic.batches if start <= b.last and b.last < promised_end and not b.is_cleaned]
     present = {batch.base for batch in found}
     kept = {batch.base for batch in promised if batch.transaction or batch.last >= topic.cleaned_end}
     assert present >= kept, f"promised to {promised_end}, missing {sorted(kept - present)}"

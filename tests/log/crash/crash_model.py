@@ -89,6 +89,8 @@ class Topic:
     """The log start of the last checkpoint: it is never less afterwards."""
     start_ceiling: int = 0
     """How far retention and DeleteRecords were allowed to go."""
+    dropped_end: int = 0
+    """Up to where records had left the log when its disk failed: of their files some may be left."""
     cleaned_end: int = 0
     """Up to where rounds of cleaning were told to go."""
     sequences: dict[int, tuple[int, int]] = field(default_factory=dict)

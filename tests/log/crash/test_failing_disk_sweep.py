@@ -86,6 +86,9 @@ class TroubleSweep(Sweep):
             day.stop()
         day.promises()
         day.disk.on_step = nobody_told
+        for name, log in day.logs.items():
+            if name in day.topics and log.failure is not None:
+                day.topics[name].dropped_end = log.log_start
         self.survive(day.disk.restarted(loss, below=self.random.randrange), day.topics, loss)
 
 
