@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 class _Wanted:
     """One partition: what is wanted of it, where that lies, how many bytes are there."""
 
-    __slots__ = ("available", "bytes_max", "offset", "place", "standing")
+    __slots__ = ("available", "bytes_max", "end", "offset", "place", "standing")
 
     def __init__(self, partition: Partition, wanted: FetchedPartition) -> None:
         self.offset = wanted.fetch_offset
         self.bytes_max = wanted.max_bytes
         self.standing = _standing(partition)
         self.place: Place | None = None
+        self.end = self.offset
         self.available = 0
 
 
@@ -58,6 +59,9 @@ class Gathering:
         end = self._end(partition)
         if self._bytes_min <= 1 or end <= wanted.offset:
             return end > wanted.offset
+        if end == wanted.end < log.written_end:
+            return False  # counted, and held back by a transaction
+        wanted.end = end
         start, stop = wanted.place, log.place_of(end)
         if start is None:
             start = wanted.place = log.place_of(wanted.offset)
