@@ -29,6 +29,7 @@ READY, REFUSED = b"ready\n", b"refused\n"
 NAPS_PER_LOOK = 10
 """So old may be what is known to have been stolen."""
 
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 STAT, STOLEN_TICKS = Path("/proc/stat"), 7
 SEEN_BY_S = 0.02
 """By then the sentinels have told of an absence that has just ended."""
@@ -102,7 +103,8 @@ def _stand_sentinel(core: int) -> None:
         overslept_s = woken - begun - NAP_S
         if overslept_s > OVERSLEPT_S or not nap % NAPS_PER_LOOK:
             before_s, stolen_s = stolen_s, _stolen_s(core)
-            absent_s = min(overslept_s, stolen_s - before_s)
+            # Booked in whole ticks: what is left of the last one shows next time.
+            absent_s = min(overslept_s, stolen_s - before_s + TICK_S) if stolen_s > before_s else 0.0
             if absent_s > OVERSLEPT_S:
                 os.write(1, f"{woken - absent_s} {woken}\n".encode())
 
@@ -112,7 +114,7 @@ def _stolen_s(core: int) -> float:
     for line in STAT.read_text().splitlines():
         name, *ticks = line.split()
         if name == f"cpu{core}":
-            return int(ticks[STOLEN_TICKS]) / os.sysconf("SC_CLK_TCK")
+            return int(ticks[STOLEN_TICKS]) * TICK_S
     return 0.0
 
 
