@@ -31,18 +31,14 @@ def batches(
     window, start = memoryview(b""), 0
     while position + HEADER_BYTES <= size:
         if position + HEADER_BYTES > start + len(window):
-            window, start = (
-                _read(file, position, min(max(window_bytes, HEADER_BYTES), size - position), on_read),
-                position,
-            )
+            length = min(max(window_bytes, HEADER_BYTES), size - position)
+            window, start = _read(file, position, length, on_read), position
         header = read_header(window, position - start)
         if header.magic != MAGIC or header.size < HEADER_BYTES or position + header.size > size:
             return
         if position + header.size > start + len(window):
-            window, start = (
-                _read(file, position, min(max(window_bytes, header.size), size - position), on_read),
-                position,
-            )
+            length = min(max(window_bytes, header.size), size - position)
+            window, start = _read(file, position, length, on_read), position
         yield position, header, window[position - start : position - start + header.size]
         position += header.size
 

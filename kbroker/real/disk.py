@@ -84,6 +84,10 @@ _UNMADE: Final = -2
 """In place of the descriptor of a file that a writer thread is going to make."""
 
 
+def _raise(error: OSError) -> None:
+    raise error
+
+
 def _failure(path: str, error: OSError) -> DiskFailure:
     return DiskFailure(path, error.strerror or str(error))
 
@@ -411,7 +415,7 @@ class RealDisk:
     def remove_tree(self, path: str) -> None:
         """See world.Disk."""
         try:
-            for folder, _, names in os.walk(path, topdown=False):
+            for folder, _, names in os.walk(path, topdown=False, onerror=_raise):
                 for name in names:
                     if self._is_closed:
                         return  # the next start removes the rest
