@@ -170,7 +170,7 @@ class Broker:
         """Everything between the locks and the first accepted connection."""
         self._hosting = Hosting(self.config, directories)
         self._hosting.on_placed = self._placed
-        self._hosting.later = lambda action: self.clock.call_at(self.clock.monotonic_ms(), action)
+        self._hosting.later = self.clock.soon
         self.partitions = self._hosting.partitions
         registered = trio.Event()
         with self._blocking():
@@ -311,7 +311,7 @@ class Broker:
             return
         self._hosting.forsake(directory)
         # Not inside whatever met the failure: neither files nor the image may change under its hands.
-        self.clock.call_at(self.clock.monotonic_ms(), lambda: self._let_go(directory))
+        self.clock.soon(lambda: self._let_go(directory))
 
     def _let_go(self, directory: LogDirectory) -> None:
         # What is written, synced or sent right now closes its file by itself. Kafka's LogManager unlocks here, too.
@@ -325,7 +325,7 @@ class Broker:
         def report() -> None:
             self.metadata.propose(lambda image: assign(image, self.node_id, placed), _nobody_waits)
 
-        self.clock.call_at(self.clock.monotonic_ms(), report)
+        self.clock.soon(report)
 
     def _fail(self, failure: DiskFailure) -> None:
         """The metadata log is broken: nobody can know what is committed any more."""

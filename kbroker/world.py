@@ -76,6 +76,9 @@ class Clock(Protocol):
     def call_at(self, deadline_ms: int, action: Callable[[], None]) -> Timer:
         """Run `action` on the state's thread once monotonic_ms() reaches `deadline_ms`; never inside this call."""
 
+    def soon(self, action: Callable[[], None]) -> Timer:
+        """Run `action` on the state's thread when others were served, in the order of these calls."""
+
 
 class RunningClock(Clock, Protocol):
     """A clock whose timers need a task to fire them."""

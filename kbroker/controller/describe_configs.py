@@ -21,8 +21,8 @@ from kbroker.controller.configs import (
 )
 from kbroker.controller.decision import Refused
 from kbroker.controller.topic_names import name_refusal
-from kbroker.controller.turns import Pace, Turns
 from kbroker.metadata.image import MetadataImage, ResourceType
+from kbroker.turns import Pace, Turns
 from protocol_specs.api.k32_describe_configs import DescribeConfigsResponse
 from protocol_specs.errors import ErrorCode
 

@@ -17,7 +17,6 @@ from kbroker.controller.configs import effective_topic_configs
 from kbroker.controller.decision import Decision, Refused
 from kbroker.controller.placement import place
 from kbroker.controller.topic_names import name_refusal, unified, unified_names
-from kbroker.controller.turns import Pace, Turns, pieces
 from kbroker.metadata.image import (
     DIRECTORY_MIGRATING,
     DIRECTORY_UNASSIGNED,
@@ -28,6 +27,7 @@ from kbroker.metadata.image import (
 )
 from kbroker.metadata.snapshot import partition_record
 from kbroker.names import METADATA_TOPIC, NO_UUID
+from kbroker.turns import Pace, Turns, pieces
 from kbroker.world import Entropy
 from protocol_specs.api.k19_create_topics import CreateTopicsResponse
 from protocol_specs.api.k20_delete_topics import DeleteTopicsResponse

@@ -8,8 +8,8 @@ from typing import Any
 from kbroker.config import BrokerConfig
 from kbroker.controller.decision import Decision, Refused
 from kbroker.controller.topics import WantedTopic, plan_topics
-from kbroker.controller.turns import Pace, at_once
 from kbroker.metadata.image import MetadataImage
+from kbroker.turns import Pace, at_once
 from kbroker.world import Entropy
 
 

@@ -12,7 +12,7 @@ import outcome
 from kbroker.handlers.answer import Answer, Pending
 
 if TYPE_CHECKING:
-    from kbroker.controller.turns import Turns
+    from kbroker.turns import Turns
     from kbroker.world import Clock, Timer
 
 
@@ -40,14 +40,14 @@ class _Running:
         self._turns = turns
         self._pending = pending
         pending.when_abandoned(self._abandon)
-        self._timer: Timer = clock.call_at(clock.monotonic_ms(), self.go_on)
+        self._timer: Timer = clock.soon(self.go_on)
 
     def go_on(self) -> None:
         """One turn; what fails in it is told like the failure of any handler."""
         self._timer.cancel()
         ended = outcome.capture(next, self._turns)
         if isinstance(ended, outcome.Value):
-            self._timer = self._clock.call_at(self._clock.monotonic_ms(), self.go_on)
+            self._timer = self._clock.soon(self.go_on)
         elif isinstance(ended.error, StopIteration):
             self._pending.settle(ended.error.value)
         else:

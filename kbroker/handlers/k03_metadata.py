@@ -13,12 +13,12 @@ from kbroker.auth.operations import NOT_ASKED, ON_CLUSTER, ON_TOPIC
 from kbroker.controller.auto_topics import create_missing
 from kbroker.controller.directories import is_online
 from kbroker.controller.topic_names import name_refusal
-from kbroker.controller.turns import Pace, Turns, pieces
 from kbroker.handlers.answer import Answer, Pending
 from kbroker.handlers.context import RequestContext
 from kbroker.handlers.in_turns import in_turns, in_turns_into
 from kbroker.handlers.registry import handles
 from kbroker.names import INTERNAL_TOPICS, NO_UUID
+from kbroker.turns import Pace, Turns, pieces
 from protocol_specs.api.k03_metadata import MetadataRequest, MetadataResponse
 from protocol_specs.errors import ErrorCode
 

@@ -50,7 +50,7 @@ def describe_log_dirs(ctx: RequestContext, request: Any) -> Pending:
 
         def turn() -> None:
             for _ in steps:
-                node.clock.call_at(node.clock.monotonic_ms(), turn)
+                node.clock.soon(turn)
                 return
 
         turn()

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from kbroker.config import BrokerConfig
     from kbroker.controller.decision import Decision
-    from kbroker.controller.turns import Turns
     from kbroker.handlers.context import RequestContext
     from kbroker.log.directories import LogDirectories
     from kbroker.log.settings import LogSettings
     from kbroker.metadata.image import MetadataImage
     from kbroker.replica.partitions import Partitions
     from kbroker.session import FetchSessions
+    from kbroker.turns import Turns
     from kbroker.world import Clock, Disk, Entropy
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -12,6 +13,23 @@ import trio
 
 DEAD_MIN: Final = 64
 """Cancelled entries that may stay in the heap, however few live ones there are."""
+
+
+SOON_TURN_S: Final = 0.001
+"""So long what is to be done soon keeps the loop before others are served, however much of it there is."""
+
+
+class _Soon:
+    """An action whose turn comes."""
+
+    __slots__ = ("action",)
+
+    def __init__(self, action: Callable[[], None]) -> None:
+        self.action: Callable[[], None] | None = action
+
+    def cancel(self) -> None:
+        """See world.Timer."""
+        self.action = None
 
 
 class RealTimer:
@@ -38,6 +56,7 @@ class RealClock:
         self._dead = 0
         self._order = itertools.count()
         self._earlier = trio.Event()
+        self._soon: deque[_Soon] = deque()
 
     def wall_ms(self) -> int:
         """See world.Clock."""
@@ -56,10 +75,22 @@ class RealClock:
         heapq.heappush(heap, (deadline_ms, next(self._order), timer))
         return timer
 
+    def soon(self, action: Callable[[], None]) -> _Soon:
+        """See world.Clock."""
+        soon = _Soon(action)
+        if not self._soon:
+            self._earlier.set()
+        self._soon.append(soon)
+        return soon
+
     async def run(self) -> None:
-        """Fire timers as they come due; until cancelled."""
+        """Fire timers as they come due, and do what is to be done soon; until cancelled."""
         while True:
             self._fire_due()
+            if self._soon:
+                self._do_some()
+                await trio.lowlevel.checkpoint()
+                continue
             if self._earlier.is_set():
                 self._earlier = trio.Event()
             # Half a millisecond more: deadlines are whole milliseconds, and waking early costs a second wake-up.
@@ -76,6 +107,19 @@ class RealClock:
             heap[:] = [entry for entry in heap if entry[2].action is not None]
             heapq.heapify(heap)
             self._dead = 0
+
+    def _do_some(self) -> None:
+        """Of what was to be done soon when this began; what that wants done soon comes behind it, in another turn."""
+        left = len(self._soon)
+        turn_ends = time.perf_counter() + SOON_TURN_S
+        while left:
+            left -= 1
+            soon = self._soon.popleft()
+            action, soon.action = soon.action, None
+            if action is not None:
+                action()
+                if time.perf_counter() > turn_ends:
+                    return
 
     def _fire_due(self) -> None:
         heap = self._heap

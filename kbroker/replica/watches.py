@@ -144,7 +144,7 @@ class Watches:
                 del self._rows[name]
         if not left and self._rows:
             assert self._clock is not None
-            self._turn = self._clock.call_at(self._clock.monotonic_ms(), self._next_turn)
+            self._turn = self._clock.soon(self._next_turn)
 
     def _next_turn(self) -> None:
         self._turn = None

@@ -21,7 +21,6 @@ import outcome
 from kbroker.controller.decision import Decision, Refused
 from kbroker.controller.producer_ids import ProducerIdBlock, ProducerIdSupply, allocate_block
 from kbroker.controller.registration import Registration, join
-from kbroker.controller.turns import Pace, Turns, at_once, pieces
 from kbroker.log.outcome import Appended, Origin
 from kbroker.log.partition_log import PartitionLog
 from kbroker.metadata.delta import MetadataDelta
@@ -32,6 +31,7 @@ from kbroker.quorum.election import Election, parse_election
 from kbroker.quorum.solo import FIRST_EPOCH, Append, Commit, Effect, Persist, SoloQuorum, Sync
 from kbroker.record.batch import HEADER_BYTES, build_batch
 from kbroker.server.metadata_replay import Replayed, replay_log
+from kbroker.turns import Pace, Turns, at_once, pieces
 from kbroker.world import Clock, Disk, DiskFailure
 from protocol_specs.errors import ErrorCode
 
@@ -234,7 +234,7 @@ class MetadataLog:
             return
         ended = outcome.capture(next, turns)
         if isinstance(ended, outcome.Value):
-            self._clock.call_at(self._clock.monotonic_ms(), lambda: self._take_turn(turns, then))
+            self._clock.soon(lambda: self._take_turn(turns, then))
             return
         self._is_deciding = False
         if isinstance(ended.error, StopIteration):

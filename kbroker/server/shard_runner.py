@@ -109,7 +109,7 @@ class ShardRunner:
             )
             return
         if self._load_position < end:
-            self._load_timer = self._clock.call_at(self._clock.monotonic_ms(), self.load)
+            self._load_timer = self._clock.soon(self.load)
             return
         self.state = RunnerState.ACTIVE
         self.partition.watches.add(self, self.progressed)

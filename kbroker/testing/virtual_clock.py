@@ -43,6 +43,10 @@ class VirtualClock:
         heapq.heappush(self._heap, (deadline_ms, next(self._order), timer))
         return timer
 
+    def soon(self, action: Callable[[], None]) -> VirtualTimer:
+        """See world.Clock: at the next `advance`, be it by 0, or later in this one."""
+        return self.call_at(self._now_ms, action)
+
     def advance(self, duration_ms: int) -> int:
         """Let `duration_ms` pass, firing timers in the order of their deadlines, each at its moment; how many fired."""
         end_ms = self._now_ms + duration_ms

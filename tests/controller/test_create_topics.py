@@ -6,8 +6,8 @@ from cluster import Dealt, after, broker, cluster, config
 from kbroker.controller import topics
 from kbroker.controller.decision import Refused
 from kbroker.controller.topics import create_topics
-from kbroker.controller.turns import at_once
 from kbroker.metadata.image import DIRECTORY_MIGRATING, DIRECTORY_UNASSIGNED, MetadataImage
+from kbroker.turns import at_once
 from protocol_specs.api.k19_create_topics import CreateTopicsRequest, CreateTopicsResponse
 from protocol_specs.errors import ErrorCode
 

@@ -5,9 +5,9 @@ from cluster import Dealt, after, cluster, config
 
 from kbroker.controller import topics
 from kbroker.controller.topics import UnwantedTopic, create_topics, delete_topics
-from kbroker.controller.turns import at_once
 from kbroker.metadata.image import MetadataImage
 from kbroker.names import NO_UUID
+from kbroker.turns import at_once
 from protocol_specs.api.k19_create_topics import CreateTopicsRequest
 from protocol_specs.errors import ErrorCode
 

@@ -6,8 +6,8 @@ from cluster import Dealt, after, cluster, config
 from kbroker.controller.auto_topics import create_missing
 from kbroker.controller.configs import ConfigSource, log_settings
 from kbroker.controller.describe_configs import describe_configs
-from kbroker.controller.turns import at_once
 from kbroker.metadata.image import MetadataImage, ResourceType
+from kbroker.turns import at_once
 from protocol_specs.api.k32_describe_configs import DescribeConfigsRequest, DescribeConfigsResponse
 from protocol_specs.errors import ErrorCode
 

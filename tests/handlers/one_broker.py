@@ -31,6 +31,9 @@ class Standing:
     def call_at(self, deadline_ms: int, action: Callable[[], None]) -> Any:
         raise AssertionError("no timer is set here")
 
+    def soon(self, action: Callable[[], None]) -> Any:
+        raise AssertionError("no timer is set here")
+
 
 def open_metadata_log(disk: MemoryDisk, clock: Standing) -> PartitionLog:
     """`__cluster_metadata-0` in the directory `data`."""

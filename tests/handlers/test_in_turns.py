@@ -7,7 +7,6 @@ from kbroker.controller import describe_configs as config_descriptions
 from kbroker.controller import topics as topic_decisions
 from kbroker.controller.decision import Decision
 from kbroker.controller.topics import create_topics
-from kbroker.controller.turns import UNITS_PER_TURN, UNITS_TOGETHER, at_once
 from kbroker.handlers import k03_metadata as metadata_handler
 from kbroker.handlers.answer import Pending
 from kbroker.handlers.context import RequestContext
@@ -15,6 +14,7 @@ from kbroker.handlers.in_turns import in_turns, in_turns_into
 from kbroker.handlers.k03_metadata import _answer
 from kbroker.server import metadata_log
 from kbroker.testing.virtual_clock import VirtualClock
+from kbroker.turns import UNITS_PER_TURN, UNITS_TOGETHER, at_once
 from kbroker.wire.codec import encode
 from kbroker.world import DiskFailure
 from protocol_specs.api.k03_metadata import MetadataRequest, MetadataResponse

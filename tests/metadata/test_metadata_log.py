@@ -45,6 +45,9 @@ class Standing:
     def call_at(self, deadline_ms: int, action: Callable[[], None]) -> Any:
         raise AssertionError("the metadata log sets no timer")
 
+    def soon(self, action: Callable[[], None]) -> Any:
+        raise AssertionError("the metadata log sets no timer")
+
 
 class HeldDisk(MemoryDisk):
     """A disk whose workers wait until the test lets them: `release()` runs what waits, `fail` makes fsyncs fail."""

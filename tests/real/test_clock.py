@@ -1,6 +1,7 @@
 """The real clock's timers: they fire in order, once, and leave nothing behind."""
 
 import trio
+import trio.testing
 
 from kbroker.real.clock import DEAD_MIN, RealClock
 
@@ -41,4 +42,42 @@ async def test_timers_fire_in_order_whatever_is_cancelled_meanwhile(nursery):
     assert fired == ["first", "second", "third"]
     last.cancel()
     assert clock._dead == len(clock._heap) == 0
+    nursery.cancel_scope.cancel()
+
+
+async def test_what_is_to_be_done_soon_again_and_again_leaves_others_their_turn(nursery):
+    """A timer that was due at once ran again in the same turn, as long as the millisecond lasted."""
+    clock, done = RealClock(), []
+
+    def again(name):
+        done.append(name)
+        clock.soon(lambda: again(name))
+
+    async def other():
+        while len(done) < 20:
+            done.append("other")
+            await trio.lowlevel.checkpoint()
+
+    clock.soon(lambda: again("a"))
+    clock.soon(lambda: again("b"))
+    clock.soon(lambda: done.append("never")).cancel()
+    nursery.start_soon(clock.run)
+    nursery.start_soon(other)
+    with trio.fail_after(5):
+        while len(done) < 20:
+            await trio.lowlevel.checkpoint()
+    nursery.cancel_scope.cancel()
+    assert "never" not in done
+    turns = "".join(name[0] for name in done).replace("ab", "T")
+    assert set(turns) == {"T", "o"}
+    assert "TTT" not in turns, "trio runs the two tasks of a pass in any order"
+
+
+async def test_what_is_to_be_done_soon_wakes_a_clock_that_waits(nursery):
+    clock, over = RealClock(), trio.Event()
+    nursery.start_soon(clock.run)
+    await trio.testing.wait_all_tasks_blocked()
+    clock.soon(over.set)
+    with trio.fail_after(5):
+        await over.wait()
     nursery.cancel_scope.cancel()
