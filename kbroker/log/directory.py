@@ -85,6 +85,8 @@ class LogDirectory:
         self._moved: set[str] = set()
         # Logs that failed to open: not recovered, so the next start must try again, with the same checkpoints.
         self._unopened: dict[TopicPartition, LogSettings] = {}
+        # Recovered logs of which the file of recovery points says more than they do.
+        self._overrated: set[TopicPartition] = set()
         # Logs of which a worker makes the files; whether it has.
         self._new: dict[TopicPartition, bool] = {}
 
@@ -302,6 +304,9 @@ class LogDirectory:
     def _adopt(self, log: PartitionLog) -> PartitionLog:
         where = log.topic_partition
         self._lower_recovery_point(where, log.log_end)
+        if self.recovery_points.get(where, 0) > log.recovery_point:
+            self._overrated.add(where)
+            log.on_sealing = self._lower_recovery_points
         log.on_failure = self.fail
         log.on_truncation = partial(self._lower_recovery_point, where)
         self.logs[where] = log
@@ -327,6 +332,17 @@ class LogDirectory:
         if self.recovery_points.get(where, 0) > end:
             self._checkpoints[RECOVERY_POINTS_FILE][where] = end
             self._checkpoints.lower(RECOVERY_POINTS_FILE)
+
+    def _lower_recovery_points(self) -> None:
+        """A log that was recovered seals its segment, maybe at the recovery point: what the start has written anew of
+        its indexes is not on the medium, and would be trusted. All such logs at once, for most never come to it.
+        """
+        if not self._overrated:
+            return
+        for where in self._overrated & self.logs.keys():
+            self._note(RECOVERY_POINTS_FILE, where, self.logs[where].recovery_point)
+        self._overrated.clear()
+        self._checkpoints.lower(RECOVERY_POINTS_FILE)
 
     def left_whole(self, broker_epoch: int) -> set[TopicPartition]:
         """The partitions whose logs are as that life of the broker left them: it stopped cleanly, and they are here.

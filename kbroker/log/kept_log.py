@@ -51,6 +51,7 @@ class KeptLog(Progress):
         "mended",
         "on_failure",
         "on_progress",
+        "on_sealing",
         "on_truncation",
         "on_woken",
         "producers",
@@ -67,6 +68,7 @@ class KeptLog(Progress):
         self.settings = place.settings
         self.on_progress = on_progress
         self.on_failure: Callable[[DiskFailure], None] = nobody_told
+        self.on_sealing: Callable[[], None] = nobody_told
         self.on_truncation: Callable[[int], None] = nobody_told
         self.on_woken: Callable[[KeptLog], None] = nobody_told
         # What opening found damaged or missing beside the batches.

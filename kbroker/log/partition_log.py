@@ -444,6 +444,7 @@ class PartitionLog(KeptLog):
         base_offset = max(base_offset, self.log_end)
         if not active.size and active.base_offset == base_offset:
             return active
+        self.on_sealing()
         active.stop_growing()
         fresh = Segment(self._files, self.directory, base_offset, self._clock.wall_ms())
         line = fresh.handle.make(self._on_written, behind=self._line if self._pending else None)

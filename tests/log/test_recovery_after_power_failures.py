@@ -200,6 +200,10 @@ def one_log(disk: SimulatedDisk, count: int) -> Any:
     return directory
 
 
+def append_at(log: Any, timestamp_ms: int) -> None:
+    log.append_as_leader(build_batch([(None, b"v")], timestamp_ms=timestamp_ms), 0)
+
+
 def test_a_recovery_point_beyond_the_end_of_a_log_is_lowered_before_it_grows() -> None:
     """It vouched for what came there later, synced or not."""
     disk = SimulatedDisk()
@@ -220,6 +224,50 @@ def test_a_recovery_point_that_was_lowered_is_not_raised_by_an_older_checkpoint(
     directory.logs[WHERE].truncate_to(3)
     disk.run_queued()
     assert open_directory(disk.restarted(Loss.POWER_FAILED)).recovery_points[WHERE] < 3
+
+
+def test_a_recovery_point_that_is_the_end_of_what_was_recovered_is_lowered_before_the_log_rolls_there() -> None:
+    """Of the sealed segment a time index was trusted that the recovery had written anew and nothing had synced: a
+    search by time missed its newest record, and retention thought it older than it was."""
+    disk = SimulatedDisk()
+    assert one_log(disk, 2).close(clean=True)
+    directory = open_directory(disk)
+    log = directory.open_log(WHERE, ID, LogSettings())
+    append_at(log, 10)
+    log.sync()
+    append_at(log, 10)
+    directory.checkpoint()
+    disk = disk.restarted(Loss.POWER_FAILED)
+    directory = open_directory(disk)
+    log = directory.open_log(WHERE, ID, LogSettings())
+    assert directory.recovery_points[WHERE] == log.log_end == 3
+    disk.queues_work = True
+    log.roll()
+    disk.sync_directory(DIRECTORY)
+    log = open_directory(disk.restarted(Loss.POWER_FAILED)).open_log(WHERE, ID, LogSettings())
+    assert [segment.base_offset for segment in log.segments] == [0, 3]
+    assert (log.offset_for_timestamp(10), log.mended) == ((2, 10, 0), [])
+
+
+def test_the_recovery_points_of_all_recovered_logs_are_lowered_together() -> None:
+    """Thousands that nobody wrote to since a clean stop may roll at about the same time: the file is written once."""
+    disk = SimulatedDisk()
+    directory = one_log(disk, 1)
+    names = [TopicPartition("t", number) for number in range(3)]
+    for where in names[1:]:
+        append_at(directory.open_log(where, ID, LogSettings()), 1)
+    assert directory.close(clean=True)
+    open_directory(disk).begin()  # killed
+    directory = open_directory(disk.restarted(Loss.PROCESS_DIED))
+    logs = [directory.open_log(where, ID, LogSettings()) for where in names]
+    assert directory.recovery_points == dict.fromkeys(names, 1)
+    directory.disk.queues_work = True
+    logs[1].roll()
+    points = open_directory(directory.disk.restarted(Loss.POWER_FAILED)).recovery_points
+    assert points == directory.recovery_points == dict.fromkeys(names, 0)
+    steps = directory.disk.steps
+    logs[2].roll()
+    assert directory.disk.steps == steps + 1, "the new segment's file"
 
 
 def test_a_clean_stop_notes_the_end_of_a_log_whose_epochs_were_on_their_way() -> None:
