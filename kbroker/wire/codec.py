@@ -9,8 +9,9 @@ from __future__ import annotations
 import struct
 from typing import Any, NamedTuple
 
+from kbroker.turns import Turns
 from kbroker.wire import reference
-from kbroker.wire.compiled import decoder, encoder
+from kbroker.wire.compiled import decoder, decoder_in_turns, encoder, encoder_in_turns
 from kbroker.wire.encoder_source import ENCODE_FAILURES
 from kbroker.wire.source import Refused, Uncounted, more, unknown_section
 from kbroker.world import Chunk
@@ -25,10 +26,13 @@ __all__ = [
     "Unencodable",
     "UnsupportedVersion",
     "decode",
+    "decode_in_turns",
     "decode_request_header",
     "encode",
     "encode_chunks",
+    "encode_chunks_in_turns",
     "encode_response",
+    "encode_response_in_turns",
 ]
 
 MEMORY_MULTIPLE = 80
@@ -71,8 +75,28 @@ def decode(message: Message, version: int, buffer: Buffer, position: int = 0) ->
         raise TooManyElements(error.path, error.position, message.elements_max) from None
     except _DECODE_FAILURES:
         pass
+    raise _why_refused(message, version, buffer, position)
+
+
+def decode_in_turns(message: Message, version: int, buffer: Buffer, position: int = 0) -> Turns[tuple[Any, int]]:
+    """Like decode(), for frames of many elements: others may be served where it yields.
+
+    The bytes of records stay where they are; other frames are copied first, at some gigabytes a second.
+    """
+    try:
+        found: tuple[Any, int] = yield from decoder_in_turns(message, version)(buffer, position)
+        return found
+    except Uncounted as error:
+        raise TooManyElements(error.path, error.position, message.elements_max) from None
+    except _DECODE_FAILURES:
+        pass
+    raise _why_refused(message, version, buffer, position)
+
+
+def _why_refused(message: Message, version: int, buffer: Buffer, position: int) -> MalformedFrame:
+    """Raises it, unless it is the compiled engine that is wrong."""
     value, end = _explained(message, version, buffer, position)
-    raise MalformedFrame("", end, f"the compiled reader refused what the reference read as {type(value).__name__}")
+    return MalformedFrame("", end, f"the compiled reader refused what the reference read as {type(value).__name__}")
 
 
 def _explained(message: Message, version: int, buffer: Buffer, position: int) -> tuple[Any, int]:
@@ -115,24 +139,54 @@ def encode_chunks(message: Message, version: int, value: Any) -> list[Chunk]:
     """
     out, cuts = encode_parts(message, version, value)
     try:
-        if not cuts:
-            return [b"".join(out)]
-        chunks: list[Chunk] = []
-        start = 0
-        for cut in cuts:
-            chunks += (b"".join(out[start:cut]), out[cut])
-            start = cut + 1
-        if start < len(out):
-            chunks.append(b"".join(out[start:]))
+        return _joined(out, cuts) if cuts else [b"".join(out)]
     except TypeError:
         reference.encode_chunks(message, version, value)
         raise
+
+
+def _joined(out: list[Any], cuts: list[int]) -> list[Chunk]:
+    """The parts between records in one piece each; the first chunk is always bytes."""
+    chunks: list[Chunk] = []
+    start = 0
+    for cut in cuts:
+        chunks += (b"".join(out[start:cut]), out[cut])
+        start = cut + 1
+    if start < len(out):
+        chunks.append(b"".join(out[start:]))
     return chunks
 
 
 def encode_response(message: Message, version: int, correlation_id: int, value: Any) -> list[Chunk]:
     """A whole frame: size, response header and body. Raises Unencodable, UnsupportedVersion."""
-    chunks = encode_chunks(message, version, value)
+    return _framed(message, version, correlation_id, encode_chunks(message, version, value))
+
+
+def encode_response_in_turns(message: Message, version: int, correlation_id: int, value: Any) -> Turns[list[Chunk]]:
+    """Like encode_response(), for values of many elements: others may be served where it yields."""
+    chunks = yield from encode_chunks_in_turns(message, version, value)
+    return _framed(message, version, correlation_id, chunks)
+
+
+def encode_chunks_in_turns(message: Message, version: int, value: Any) -> Turns[list[Chunk]]:
+    """Like encode_chunks(), for values of many elements; each turn's are chunks of their own."""
+    out: list[Any] = []
+    cuts: list[int] = []
+    chunks: list[Chunk] = []
+    try:
+        for _ in encoder_in_turns(message, version)(value, out, cuts):
+            chunks += _joined(out, cuts)
+            out.clear()
+            cuts.clear()
+            yield
+        chunks += _joined(out, cuts)
+    except ENCODE_FAILURES:
+        reference.encode_chunks(message, version, value)
+        raise
+    return chunks
+
+
+def _framed(message: Message, version: int, correlation_id: int, chunks: list[Chunk]) -> list[Chunk]:
     size = sum(map(len, chunks))
     if response_header_version(message.key, message.is_flexible(version)) == 0:
         head = _classic_head(4 + size, correlation_id)

@@ -5,7 +5,8 @@ Construct's own `compile()` is not used, as it is not meant for untrusted data.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from functools import cache
 from typing import Any
 
 from protocol_specs.grammar import Message
@@ -29,3 +30,19 @@ def encoder(message: Message, version: int) -> Callable[..., None]:
 
         made = message.encoders[version] = build_encoder(message, version)
     return made
+
+
+@cache
+def decoder_in_turns(message: Message, version: int) -> Callable[..., Generator[None, None, tuple[Any, int]]]:
+    """Like decoder(), for what takes long: a generator that yields where others may be served."""
+    from kbroker.wire.decoder_source import build_decoder
+
+    return build_decoder(message, version, in_turns=True)
+
+
+@cache
+def encoder_in_turns(message: Message, version: int) -> Callable[..., Generator[None, None, None]]:
+    """Like encoder(), for what takes long: a generator that yields where others may be served."""
+    from kbroker.wire.encoder_source import build_encoder
+
+    return build_encoder(message, version, in_turns=True)

@@ -24,11 +24,14 @@ SMALL_FRAME_BYTES = 4096
 _PREFIX_CODES = {"int16": "h", "int32": "i", "compact": "B"}
 
 
-def build_decoder(message: Message, version: int, *, counts: bool = False) -> Callable[..., tuple[Any, int]]:
+def build_decoder(
+    message: Message, version: int, *, counts: bool = False, in_turns: bool = False
+) -> Callable[..., Any]:
     """The function `(buffer, position) -> (value, end)` of a version; it raises Refused, struct.error or IndexError.
 
     With `counts` it also raises Uncounted, where there are more elements than the message may have. Each takes a byte
     at least, so a frame of fewer bytes needs no counting; the function made without hands larger ones to one with.
+    `in_turns` makes a generator that returns the same.
     """
     scope: dict[str, Any] = {
         "Refused": Refused,
@@ -39,13 +42,13 @@ def build_decoder(message: Message, version: int, *, counts: bool = False) -> Ca
         "unpack_from": struct.unpack_from,
     }
 
-    def counted(buffer: Buffer, position: int) -> tuple[Any, int]:
+    def counted(buffer: Buffer, position: int) -> Any:
         """Made when it is needed, in its own place."""
-        scope["counted"] = made = build_decoder(message, version, counts=True)
+        scope["counted"] = made = build_decoder(message, version, counts=True, in_turns=in_turns)
         return made(buffer, position)
 
     scope["counted"] = counted
-    writer = _DecoderWriter(Source(scope), message.layout(version), counts=counts)
+    writer = _DecoderWriter(Source(scope), message.layout(version), counts=counts, in_turns=in_turns)
     writer.function(message)
     return writer.source.function("decode", f"decode {message.name} v{version}")
 
@@ -65,10 +68,11 @@ def holds_records(kind: Kind, layout: Layout) -> bool:
 class _DecoderWriter:
     """Keeps the run that is not written yet: struct codes and the targets they are stored in."""
 
-    def __init__(self, source: Source, layout: Layout, *, counts: bool) -> None:
+    def __init__(self, source: Source, layout: Layout, *, counts: bool, in_turns: bool) -> None:
         self.source = source
         self.layout = layout
         self.counts = counts
+        self.in_turns = in_turns
         self.codes = ""
         self.targets: list[str] = []
         self.has_records = False
@@ -85,10 +89,13 @@ class _DecoderWriter:
             else:
                 source.add("b = buffer if type(buffer) is bytes else bytes(buffer)")
             source.add("end = len(b)")
+            if self.in_turns:
+                source.begin_turns()
             if self.counts:
                 source.add(f"left = {message.elements_max}")
             elif message.elements_max != UNBOUNDED:
-                source.add(f"if end > {message.elements_max}: return counted(b, p)")
+                handed_over = "(yield from counted(b, p))" if self.in_turns else "counted(b, p)"
+                source.add(f"if end > {message.elements_max}: return {handed_over}")
             self.struct(message, "value")
             self.flush()
             source.add("if p > end: raise Refused", "return value, p")
@@ -231,6 +238,8 @@ class _DecoderWriter:
                 self.value(element, item)
                 self.flush()
                 source.add(f"{items}.append({item})")
+                if self.in_turns:
+                    source.end_turn()
             source.add(f"{target} = {items}")
 
         self.unless_null(kind, condition, target, write)

@@ -29,8 +29,8 @@ ENCODE_FAILURES = (Refused, struct.error, AttributeError, TypeError, ValueError,
 """What generated code raises for a value that does not fit; the reference engine then says why."""
 
 
-def build_encoder(message: Message, version: int) -> Callable[..., None]:
-    """The function `(value, out, cuts)` of a version."""
+def build_encoder(message: Message, version: int, *, in_turns: bool = False) -> Callable[..., Any]:
+    """The function `(value, out, cuts)` of a version; `in_turns`: a generator, at each yield `out` may be emptied."""
     scope: dict[str, Any] = {
         "ONE_BYTE": ONE_BYTE,
         "Refused": Refused,
@@ -41,8 +41,10 @@ def build_encoder(message: Message, version: int) -> Callable[..., None]:
         "varint_bytes": varint_bytes,
     }
     source = Source(scope)
-    writer = _EncoderWriter(source, message.layout(version))
+    writer = _EncoderWriter(source, message.layout(version), in_turns=in_turns)
     with source.block("def encode(value, out, cuts):"):
+        if in_turns:
+            source.begin_turns()
         writer.struct(message, "value")
         writer.flush()
     return source.function("encode", f"encode {message.name} v{version}")
@@ -51,9 +53,10 @@ def build_encoder(message: Message, version: int) -> Callable[..., None]:
 class _EncoderWriter:
     """Keeps the parts that are not written yet: (struct code, expression), or (None, expression of bytes)."""
 
-    def __init__(self, source: Source, layout: Layout) -> None:
+    def __init__(self, source: Source, layout: Layout, *, in_turns: bool) -> None:
         self.source = source
         self.layout = layout
+        self.in_turns = in_turns
         self.out = "out"
         self.parts: list[tuple[str | None, str]] = []
 
@@ -188,6 +191,8 @@ class _EncoderWriter:
                 source.add(f"if len({item}) != 16: raise Refused")
             self.value(element, item)
             self.flush()
+            if self.in_turns:
+                source.end_turn()
 
     def nested(self, kind: Struct, expression: str) -> None:
         """A struct as a field or an element."""

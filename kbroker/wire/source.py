@@ -17,6 +17,9 @@ from protocol_specs.grammar import Kind, Struct
 SMALL = 32
 """Arrays of fewer numbers than this are packed and unpacked by a ready-made struct."""
 
+ELEMENTS_PER_TURN = 500
+"""Of arrays of structs or texts; each takes a microsecond or three, so that a turn is about a millisecond."""
+
 ONE_BYTE_END = 0x80
 """The first number whose varint takes two bytes."""
 
@@ -54,6 +57,16 @@ class Source:
         """Append `line` and indent what is added inside the `with`."""
         self.add(line)
         return _Block(self)
+
+    def begin_turns(self) -> None:
+        """The function is a generator, whether it comes to a turn's end or not."""
+        self.add(f"turn = {ELEMENTS_PER_TURN}", "if not turn: yield")
+
+    def end_turn(self) -> None:
+        """One more element: others may be served if the turn is over."""
+        self.add("turn -= 1")
+        with self.block("if not turn:"):
+            self.add(f"turn = {ELEMENTS_PER_TURN}", "yield")
 
     def name(self, prefix: str) -> str:
         """A local name that nothing else uses."""
