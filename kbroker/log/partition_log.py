@@ -499,9 +499,12 @@ class PartitionLog(KeptLog):
         """Take `count` segments off the front, but never the active one, nor under the cleaner; how many.
 
         None before the file is there that tells where the log begins then: the next round of retention drops them.
+        Nor while a worker renames others: were these gone first, a start after a crash would find a gap, in which a
+        transaction may have ended.
         """
         first = self._segments.all[min(count, len(self._segments) - 1)]
-        if self.cleaning.is_under_way or any(segment is first and not size for _, segment, size in self._pending):
+        is_unmade = any(segment is first and not size for _, segment, size in self._pending)
+        if self.cleaning.is_under_way or self._leaving or is_unmade:
             return 0
         doomed = self._segments.take_front(count)
         if doomed:
@@ -521,6 +524,7 @@ class PartitionLog(KeptLog):
             self._fail(result)
         else:
             self._syncing.dropped(bases)
+            self._drop_front(self._segments.ending_before(self.log_start))
 
     def replace_segments(self, doomed: Sequence[Segment], fresh: Sequence[Cleaned]) -> None:
         """Cleaned segments, synced and durably named .swap, take the place of neighbours. May fail the log.

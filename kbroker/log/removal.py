@@ -20,7 +20,6 @@ class Removing(Protocol):
 
     directory: str
     is_closed: bool
-    failure: DiskFailure | None
     settings: LogSettings
 
 
@@ -121,9 +120,8 @@ def remove_in_worker(
 
     def rename() -> None:
         for path in paths:
-            # The directory of a deleted log is gone, and by now another topic's may have its name. Behind a segment
-            # that could not be renamed there must be no gap, in which a transaction may have ended.
-            if log.is_closed or log.failure is not None:
+            # The directory of a deleted log is gone, and by now another topic's may have its name.
+            if log.is_closed:
                 return
             try:
                 disk.rename(path, path + DELETED_SUFFIX)

@@ -8,7 +8,8 @@ Every change (a write, a truncation, a new name, a rename, a removal, a sync) is
                    `below` decides: some pages of the rest, and some of the later names, in their order per directory
 
 Only a medium that keeps what fsync promised is simulated. Pages of a file reach it in any order, each whole or not at
-all. Nothing here uses a thread: queued writes and work wait in a list until `run_queued()`, or are done at once.
+all. Nothing here uses a thread: queued writes and work wait in a list until `run_queued()`, or are done at once. They
+are done in their order, or where `order` decides, as threads might do them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
-from typing import Final, TypeVar
+from functools import partial
+from typing import Final, NamedTuple, TypeVar
 
 from kbroker.real.memory_disk import MemoryFile
 from kbroker.world import Buffer, ColdRead, DirectoryLocked, DiskFailure, File, Line
@@ -27,6 +29,10 @@ Below = Callable[[int], int]
 
 PAGE_BYTES: Final = 4096
 """What a medium writes whole or not at all; scripts with small files ask for smaller pages."""
+
+
+WORKERS: Final = 4
+"""As many as kbroker.real.disk has."""
 
 
 class Crashed(BaseException):
@@ -236,6 +242,15 @@ class SimulatedLine:
         self.failure: DiskFailure | None = None
 
 
+class _Job(NamedTuple):
+    """What waits in line."""
+
+    lane: object
+    """Whatever does such jobs one after the other; None: the workers, of whom there are several."""
+    work: Callable[[], Callable[[], None]]
+    """Gives what the state's thread does when it hears of it."""
+
+
 class SimulatedDisk:
     """world.Disk with memory for what is durable.
 
@@ -243,7 +258,8 @@ class SimulatedDisk:
     run_queued(). `failing` maps a piece of a path to the reason that every use of such a path fails with. `on_step` is
     told the path of each step before it is made. Files with one of the `cold` pieces in their path are out of memory
     until they are warmed. While it `is_full` nothing is written or made; `torn` says how many of its bytes a write
-    that fails has made all the same.
+    that fails has made all the same. `order` chooses what a thread has done next of what is queued, or that the state's
+    thread hears of the oldest that is over: work begins in its order, but not everything ends in it.
     """
 
     def __init__(self, *, queues_writes: bool = False, queues_work: bool = False, page_bytes: int = PAGE_BYTES) -> None:
@@ -258,7 +274,10 @@ class SimulatedDisk:
         self.queues_writes = queues_writes
         self.queues_work = queues_work
         self.page_bytes = page_bytes
-        self._queue: deque[Callable[[], None]] = deque()
+        self.order: Below | None = None
+        self._queue: deque[_Job] = deque()
+        # Over, and the state's thread has not heard of it.
+        self._told: deque[Callable[[], None]] = deque()
         self._root = _Folder()
         self._locks: set[str] = set()
         self._temporary_names = 0
@@ -526,48 +545,77 @@ class SimulatedDisk:
     ) -> Line:
         line = behind or SimulatedLine()
 
-        def run() -> None:
+        def work() -> Callable[[], None]:
             try:
                 if line.failure is None:
                     write()
             except DiskFailure as error:
                 line.failure = error
-            done(line.failure)
+            return partial(done, line.failure)
 
-        self._queue.append(run)
+        self._queue.append(_Job(line, work))
         return line
 
     def in_worker(self, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:
         """See world.Disk."""
+        self._do(None, work, done)
 
-        def run() -> None:
+    def in_background(self, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:
+        """See world.Disk."""
+        self._do("background", work, done)
+
+    def in_remover(self, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:
+        """See world.Disk."""
+        self._do("remover", work, done)
+
+    def _do(self, lane: object, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:
+        def outcome() -> Callable[[], None]:
             result: T | DiskFailure
             try:
                 result = work()
             except DiskFailure as error:
                 result = error
-            done(result)
+            return partial(done, result)
 
         if self.queues_work:
-            self._queue.append(run)
+            self._queue.append(_Job(lane, outcome))
         else:
-            run()
-
-    def in_background(self, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:
-        """See world.Disk."""
-        self.in_worker(work, done)
-
-    def in_remover(self, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:
-        """See world.Disk."""
-        self.in_worker(work, done)
+            outcome()()
 
     def run_queued(self, count: int | None = None) -> int:
-        """Do the oldest `count` (None: all, those added meanwhile too) of what is queued; how many were done."""
+        """Do the oldest `count` (None: all, those added meanwhile too) of what is queued; how many were done.
+
+        Where `order` decides, what is done and that it is told count apart.
+        """
         done = 0
-        while self._queue and (count is None or done < count):
-            self._queue.popleft()()
+        while (self._queue or self._told) and (count is None or done < count):
+            if self.order is not None:
+                self._go_on(self.order)
+            elif self._told:
+                self._told.popleft()()
+            else:
+                self._queue.popleft().work()()
             done += 1
         return done
+
+    def _go_on(self, order: Below) -> None:
+        ready = self._ready()
+        number = order(len(ready) + bool(self._told))
+        if number == len(ready):
+            self._told.popleft()()
+        else:
+            job = ready[number]
+            self._queue.remove(job)
+            self._told.append(job.work())
+
+    def _ready(self) -> Sequence[_Job]:
+        """The jobs that threads are at: the first of each lane, and as many as there are workers."""
+        ready: deque[_Job] = deque()
+        for job in self._queue:
+            before = sum(each.lane == job.lane for each in ready)
+            if before < (WORKERS if job.lane is None else 1):
+                ready.append(job)
+        return ready
 
     def drain(self) -> None:
         """Do all that is queued."""

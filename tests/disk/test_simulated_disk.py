@@ -190,3 +190,24 @@ def test_a_synced_volume_keeps_every_byte_and_name() -> None:
     after = disk.restarted(Loss.POWER_FAILED, Keep.NOTHING)
     assert after.list("/a/b") == ["new"]
     assert after.read("/a/b/new") == b"bytes"
+
+
+def test_what_workers_do_ends_in_any_order_and_is_told_in_that_order() -> None:
+    """Four of them begin what was asked for in its order. Any other thread does one thing after the other."""
+    disk = SimulatedDisk(queues_work=True)
+    done: list[str] = []
+    for name in ("0", "1", "2", "3", "4"):
+        disk.in_worker(lambda name=name: done.append(name), lambda _, name=name: done.append(f"told {name}"))
+    for name in ("b0", "b1"):
+        disk.in_background(lambda name=name: done.append(name), lambda _: None)
+    choices = [3, 0, 4, 3, 3, 3]
+    seen: list[int] = []
+
+    def order(count: int) -> int:
+        seen.append(count)
+        return choices.pop(0)
+
+    disk.order = order
+    assert disk.run_queued(6) == 6
+    assert done == ["3", "0", "told 3", "b0", "b1", "told 0"]
+    assert seen == [5, 6, 5, 5, 5, 4]

@@ -269,6 +269,24 @@ def test_behind_a_dropped_segment_that_stays_the_others_stay_too(shop: Workshop)
     assert shop.names(".log") == [f"{base:020d}.log" for base in range(3)]
 
 
+def test_of_segments_that_are_dropped_one_by_one_a_later_one_does_not_go_first(shop: Workshop) -> None:
+    """Two workers renamed them side by side. A start after a kill found a gap, and told nobody of it."""
+    shop.open()
+    for _ in range(3):
+        shop.append()
+        shop.log.roll()
+    shop.disk.run_queued()
+    shop.log.delete_before(1)
+    shop.log.delete_before(3)
+    shop.disk.order = lambda count: count - 1
+    shop.disk.run_queued(1)
+    assert shop.names(".log") == [f"{base:020d}.log" for base in (1, 2, 3)]
+    assert [segment.base_offset for segment in shop.log.segments] == [1, 2, 3]
+    assert shop.log.log_start == 3
+    shop.disk.run_queued()
+    assert shop.names(".log") == [f"{3:020d}.log"]
+
+
 def test_an_index_that_a_worker_wrote_for_a_segment_that_was_dropped_meanwhile_goes_too(shop: Workshop) -> None:
     shop.open(retention_bytes=0, file_delete_delay_ms=0)
     shop.append()
