@@ -12,7 +12,7 @@ from crash_cleaning import Cleaning
 from crash_model import Topic, given
 
 from kbroker.log import stopping
-from kbroker.log.directory import LogDirectory
+from kbroker.log.directory import CLEAN_FILE, LogDirectory
 from kbroker.log.outcome import Appended, Origin
 from kbroker.log.settings import LogSettings
 from kbroker.names import METADATA_TOPIC, METADATA_TOPIC_ID, TopicPartition
@@ -125,6 +125,7 @@ class Day:
     def _set_modes(self) -> None:
         self.disk.queues_work = self.random.random() < 0.6
         self.disk.queues_writes = self.random.random() < 0.3
+        self.disk.order = self.random.randrange if self.random.random() < 0.5 else None
 
     def start(self) -> None:
         try:
@@ -399,6 +400,7 @@ class Day:
             is_clean = self.opened.directory.close(clean=True)
         assert is_clean or self.is_in_trouble
         if is_clean:
+            assert self.disk.exists(f"{ROOT}/{CLEAN_FILE}")
             for name in self.topics.keys() & self.logs.keys():
                 self.topics[name].flushed = self.logs[name].log_end
         return is_clean
