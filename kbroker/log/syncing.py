@@ -51,10 +51,12 @@ class Syncing:
         "_has_new_names",
         "_is_again",
         "_leaving",
+        "_left_indexes",
         "_log",
         "_saves_epochs",
         "_sealed",
         "_snapshots",
+        "_unsynced_leaving",
         "is_under_way",
     )
 
@@ -62,8 +64,11 @@ class Syncing:
         self._log = log
         self._disk = disk
         self._sealed: list[Segment] = []
-        # Base offsets of dropped segments that are not synced, nor renamed yet.
+        # Base offsets of dropped segments that are not renamed yet; of those that are not synced either.
         self._leaving: set[int] = set()
+        self._unsynced_leaving: set[int] = set()
+        # Index files that a sync under way has made for them.
+        self._left_indexes: list[str] = []
         self._being_synced: list[Segment] = []
         self._snapshots: list[tuple[int, Frozen]] = []
         self.is_under_way = False
@@ -116,14 +121,19 @@ class Syncing:
         Before that is on the medium nothing behind one that was not synced counts as flushed: a power failure would
         bring it back torn, and recovery ends there.
         """
-        unsynced = {segment.base_offset for segment in self._sealed}
-        self._leaving |= unsynced.intersection(segment.base_offset for segment in segments)
+        bases = {segment.base_offset for segment in segments}
+        self._leaving |= bases
+        self._unsynced_leaving |= bases.intersection(segment.base_offset for segment in self._sealed)
         self.forget(segments)
 
     def dropped(self, bases: set[int]) -> None:
         """Their files have other names."""
-        if self._leaving & bases:
-            self._leaving -= bases
+        self._leaving -= bases
+        if self._left_indexes and not self._leaving:
+            self._remove(self._left_indexes)
+            self._left_indexes = []
+        if self._unsynced_leaving & bases:
+            self._unsynced_leaving -= bases
             self._has_new_names = True
             self.start()
 
@@ -152,7 +162,7 @@ class Syncing:
         if self.is_under_way:
             self._is_again = self._is_again or bool(self._sealed) or log.written_end > self._end_under_way
             return
-        if self._leaving:
+        if self._unsynced_leaving:
             return  # dropped() comes back to it
         end = log.written_end
         whole = [segment for segment in self._sealed if segment.written == segment.size]
@@ -233,7 +243,10 @@ class Syncing:
         log.synced_to(end)
 
     def _complete(self, sealed: list[Segment]) -> None:
-        """Their indexes are in their files; those of a segment that has left the log meanwhile follow it."""
+        """Their indexes are in their files; those of a segment that has left the log meanwhile follow it.
+
+        Not before its log has another name: a start that finds that without them reads all of it, and tells of damage.
+        """
         left = []
         for segment in sealed:
             # One that was complete took its indexes along, and by now a cleaned one may have their names.
@@ -242,9 +255,16 @@ class Syncing:
             if segment in self._being_synced:
                 segment.completed()
             else:
-                left += [segment.offsets.handle.path, segment.times.handle.path]
+                paths = [segment.offsets.handle.path, segment.times.handle.path]
+                if segment.base_offset in self._leaving:
+                    self._left_indexes += paths
+                else:
+                    left += paths
         if left:
-            self._disk.in_worker(partial(_remove, self._disk, left), only_costs_space)
+            self._remove(left)
+
+    def _remove(self, paths: Sequence[str]) -> None:
+        self._disk.in_worker(partial(_remove, self._disk, paths), only_costs_space)
 
     def let_go(self) -> None:
         """The log is going to be cut: no worker may write the indexes of its segments any more. Blocks."""

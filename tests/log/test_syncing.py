@@ -287,6 +287,22 @@ def test_of_segments_that_are_dropped_one_by_one_a_later_one_does_not_go_first(s
     assert shop.names(".log") == [f"{3:020d}.log"]
 
 
+def test_an_index_that_a_worker_wrote_for_a_dropped_segment_does_not_go_before_it(shop: Workshop) -> None:
+    """Another worker removed it before the log had its other name: killed then, the start told of a missing index, and
+    read the whole segment."""
+    shop.open()
+    shop.append()
+    shop.disk.run_queued()
+    shop.log.roll()
+    shop.log.delete_before(1)
+    shop.disk.run_queued(1)
+    assert shop.log.recovery_point == 1
+    shop.disk.order = lambda count: count - 1
+    shop.disk.run_queued(1)
+    shop.disk = shop.disk.restarted(Loss.PROCESS_DIED)
+    assert shop.open(recovery_point=1).mended == []
+
+
 def test_an_index_that_a_worker_wrote_for_a_segment_that_was_dropped_meanwhile_goes_too(shop: Workshop) -> None:
     shop.open(retention_bytes=0, file_delete_delay_ms=0)
     shop.append()
