@@ -18,6 +18,9 @@ Turns = Generator[None, None, T]
 UNITS_PER_TURN: Final = 200
 """A unit is one partition, record or config of a topic: some 3 to 6 us each, so that a turn is about a millisecond."""
 
+WAKING_UNITS: Final = 100
+"""What a log that is woken costs, 0.2 ms and more."""
+
 UNITS_TOGETHER: Final = 50
 """Are done without asking whether the turn is over."""
 
@@ -29,6 +32,10 @@ class Pace:
 
     def __init__(self) -> None:
         self._left = UNITS_PER_TURN
+
+    def spend(self, units: int) -> None:
+        """So much more is done before is_over() is asked next."""
+        self._left -= units
 
     def is_over(self, units: int) -> bool:
         """So much was done: should others have their turn now?"""

@@ -1,13 +1,15 @@
-"""What a handler gives back: a message, a Pending one, nothing, or the wish to close.
+"""What a handler gives back: a message, a Pending one, turns that come to one, nothing, or the wish to close.
 
-A handler is a sync function `(ctx, request) -> Message | Pending | None | CLOSE`. A message is a settled answer and is
-sent as it is; None means that no answer is owed (acks=0); CLOSE ends the connection without one.
+A handler is a sync function `(ctx, request) -> Message | Long | Pending | Turns | None | CLOSE`. A message is a settled
+answer and is sent as it is, a Long one is encoded in turns; None means that no answer is owed (acks=0); CLOSE ends the
+connection without one. Turns (kbroker.turns) are taken one after the other while others are served, and return an
+answer. That may be Pending again, and what a Pending one is settled with may be turns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 
 class _Close:
@@ -29,12 +31,14 @@ class Pending:
     connection ends before the answer was settled.
     """
 
-    __slots__ = ("_build", "_hooks", "_is_over", "_response", "hurry", "on_settled")
+    __slots__ = ("_build", "_hooks", "_is_over", "_response", "hurry", "is_alone", "on_settled")
 
     def __init__(self) -> None:
         self.on_settled: Callable[[], None] | None = None
         self.hurry: Callable[[], None] | None = None
         """Settle now with what is there: the broker stops. None where an early answer would be a wrong one."""
+        self.is_alone = False
+        """Must the connection's next request wait for the answer, even one that may be pipelined?"""
         self._response: Any = None
         self._build: Callable[[], Any] | None = None
         self._hooks: list[Callable[[], None]] = []
@@ -81,5 +85,15 @@ class Pending:
             self.on_settled()
 
 
+class Long(NamedTuple):
+    """A message of so many elements that it is encoded in turns.
+
+    `release` gives back what it holds leased, where it is never sent.
+    """
+
+    message: Any
+    release: Callable[[], None] | None = None
+
+
 Answer = Any
-"""Message | Pending | None | CLOSE; messages are dynamic classes, so the union cannot be written down."""
+"""Message | Long | Pending | Turns | None | CLOSE; messages are dynamic classes: the union cannot be written down."""

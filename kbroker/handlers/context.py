@@ -28,6 +28,8 @@ class RequestContext:
     local_host: str
     local_port: int
     received_ms: int
+    is_long: bool = False
+    """Has the request so many elements that reading it took turns?"""
     refusals: list[str] = field(default_factory=list)
 
     def note(self, reason: str) -> None:

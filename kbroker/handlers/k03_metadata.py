@@ -13,9 +13,8 @@ from kbroker.auth.operations import NOT_ASKED, ON_CLUSTER, ON_TOPIC
 from kbroker.controller.auto_topics import create_missing
 from kbroker.controller.directories import is_online
 from kbroker.controller.topic_names import name_refusal
-from kbroker.handlers.answer import Answer, Pending
+from kbroker.handlers.answer import Answer, Long, Pending
 from kbroker.handlers.context import RequestContext
-from kbroker.handlers.in_turns import in_turns, in_turns_into
 from kbroker.handlers.registry import handles
 from kbroker.names import INTERNAL_TOPICS, NO_UUID
 from kbroker.turns import Pace, Turns, pieces
@@ -36,71 +35,100 @@ CLUSTER_OPERATIONS_UNTIL: Final = 10
 
 
 @handles(MetadataRequest, MetadataResponse, serves="0-13")
-def metadata(ctx: RequestContext, request: Any) -> Answer:
+def metadata(ctx: RequestContext, request: Any) -> Turns[Answer]:
     """Answer from one image; missing topics are created first where broker and client allow it."""
-    if ctx.api_version < TOPIC_ID_SINCE and any(
-        topic.name is None or topic.topic_id != NO_UUID for topic in request.topics or ()
-    ):
+    pace = Pace()
+    if ctx.api_version < TOPIC_ID_SINCE and (yield from _is_too_new(request, pace)):
         ctx.note("topic ids or null names before version 12")
         return _all_refused(request, ErrorCode.INVALID_REQUEST)
-    missing = _to_create(ctx, request)
+    image = ctx.node.image
+    missing = yield from _to_create(ctx, request, image, pace)
     if not missing:
-        return in_turns(ctx.node.clock, _answer(ctx, request, {}))
+        return (yield from _answer(ctx, request, image, {}, pace))
     pending = Pending()
+
+    def created(outcomes: dict[str, Refused | None]) -> None:
+        turns = _answer(ctx, request, ctx.node.image, outcomes, Pace())
+        pending.settle_with(lambda: turns)
+
     ctx.node.metadata.propose(
         lambda image: create_missing(image, missing, ctx.node.config, ctx.node.entropy),
-        lambda outcomes: in_turns_into(pending, ctx.node.clock, _answer(ctx, request, outcomes)),
+        created,
         failed=pending.settle_with,
     )
     return pending
+
+
+def _is_too_new(request: Any, pace: Pace) -> Turns[bool]:
+    """Does it name a topic as only later versions may?"""
+    for several in pieces(request.topics or ()):
+        if any(topic.name is None or topic.topic_id != NO_UUID for topic in several):
+            return True
+        if pace.is_over(len(several)):
+            yield
+    return False
 
 
 def _wants_all(ctx: RequestContext, request: Any) -> bool:
     return request.topics is None or (ctx.api_version == 0 and not request.topics)
 
 
-def _to_create(ctx: RequestContext, request: Any) -> list[str]:
+def _to_create(ctx: RequestContext, request: Any, image: MetadataImage, pace: Pace) -> Turns[list[str]]:
     """Names that are asked for, missing, and may be created."""
     allowed = ctx.api_version < CREATION_CHOICE_SINCE or request.allow_auto_topic_creation
     if _wants_all(ctx, request) or not allowed:
         return []
-    topics = ctx.node.image.topics
-    missing = [topic.name for topic in request.topics if topic.name is not None and topics.get(topic.name) is None]
-    if not ctx.node.config["auto.create.topics.enable"]:
-        missing = [name for name in missing if name in INTERNAL_TOPICS]
-    return list(dict.fromkeys(missing))
+    missing: dict[str, None] = {}
+    is_any = ctx.node.config["auto.create.topics.enable"]
+    for several in pieces(request.topics):
+        for name in (topic.name for topic in several):
+            if name is not None and image.topics.get(name) is None and (is_any or name in INTERNAL_TOPICS):
+                missing[name] = None
+        if pace.is_over(len(several)):
+            yield
+    return list(missing)
 
 
-def _answer(ctx: RequestContext, request: Any, outcomes: dict[str, Refused | None]) -> Turns[Any]:
+def _answer(
+    ctx: RequestContext, request: Any, image: MetadataImage, outcomes: dict[str, Refused | None], pace: Pace
+) -> Turns[Long]:
     """`outcomes` says of topics that were to be created why they were not."""
-    image = ctx.node.image
     brokers = [_broker(ctx, image, node_id) for node_id in sorted(image.brokers) if not image.brokers[node_id].fenced]
-    topics, pace = [], Pace()
+    topics = []
     if _wants_all(ctx, request):
         for topic in image.topics.by_name.values():
             known = yield from _known(request, image, topic, pace)
             topics.append(known)
     else:
-        once = {(topic.name, topic.topic_id): topic for topic in request.topics}
-        for asked in once.values():
-            known = yield from _asked(ctx, request, image, asked, outcomes, pace)
-            topics.append(known)
+        once: set[tuple[str | None, bytes]] = set()
+        for asked in request.topics:
+            if (asked.name, asked.topic_id) not in once:
+                once.add((asked.name, asked.topic_id))
+                known = yield from _asked(ctx, request, image, asked, outcomes, pace)
+                topics.append(known)
+            if pace.is_over(1):
+                yield
     version = ctx.api_version
     asks_cluster = version <= CLUSTER_OPERATIONS_UNTIL and request.include_cluster_authorized_operations
-    return MetadataResponse(
-        brokers=brokers,
-        cluster_id=ctx.node.cluster_id,
-        controller_id=ctx.node.node_id,
-        topics=topics,
-        cluster_authorized_operations=ON_CLUSTER if asks_cluster else NOT_ASKED,
+    return Long(
+        MetadataResponse(
+            brokers=brokers,
+            cluster_id=ctx.node.cluster_id,
+            controller_id=ctx.node.node_id,
+            topics=topics,
+            cluster_authorized_operations=ON_CLUSTER if asks_cluster else NOT_ASKED,
+        )
     )
 
 
-def _all_refused(request: Any, error: ErrorCode) -> Any:
-    return MetadataResponse(
-        topics=[
-            TopicAnswer(error_code=error, name=topic.name or "", topic_id=topic.topic_id) for topic in request.topics
-        ]
+def _all_refused(request: Any, error: ErrorCode) -> Long:
+    return Long(
+        MetadataResponse(
+            topics=[
+                TopicAnswer(error_code=error, name=topic.name or "", topic_id=topic.topic_id)
+                for topic in request.topics
+            ]
+        )
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from kbroker.controller.topics import create_topics as decide
-from kbroker.handlers.answer import Answer, Pending
+from kbroker.handlers.answer import Answer, Long, Pending
 from kbroker.handlers.context import RequestContext
 from kbroker.handlers.registry import handles
 from protocol_specs.api.k19_create_topics import CreateTopicsRequest, CreateTopicsResponse
@@ -20,5 +20,8 @@ def create_topics(ctx: RequestContext, request: Any) -> Answer:
     """Decide on every topic of one image; answered when the topics are committed and can be served."""
     node = ctx.node
     answer = Pending()
-    node.metadata.propose_in_turns(lambda image: decide(image, request, node.config, node.entropy), answer.settle_with)
+    node.metadata.propose_in_turns(
+        lambda image: decide(image, request, node.config, node.entropy),
+        lambda take: answer.settle_with(lambda: Long(take())),
+    )
     return answer

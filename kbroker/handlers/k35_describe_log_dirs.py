@@ -7,14 +7,15 @@ no future replicas. Kafka: KafkaApis.handleDescribeLogDirsRequest, ReplicaManage
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from kbroker.handlers.answer import Pending
+from kbroker.handlers.answer import Long, Pending
 from kbroker.handlers.context import RequestContext
 from kbroker.handlers.node import Node
 from kbroker.handlers.registry import handles
 from kbroker.log.directory import METADATA_PARTITION, LogDirectory
+from kbroker.turns import Turns
 from kbroker.world import DiskFailure
 from protocol_specs.api.k35_describe_log_dirs import DescribeLogDirsRequest, DescribeLogDirsResponse
 from protocol_specs.errors import ErrorCode
@@ -46,33 +47,21 @@ def describe_log_dirs(ctx: RequestContext, request: Any) -> Pending:
 
     def describe(volumes: Volumes | DiskFailure) -> None:
         sizes = {} if isinstance(volumes, DiskFailure) else volumes
-        steps = _described(node, paths, wanted, sizes, pending)
-
-        def turn() -> None:
-            for _ in steps:
-                node.clock.soon(turn)
-                return
-
-        turn()
+        pending.settle_with(lambda: _described(node, paths, wanted, sizes))
 
     node.directories.measure_sleeping(lambda: disk.in_worker(measure, describe))
     return pending
 
 
-def _described(
-    node: Node, paths: Sequence[str], wanted: set[tuple[str, int]] | None, volumes: Volumes, pending: Pending
-) -> Iterator[None]:
-    """Settle the answer, in steps."""
+def _described(node: Node, paths: Sequence[str], wanted: set[tuple[str, int]] | None, volumes: Volumes) -> Turns[Long]:
     results = []
     for path in paths:
         described = yield from _directory(node, path, wanted, volumes)
         results.append(described)
-    pending.settle(DescribeLogDirsResponse(results=results))
+    return Long(DescribeLogDirsResponse(results=results))
 
 
-def _directory(
-    node: Node, path: str, wanted: set[tuple[str, int]] | None, volumes: Volumes
-) -> Generator[None, None, Any]:
+def _directory(node: Node, path: str, wanted: set[tuple[str, int]] | None, volumes: Volumes) -> Turns[Any]:
     directory = next((each for each in node.directories.online if each.path == path), None)
     if directory is None:
         return DirectoryAnswer(log_dir=path, error_code=ErrorCode.KAFKA_STORAGE_ERROR)

@@ -14,7 +14,8 @@ from typing import Final
 
 import trio
 
-from kbroker.server.gate import Gate, OwedAnswer, Peer
+from kbroker.server.gate import Gate, Peer
+from kbroker.server.owed import OwedAnswer
 from kbroker.wire.connection import FrameSplitter, FrameTooLarge
 from kbroker.world import Chunk, Clock, ConnectionLost, DiskFailure, FileSlice, Transport
 
@@ -129,8 +130,7 @@ class Connection:
         self._is_draining = True
         self._reading.cancel()
         for owed in tuple(self._owed):
-            if owed.pending is not None and owed.pending.hurry is not None:
-                owed.pending.hurry()
+            owed.hurry()
         self._wake.set()
 
     def cut(self) -> None:
@@ -237,10 +237,7 @@ class Connection:
     def _owe(self, answer: OwedAnswer) -> None:
         self._owed_bytes += answer.held_bytes
         self._owed.append(answer)
-        assert answer.pending is not None
-        answer.pending.on_settled = self._settled
-        if answer.pending.is_settled:
-            self._wake.set()
+        answer.follow(self._settled)
 
     def _settled(self) -> None:
         self._wake.set()
@@ -266,6 +263,8 @@ class Connection:
         while owed and owed[0].is_ready:
             first = owed[0]
             first.settle()
+            if first.pending is not None:
+                continue
             self.last_active_ms = self._clock.monotonic_ms()
             # It stays at the head while it is being sent, so that the reader sends nothing past it.
             if first.chunks and not self._transport.send_now(first.chunks):
@@ -281,11 +280,7 @@ class Connection:
 
     def _abandon(self) -> None:
         for owed in self._owed:
-            if owed.pending is not None:
-                owed.pending.abandon()
-            for chunk in owed.chunks:
-                if isinstance(chunk, FileSlice):
-                    chunk.release()
+            owed.abandon()
         self._owed.clear()
 
 

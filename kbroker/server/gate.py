@@ -14,13 +14,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from types import GeneratorType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from kbroker.handlers.answer import CLOSE, Pending
+from kbroker.handlers.answer import CLOSE, Answer, Long, Pending
 from kbroker.handlers.context import RequestContext
 from kbroker.handlers.k18_api_versions import unsupported_version
 from kbroker.handlers.registry import Handler, Recurring
-from kbroker.wire.codec import decode, decode_request_header, encode_response
+from kbroker.server.owed import Concluded, InTurns, OwedAnswer
+from kbroker.turns import Turns, UnderWay
+from kbroker.wire.codec import (
+    decode,
+    decode_in_turns,
+    decode_request_header,
+    encode_response,
+    encode_response_in_turns,
+)
 from kbroker.wire.repeated import CORRELATION_ID, Repeated
 from kbroker.world import Chunk, DiskFailure
 from protocol_specs.errors import ErrorCode
@@ -36,6 +45,9 @@ RECENT_REQUESTS: Final = 512
 RUN_FRAMES_MAX: Final = 64
 RUN_BYTES_MAX: Final = 64 * 1024
 """Of requests that are processed together: a third of a millisecond. One alone may be larger."""
+
+LONG_FRAME_BYTES: Final = 32 * 1024
+"""A request that has more may have so many elements that it is read in turns; mostly it is records."""
 
 CLIENT_ID_CHARACTERS_MAX: Final = 200
 """Remembered of a client id, which may have 32,767."""
@@ -64,38 +76,6 @@ class PassedRequest:
     client_id: str
     host: str
     refusals: list[str]
-
-
-@dataclass(slots=True, eq=False)
-class OwedAnswer:
-    """A place in the order of a connection's answers: a pending one, or bytes that wait behind it."""
-
-    chunks: list[Chunk]
-    closes: bool
-    pending: Pending | None = None
-    conclude: Callable[[Callable[[], Any]], Concluded] | None = None
-    passing_key: int | None = None
-    """The only API key of a request that may be handled while this is owed, -1 none; None: all may."""
-    held_bytes: int = 0
-    """What it keeps in memory: while pending its request's frame, which an append may have queued for the disk; else
-    its ready chunks. Slices of files cost next to nothing."""
-
-    @property
-    def is_ready(self) -> bool:
-        """Can it be sent?"""
-        return self.pending is None or self.pending.is_settled
-
-    def settle(self) -> None:
-        """Turn the settled pending answer into chunks; harmless when there is none."""
-        if self.pending is not None and self.conclude is not None:
-            pending, self.pending = self.pending, None
-            concluded = self.conclude(pending.take)
-            assert not isinstance(concluded, Pending), "a pending answer was settled with another one"
-            self.chunks, self.closes = concluded
-
-
-Concluded = tuple[list[Chunk], bool] | Pending
-"""Chunks to send and whether the connection ends with them; or a Pending that is not settled yet."""
 
 
 class _Known(NamedTuple):
@@ -193,12 +173,21 @@ class Gate:
                 return self._unserved(peer, handler, version, header.correlation_id)
             self.counts[key, version] += 1
             ctx = self._context(peer, version, header.client_id)
-            request, _ = decode(handler.request, version, frame, header.body_position)
+            if len(frame) <= LONG_FRAME_BYTES:
+                request, _ = decode(handler.request, version, frame, header.body_position)
+            else:
+                reading = decode_in_turns(handler.request, version, frame, header.body_position)
+                try:
+                    next(reading)
+                except StopIteration as over:
+                    request, _ = over.value
+                else:
+                    concluded = self._conclude(
+                        handler, version, header.correlation_id, self._handled_late, handler, ctx, reading
+                    )
+                    return self._owed(concluded, handler, version, header.correlation_id, len(frame))
         except MalformedFrame as error:
-            log.info(
-                "malformed request: closing",
-                extra={"client": peer.host, "api": handler.name if handler else "?", "reason": str(error)},
-            )
+            _log_malformed(peer.host, handler, error)
             return [], True
         except UnsupportedVersion as error:
             # The header of an API key that nobody declared cannot be read.
@@ -209,6 +198,31 @@ class Gate:
         if handler.learn is not None and repeated is not None and repeated.is_worth_learning():
             self._learn(repeated, handler, ctx, request, frame, header.body_position)
         return self._owed(concluded, handler, version, header.correlation_id, len(frame))
+
+    def _handled_late(self, handler: Handler, ctx: RequestContext, reading: Turns[tuple[Any, int]]) -> Turns[Answer]:
+        """Read the rest of the request, then have it handled; it is if its connection goes meanwhile: it came whole."""
+        try:
+            while True:
+                next(reading)
+                yield
+        except StopIteration as over:
+            request, _ = over.value
+        except MalformedFrame as error:
+            _log_malformed(ctx.client_host, handler, error)
+            return CLOSE
+        except GeneratorExit:
+            dropped = partial(self._drop, handler, ctx.api_version)
+            UnderWay(self._node.clock, self._handled_late(handler, ctx, reading), dropped)
+            raise
+        self._remember(ctx, handler)
+        ctx.is_long = True
+        return handler.handle(ctx, request)
+
+    def _drop(self, handler: Handler, version: int, take: Callable[[], Answer]) -> None:
+        """The answer of a request whose connection is gone."""
+        concluded = self._conclude(handler, version, 0, take)
+        owed = OwedAnswer([], True, concluded) if isinstance(concluded, Pending) else OwedAnswer(*concluded)
+        owed.abandon()
 
     def _context(self, peer: Peer, version: int, client_id: str) -> RequestContext:
         return RequestContext(
@@ -251,7 +265,7 @@ class Gate:
     ) -> tuple[list[Chunk], bool] | OwedAnswer:
         if isinstance(concluded, Pending):
             finish = partial(self._conclude, handler, version, correlation_id)
-            passing_key = handler.key if handler.is_pipelined else -1
+            passing_key = handler.key if handler.is_pipelined and not concluded.is_alone else -1
             return OwedAnswer([], False, concluded, finish, passing_key, held_bytes)
         return concluded
 
@@ -272,10 +286,19 @@ class Gate:
         """Make an answer and encode it; a failure of ours becomes UNKNOWN_SERVER_ERROR and the connection's end."""
         try:
             answer = make(*arguments)
-            if type(answer) is Pending:
-                if not answer.is_settled:
-                    return answer
-                answer = answer.take()
+            while type(answer) in _UNMADE:
+                if type(answer) is Pending:
+                    if not answer.is_settled:
+                        return answer
+                    answer = answer.take()
+                    continue
+                turns = _whole(handler, version, correlation_id, answer)
+                try:
+                    next(turns)
+                except StopIteration as over:
+                    answer = over.value
+                else:
+                    return InTurns(self._node.clock, turns)
             if answer is None:
                 return [], False
             if answer is CLOSE:
@@ -310,6 +333,34 @@ def _again(
         return None
     taken.append(count)
     return answers
+
+
+_UNMADE: Final = frozenset({Pending, GeneratorType, Long})
+"""Types of answers that are no message yet, or none that can be encoded at once."""
+
+
+def _whole(handler: Handler, version: int, correlation_id: int, unmade: Turns[Answer] | Long) -> Turns[Answer]:
+    """What turns come to; of a long answer the chunks of its frame."""
+    answer: Answer = unmade
+    if not isinstance(unmade, Long):
+        answer = yield from unmade
+        if type(answer) is not Long:
+            return answer
+    is_made = False
+    try:
+        chunks = yield from encode_response_in_turns(handler.response, version, correlation_id, answer.message)
+        is_made = True
+        return chunks
+    finally:
+        if not is_made and answer.release is not None:
+            answer.release()
+
+
+def _log_malformed(host: str, handler: Handler | None, error: MalformedFrame) -> None:
+    log.info(
+        "malformed request: closing",
+        extra={"client": host, "api": handler.name if handler else "?", "reason": str(error)},
+    )
 
 
 def _apology(handler: Handler) -> Any:

@@ -1,11 +1,12 @@
 """One broker with a metadata log in memory, for handlers: what kbroker.handlers.node.Node asks, no more."""
 
 from collections.abc import Callable
+from types import GeneratorType
 from typing import Any
 
 from kbroker.config import BrokerConfig
 from kbroker.controller.registration import Registration
-from kbroker.handlers.answer import Pending
+from kbroker.handlers.answer import Long, Pending
 from kbroker.handlers.context import RequestContext
 from kbroker.log.partition_log import PartitionLog
 from kbroker.log.place import LogPlace
@@ -15,6 +16,7 @@ from kbroker.names import METADATA_TOPIC, METADATA_TOPIC_ID, TopicPartition
 from kbroker.real.memory_disk import MemoryDisk
 from kbroker.server.metadata_log import MetadataLog
 from kbroker.testing.counting_entropy import CountingEntropy
+from kbroker.turns import at_once
 
 DIRECTORY_ID = b"d" * 16
 
@@ -88,8 +90,10 @@ class OneBroker:
         answer = handle(ctx, request)
         if isinstance(answer, Pending):
             assert answer.is_settled
-            return answer.take()
-        return answer
+            answer = answer.take()
+        if isinstance(answer, GeneratorType):
+            answer = at_once(answer)
+        return answer.message if isinstance(answer, Long) else answer
 
 
 def _raise(failure: Exception) -> None:

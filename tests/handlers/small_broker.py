@@ -1,12 +1,13 @@
 """A broker without sockets: real logs in memory, virtual time, and every request through the codec both ways."""
 
+from types import GeneratorType
 from typing import Any
 
 from kbroker.config import BrokerConfig
 from kbroker.controller.registration import Registration
 from kbroker.controller.wished_topics import create_wished
 from kbroker.group.events import DeletedTopic
-from kbroker.handlers.answer import CLOSE, Pending
+from kbroker.handlers.answer import CLOSE, Long, Pending
 from kbroker.handlers.context import RequestContext
 from kbroker.handlers.registry import load_handlers
 from kbroker.log.directories import LogDirectories
@@ -16,6 +17,7 @@ from kbroker.record.batch import build_batch
 from kbroker.server.coordinators import GroupCoordinators
 from kbroker.server.hosting import Hosting
 from kbroker.server.metadata_log import MetadataLog
+from kbroker.server.owed import InTurns
 from kbroker.session import FetchSessions
 from kbroker.testing.counting_entropy import CountingEntropy
 from kbroker.testing.virtual_clock import VirtualClock
@@ -95,7 +97,7 @@ class SmallBroker:
 
 
 class Asked:
-    """A request under way."""
+    """A request under way; its answer is built when it is asked for, as for a connection that can send it."""
 
     def __init__(self, broker, request, version, client_id):
         handler = next(h for h in broker._handlers.values() if type(request) is h.request.value_class)
@@ -115,7 +117,20 @@ class Asked:
             9092,
             broker.clock.monotonic_ms(),
         )
-        self._result = handler.handle(self.ctx, arrived)
+        self._clock = broker.clock
+        self._follow(handler.handle(self.ctx, arrived))
+
+    def _follow(self, answer):
+        """Take turns, up to an answer or what is waited for."""
+        while isinstance(answer, GeneratorType):
+            try:
+                next(answer)
+            except StopIteration as over:
+                answer = over.value
+            else:
+                answer = InTurns(self._clock, answer)
+                answer.on_settled = lambda: self._follow(self._result.take())
+        self._result = answer
 
     @property
     def is_pending(self):
@@ -124,10 +139,17 @@ class Asked:
     def abandon(self):
         self._result.abandon()
 
+    def send(self):
+        """Nothing is owed before it: build it, as far as that goes."""
+        while isinstance(self._result, Pending) and self._result.is_settled:
+            self._follow(self._result.take())
+
     def answer(self):
         """As the client reads it; None and CLOSE as they are."""
         assert not self.is_pending, "the answer is still owed"
-        result = self._result.take() if isinstance(self._result, Pending) else self._result
+        self.send()
+        assert not self.is_pending, "the answer is still owed"
+        result = self._result.message if isinstance(self._result, Long) else self._result
         if result is None or result is CLOSE:
             return result
         chunks = encode_chunks(self._handler.response, self._version, result)

@@ -8,13 +8,10 @@ from kbroker.controller import topics as topic_decisions
 from kbroker.controller.decision import Decision
 from kbroker.controller.topics import create_topics
 from kbroker.handlers import k03_metadata as metadata_handler
-from kbroker.handlers.answer import Pending
 from kbroker.handlers.context import RequestContext
-from kbroker.handlers.in_turns import in_turns, in_turns_into
 from kbroker.handlers.k03_metadata import _answer
 from kbroker.server import metadata_log
-from kbroker.testing.virtual_clock import VirtualClock
-from kbroker.turns import UNITS_PER_TURN, UNITS_TOGETHER, at_once
+from kbroker.turns import UNITS_PER_TURN, UNITS_TOGETHER, Pace, at_once
 from kbroker.wire.codec import encode
 from kbroker.world import DiskFailure
 from protocol_specs.api.k03_metadata import MetadataRequest, MetadataResponse
@@ -68,7 +65,7 @@ def counted(monkeypatch, module, name):
 
 def plain_metadata(broker, request):
     ctx = RequestContext(broker, METADATA, "client", "10.0.0.9", "", "PLAINTEXT", "dialled", 9092, 0)
-    return encode(MetadataResponse, METADATA, at_once(_answer(ctx, request, {})))
+    return encode(MetadataResponse, METADATA, at_once(_answer(ctx, request, broker.image, {}, Pace())).message)
 
 
 @pytest.mark.parametrize("topics", [{"t": MANY}, {f"t{number}": 1 for number in range(MANY)}, {"a": 3, "t": MANY}])
@@ -227,36 +224,3 @@ def test_after_a_fatal_failure_no_further_turn_is_taken():
     broker.clock.advance(0)
     assert taken == []
     assert broker.image.offset == offset
-
-
-def two_turns(seen, failure=None):
-    seen.append(1)
-    yield
-    seen.append(2)
-    if failure is not None:
-        raise failure
-    return "answer"
-
-
-def test_a_failure_in_a_later_turn_comes_with_the_answer():
-    clock = VirtualClock()
-    pending = in_turns(clock, two_turns([], ZeroDivisionError("ours")))
-    clock.advance(0)
-    with pytest.raises(ZeroDivisionError):
-        pending.take()
-
-
-def test_nobody_makes_an_answer_that_nobody_waits_for():
-    clock, seen = VirtualClock(), []
-    in_turns(clock, two_turns(seen)).abandon()
-    clock.advance(0)
-    assert seen == [1]
-
-
-def test_an_answer_that_is_pending_already_is_settled_in_turns():
-    clock, seen, pending = VirtualClock(), [], Pending()
-    in_turns_into(pending, clock, two_turns(seen))
-    assert (seen, pending.is_settled) == ([1], False)
-    clock.advance(0)
-    assert pending.take() == "answer"
-    assert seen == [1, 2]

@@ -74,6 +74,7 @@ def test_many_partitions_are_described_in_turns(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(k35_describe_log_dirs, "PARTITIONS_PER_TURN", 2)
     broker = SmallBroker({"t": 5})
     asked = broker.start(DescribeLogDirsRequest(topics=None), 5)
+    asked.send()
     assert asked.is_pending
     broker.clock.advance(1)
     (directory,) = asked.answer().results
