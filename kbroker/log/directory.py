@@ -29,11 +29,13 @@ from kbroker.log.directory_checkpoints import (
     DirectoryCheckpoints,
 )
 from kbroker.log.dormant import find_asleep, make_files, new_asleep
+from kbroker.log.mended import Mended
 from kbroker.log.meta_properties import FILE_NAME, ForeignDirectory, MetaProperties, parse_meta_properties
 from kbroker.log.nobody import nobody_told, only_costs_space
 from kbroker.log.open_files import OPEN_FILES_MAX, OpenFiles
 from kbroker.log.partition_log import InconsistentTopicId, PartitionLog
-from kbroker.log.place import LogPlace
+from kbroker.log.partition_metadata import METADATA_FILE
+from kbroker.log.place import LogPlace, partition_named
 from kbroker.log.recovery import LOG_SUFFIX, check_undamaged
 from kbroker.log.settings import LogSettings
 from kbroker.log.stopping import write_out_together
@@ -219,9 +221,9 @@ class LogDirectory:
     def partitions(self) -> Iterator[TopicPartition]:
         """The partitions that have a directory; the metadata log is not one of them."""
         for name in self.disk.list(self.path):
-            topic, dash, partition = name.rpartition("-")
-            if dash and partition.isdigit() and topic and topic != METADATA_TOPIC:
-                yield TopicPartition(topic, int(partition))
+            where = partition_named(name)
+            if where is not None and where.topic != METADATA_TOPIC and self.disk.is_directory(self._in(name)):
+                yield where
 
     def open_metadata_log(self, settings: LogSettings = METADATA_SETTINGS, *, snapshot_end: int = 0) -> PartitionLog:
         """`__cluster_metadata-0`, made when it isn't there. Raises DiskFailure, InconsistentTopicId, CorruptRecords.
@@ -297,9 +299,12 @@ class LogDirectory:
     def _open_as(self, where: TopicPartition, topic_id: bytes, settings: LogSettings) -> PartitionLog:
         try:
             return self._open(where, topic_id, settings)
-        except InconsistentTopicId:
-            self.set_aside(where)
-            return self._open(where, topic_id, settings)
+        except InconsistentTopicId as other:
+            path = self.set_aside(where)
+            log = self._open(where, topic_id, settings)
+            aside = f"that log is set aside as {path.rpartition('/')[2]}"
+            log.mended.append(Mended(METADATA_FILE, f"was of topic id {uuid_text(other.found)}", aside))
+            return log
 
     def _adopt(self, log: PartitionLog) -> PartitionLog:
         where = log.topic_partition

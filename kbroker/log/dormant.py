@@ -22,7 +22,7 @@ from kbroker.log.partition_log import PartitionLog
 from kbroker.log.partition_metadata import METADATA_FILE, claim_directory
 from kbroker.log.place import Asleep, LogPlace, Measured
 from kbroker.log.recovery import EPOCHS_FILE
-from kbroker.log.segment import file_name
+from kbroker.log.segment import file_name, is_file_name
 from kbroker.record.batch import NO_TIMESTAMP
 from kbroker.world import Disk, DiskFailure
 
@@ -97,7 +97,7 @@ def _offsets(names: Sequence[str]) -> tuple[list[int], list[int]]:
     bases, snapshots = [], []
     for name in names:
         stem, suffix = name[:20], name[20:]
-        if suffix in _OF_A_SEGMENT and stem.isdigit():
+        if suffix in _OF_A_SEGMENT and is_file_name(stem):
             if suffix == ".log":
                 bases.append(int(stem))
             elif suffix == ".snapshot":

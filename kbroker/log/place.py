@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from kbroker.log.open_files import OpenFiles
 from kbroker.log.settings import LogSettings
 from kbroker.names import TopicPartition
 from kbroker.world import Clock, Disk
+
+_PARTITION: Final = re.compile(r"([a-zA-Z0-9._-]+)-(0|[1-9][0-9]{0,9})")
+
+
+def partition_named(name: str) -> TopicPartition | None:
+    """The partition whose directory has this name; None for what people put beside them.
+
+    Other spellings of a number are none: "backup-2026-11-05" is no directory that a broker makes.
+    """
+    found = _PARTITION.fullmatch(name)
+    return TopicPartition(found[1], int(found[2])) if found is not None else None
 
 
 class LogPlace(NamedTuple):

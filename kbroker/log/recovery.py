@@ -25,7 +25,7 @@ from kbroker.log.damage import DamagedBatch
 from kbroker.log.leader_epochs import LeaderEpochs
 from kbroker.log.mended import Mended
 from kbroker.log.producer_state import CorruptSnapshot, ProducerState
-from kbroker.log.segment import INT32_MAX, Found, Segment, file_name
+from kbroker.log.segment import INT32_MAX, Found, Segment, file_name, is_file_name, offsets_named
 from kbroker.log.settings import INT64_MAX
 from kbroker.log.transactions import aborted_in, replay
 from kbroker.record.batch import (
@@ -81,7 +81,7 @@ def base_offsets(disk: Disk, directory: str, mended: list[Mended], *, clean: boo
         complete_swaps(disk, directory)
         names = disk.list(directory)
         mended.append(Mended(unfinished[0], "is of a cleaning that was interrupted", "finished or removed"))
-    bases = _bases(names)
+    bases = offsets_named(names, LOG_SUFFIX)
     missing: set[int] = set()
     logs = {file_name(base) for base in bases}
     for name in names:
@@ -94,13 +94,9 @@ def base_offsets(disk: Disk, directory: str, mended: list[Mended], *, clean: boo
         is_inside = bool(bases) and file_name(bases[0]) < stem < file_name(bases[-1])
         if is_orphan and ((clean and bases) or is_inside):
             mended.append(Mended(name, "is of no segment", "removed"))
-        if is_orphan and is_inside and stem.isdigit():
+        if is_orphan and is_inside and is_file_name(stem):
             missing.add(int(stem))
     return Bases(bases, sorted(missing))
-
-
-def _bases(names: Sequence[str]) -> list[int]:
-    return sorted(int(name[:20]) for name in names if name.endswith(LOG_SUFFIX) and name[:-4].isdigit())
 
 
 def recover(segment: Segment, expected: int, interval_bytes: int, epochs: LeaderEpochs) -> bool:
@@ -176,7 +172,7 @@ def check_undamaged(disk: Disk, directory: str, *, was_clean: bool = False, kept
     """
     if not disk.is_directory(directory):
         return
-    bases = _bases(disk.list(directory))
+    bases = offsets_named(disk.list(directory), LOG_SUFFIX)
     named = max(snapshot_offsets(disk, directory), default=None)
     stopped_at = 0 if not was_clean else INT64_MAX if named is None else named
     end = 0
@@ -349,7 +345,7 @@ def remove_if_before(disk: Disk, directory: str, segments: Sequence[Segment], lo
 def snapshot_offsets(disk: Disk, directory: str) -> list[int]:
     """The offsets that producer snapshots exist for, rising."""
     names = disk.list(directory)
-    return sorted(int(name[:20]) for name in names if name.endswith(SNAPSHOT_SUFFIX) and name[:20].isdigit())
+    return offsets_named(names, SNAPSHOT_SUFFIX)
 
 
 def rebuild_transaction_indexes(disk: Disk, directory: str, segments: Sequence[Segment]) -> None:

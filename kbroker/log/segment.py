@@ -8,7 +8,7 @@ Source: Kafka's LogSegment.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Final, NamedTuple
 
@@ -17,12 +17,13 @@ from crc32c import crc32c
 from kbroker.log.damage import DamagedBatch
 from kbroker.log.index import OFFSET_ENTRY_BYTES, TIME_ENTRY_BYTES, offset_index, time_index
 from kbroker.log.open_files import FileHandle, OpenFiles
-from kbroker.log.settings import LogSettings
+from kbroker.log.settings import INT64_MAX, LogSettings
 from kbroker.log.txn_index import TransactionIndex
 from kbroker.record.batch import HEADER_BYTES, MAGIC, NO_TIMESTAMP, BatchHeader, read_header
 from kbroker.world import Disk, DiskFailure
 
 INT32_MAX: Final = 0x7FFFFFFF
+_DIGITS: Final = 20
 TAIL_BATCHES_MAX: Final = 1024
 """Batches remembered at the end of a growing segment; half of them go when it is full."""
 _WINDOW_BYTES = 16 << 10
@@ -44,7 +45,18 @@ class Found(NamedTuple):
 
 def file_name(base_offset: int) -> str:
     """The 20 digits that a segment's files are named by."""
-    return f"{base_offset:020d}"
+    return f"{base_offset:0{_DIGITS}d}"
+
+
+def is_file_name(stem: str) -> bool:
+    """Is it such a name? People put other files beside them."""
+    return len(stem) == _DIGITS and stem.isascii() and stem.isdigit() and int(stem) <= INT64_MAX
+
+
+def offsets_named(names: Iterable[str], suffix: str) -> list[int]:
+    """The offsets that files with this suffix are named by, rising."""
+    stems = (name.removesuffix(suffix) for name in names if name.endswith(suffix))
+    return sorted(int(stem) for stem in stems if is_file_name(stem))
 
 
 class Segment:

@@ -22,9 +22,10 @@ from kbroker.log.directory import CHECKPOINTS_OF_A_STOP, CLEAN_FILE, DELETE_SUFF
 from kbroker.log.directory_checkpoints import ALL_FILES, CLEANED_ENDS_FILE, RECOVERY_POINTS_FILE
 from kbroker.log.meta_properties import FILE_NAME, ForeignDirectory, parse_meta_properties
 from kbroker.log.partition_metadata import METADATA_FILE
+from kbroker.log.place import partition_named
 from kbroker.log.producer_state import CorruptSnapshot, Producer, ProducerState
 from kbroker.log.recovery import EPOCHS_FILE, LOG_SUFFIX, SNAPSHOT_SUFFIX, holds_old_message, snapshot_offsets
-from kbroker.log.segment import file_name
+from kbroker.log.segment import file_name, offsets_named
 from kbroker.log.settings import INT64_MAX
 from kbroker.names import INTERNAL_TOPICS, METADATA_TOPIC, TopicPartition
 from kbroker.quorum.election import ElectionUnreadable, parse_election
@@ -162,7 +163,7 @@ def _look_twice(begin: Callable[[], PartitionCheck], recovery_point: int) -> Gen
 def partition_names(disk: Disk, path: str) -> list[str]:
     """The directories of partitions in a log directory, sorted."""
     return [
-        name for name in disk.list(path) if name.rpartition("-")[2].isdigit() and disk.is_directory(f"{path}/{name}")
+        name for name in disk.list(path) if partition_named(name) is not None and disk.is_directory(f"{path}/{name}")
     ]
 
 
@@ -195,7 +196,7 @@ class PartitionCheck:
     def run(self, recovery_point: int) -> Found:
         """Everything in the directory; what lies behind `recovery_point` may be torn after a crash."""
         names = self._disk.list(self._path)
-        bases = sorted(int(name[:20]) for name in names if name.endswith(LOG_SUFFIX) and name[:-4].isdigit())
+        bases = offsets_named(names, LOG_SUFFIX)
         self.end = self._first_base = bases[0] if bases else 0
         holes: list[Finding] = []
         for number, base in enumerate(bases):

@@ -23,6 +23,7 @@ from kbroker.log.meta_properties import ForeignDirectory, parse_meta_properties
 from kbroker.log.outcome import Appended, Origin, Refused
 from kbroker.log.partition_log import InconsistentTopicId, PartitionLog
 from kbroker.log.settings import LogSettings
+from kbroker.log.verify import partition_names
 from kbroker.names import METADATA_TOPIC_ID, TopicPartition, uuid_text
 from kbroker.real.memory_disk import MemoryDisk
 from kbroker.record.batch import build_batch
@@ -363,6 +364,42 @@ def test_partitions_that_nobody_claims_are_set_aside(disk: MemoryDisk) -> None:
     again = open_directory(disk)
     assert again.set_aside_strays({TopicPartition("t", 1)}) == [TopicPartition("t", 0), TopicPartition("t", 2)]
     assert list(again.partitions()) == [TopicPartition("t", 1)]
+
+
+@pytest.mark.parametrize("name", ["backup-2026-11-05", "orders-00", "old-²", "a\udcff-0", "-5", "x-٣", "x-99999999999"])
+def test_what_is_named_as_no_partition_is_left_alone(disk: MemoryDisk, name: str) -> None:
+    """A directory whose name ends in a number that is written otherwise was renamed by a name that it did not have, or
+    its digits were none: every start ended there."""
+    disk.make_directory(f"{PATH}/{name}")
+    directory = open_directory(disk)
+    assert directory.set_aside_strays(()) == []
+    assert list(directory.partitions()) == partition_names(disk, PATH) == []
+    assert disk.is_directory(f"{PATH}/{name}")
+
+
+def test_a_file_that_is_named_as_a_partition_is_left_alone(disk: MemoryDisk) -> None:
+    """It was set aside like a directory; Kafka looks at directories alone."""
+    disk.make_directory(PATH)
+    disk.open(f"{PATH}/dump-3", create=True).close()
+    assert open_directory(disk).set_aside_strays(()) == []
+    assert disk.exists(f"{PATH}/dump-3")
+
+
+@pytest.mark.parametrize("clean", [True, False])
+@pytest.mark.parametrize("stem", ["5", "copy of 0", "²" * 20, "9" * 20, "0" * 21])
+def test_a_file_beside_the_segments_that_is_named_by_no_offset_is_left_alone(
+    disk: MemoryDisk, stem: str, clean: bool
+) -> None:
+    """A start that read an offset from it ended there, or the log went on behind it."""
+    directory = open_directory(disk)
+    _append(directory.open_log(WHERE, ID, LogSettings()))
+    assert directory.close(clean=clean) == clean
+    others = [f"{PATH}/{WHERE}/{stem}{suffix}" for suffix in (".log", ".snapshot", ".log.swap.old")]
+    for path in others:
+        disk.open(path, create=True).close()
+    log = open_directory(disk).open_log(WHERE, ID, LogSettings())
+    assert ([segment.base_offset for segment in log.segments], log.log_end, log.mended) == ([0], 2, [])
+    assert all(map(disk.exists, others))
 
 
 def test_a_long_topic_name_still_fits_a_file_name(disk: MemoryDisk) -> None:

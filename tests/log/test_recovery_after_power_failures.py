@@ -11,7 +11,7 @@ from log_workshop import DIRECTORY, Workshop, open_directory
 from kbroker.log.checkpoints import parse_epochs
 from kbroker.log.directory import CLEAN_FILE
 from kbroker.log.settings import LogSettings
-from kbroker.names import TopicPartition
+from kbroker.names import TopicPartition, uuid_text
 from kbroker.record.batch import build_batch
 from kbroker.testing.simulated_disk import Crashed, Keep, Loss, SimulatedDisk
 
@@ -404,8 +404,9 @@ def test_a_topic_that_was_made_anew_has_nothing_of_the_one_before(keep: Keep) ->
     disk = disk.restarted(Loss.POWER_FAILED, keep)
     assert disk.exists(f"{DIRECTORY}/{0:020}.log")
     log = open_directory(disk).open_log(WHERE, bytes([9]) * 16, LogSettings())
-    assert (log.log_end, log.mended) == (0, [])
-    assert [name for name in disk.list("/data") if name.endswith("-stray")]
+    (stray,) = [name for name in disk.list("/data") if name.endswith("-stray")]
+    said = f"partition.metadata was of topic id {uuid_text(ID)}: that log is set aside as {stray}"
+    assert (log.log_end, [str(each) for each in log.mended]) == (0, [said])
 
 
 @pytest.mark.parametrize("drop", ["deletion", "retention"])

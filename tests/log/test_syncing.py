@@ -367,7 +367,7 @@ def test_a_log_is_not_cut_while_a_worker_writes_the_indexes_of_its_segments(shop
 @pytest.fixture
 def real(tmp_path: Path, make: Callable[[Any], Workshop]) -> Iterator[Workshop]:
     """A log on the real disk, quick as it may be, with segments of some batches."""
-    disk = RealDisk(SimpleQueue[Any]().put)
+    disk = RealDisk(SimpleQueue[Any]().put, slow_write_s=60)
     shop = make(disk)
     place = LogPlace(
         disk, str(tmp_path / "t-0"), TopicPartition("t", 0), bytes(16), LogSettings(segment_bytes=200), shop.clock

@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Final
 
 from kbroker.log.batch_walk import batches
-from kbroker.log.segment import file_name
+from kbroker.log.segment import file_name, is_file_name
 from kbroker.world import Disk
 
 CLEANED_SUFFIX: Final = ".cleaned"
@@ -65,7 +65,7 @@ def complete_swaps(disk: Disk, directory: str) -> None:
 
     Harmless in a directory without any. May itself be interrupted. May raise DiskFailure.
     """
-    names = [name for name in disk.list(directory) if name[:20].isdigit()]
+    names = [name for name in disk.list(directory) if is_file_name(name[:20])]
     swaps = [name for name in names if name.endswith(SWAP_SUFFIX)]
     if not swaps:
         return
