@@ -290,7 +290,7 @@ class Day:
         self._any()[1].sync()
 
     def work_off(self) -> None:
-        self.disk.run_queued(self.random.choice([1, 2, 5, None]))
+        self.disk.run_queued(self.random.choice([1, 3, 9, None]))
 
     def checkpoint(self) -> None:
         starts = {name: log.noted_start for name, log in self.logs.items() if log.noted_start is not None}

@@ -34,6 +34,7 @@ class Sweep:
         self.day.start()
         self.day.create()
         self.day.work(CHORES)
+        self.day.disk.run_queued()
         self.day.disk.on_step = nobody_told
         return self.points
 

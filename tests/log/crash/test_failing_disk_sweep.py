@@ -74,6 +74,7 @@ class TroubleSweep(Sweep):
                 left -= day.opened.directory.failure is not None
                 if not left:
                     break
+            day.disk.run_queued()
         except DayIsOver:
             pass
         return trouble
