@@ -108,7 +108,8 @@ def keyed_records(batch: bytes | memoryview, header: BatchHeader) -> Iterator[Ke
             key = data[position : position + key_length]
             position += key_length
         value_length, position = read_varint(data, position)
-        if key_length < -1 or value_length < -1 or position + max(0, value_length) >= end:
+        # Any negative length is a null, as whoever appended was told (Kafka: DefaultRecord).
+        if position + max(0, value_length) >= end:
             raise CorruptRecords(f"a key of {key_length} and a value of {value_length} bytes in {end - start}")
         timestamp = header.time_of(timestamp_delta)
         yield KeyedRecord(base_offset + offset_delta, timestamp, key, value_length >= 0, data, start, end)

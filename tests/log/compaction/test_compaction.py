@@ -6,8 +6,8 @@ import pytest
 from cleaning_shop import COMPACT, CleaningShop
 from log_workshop import DIRECTORY
 
-from kbroker.log.outcome import LogRead
-from kbroker.record.batch import build_batch, iterate_batches, read_header
+from kbroker.log.outcome import Appended, LogRead
+from kbroker.record.batch import HEADER_BYTES, build_batch, iterate_batches, read_header, restamp_checksum
 from kbroker.record.compression import CorruptRecords
 from kbroker.world import DiskFailure
 
@@ -81,6 +81,19 @@ def test_a_batch_of_which_everything_stays_is_the_same_bytes(shop: CleaningShop)
     shop.roll()
     shop.clean()
     assert shop.bytes_of(shop.read(0))[: len(before)] == before
+
+
+def test_any_negative_length_is_a_null(shop: CleaningShop) -> None:
+    """An append takes them, as Kafka does. The cleaner took the batch for damaged and left its log alone for good."""
+    shop.put(("a", "1"))
+    batch = shop.batch_of([(b"a", None)])
+    batch[batch.index(b"\x02a\x01", HEADER_BYTES) + 2] = 0x7F  # -64
+    restamp_checksum(batch, len(batch))
+    assert isinstance(shop.log.append_as_leader(batch, 0), Appended)
+    shop.put(("b", "1"))
+    shop.roll()
+    shop.clean()
+    assert shop.left() == [(1, "a", None), (2, "b", "1")]
 
 
 def test_a_tombstone_hides_its_key_until_its_horizon_has_passed(shop: CleaningShop) -> None:
