@@ -17,11 +17,13 @@ from typing import Final
 
 from kbroker.log.index import time_index
 from kbroker.log.mended import Mended
+from kbroker.log.nobody import only_costs_space
 from kbroker.log.open_files import FileHandle, OpenFiles
 from kbroker.log.partition_log import PartitionLog
 from kbroker.log.partition_metadata import METADATA_FILE, claim_directory
 from kbroker.log.place import Asleep, LogPlace, Measured
 from kbroker.log.recovery import EPOCHS_FILE
+from kbroker.log.removal import DELETED_SUFFIX
 from kbroker.log.segment import file_name, is_file_name
 from kbroker.record.batch import NO_TIMESTAMP
 from kbroker.world import Disk, DiskFailure
@@ -50,6 +52,8 @@ def find_asleep(place: LogPlace, *, recovery_point: int, log_start: int) -> Part
         names = disk.list(directory)
     except FileNotFoundError:
         return None
+    doomed = [name for name in names if _is_deleted(name)]
+    names = [name for name in names if name not in doomed] if doomed else names
     bases, snapshots = _offsets(names)
     if not bases or recovery_point < max(bases[-1], log_start):
         return None
@@ -66,7 +70,19 @@ def find_asleep(place: LogPlace, *, recovery_point: int, log_start: int) -> Part
     topic_id, _ = claim_directory(disk, directory, place.topic_id, mended)
     log = PartitionLog.asleep(place._replace(topic_id=topic_id), asleep)
     log.mended = mended
+    if doomed:
+        disk.in_remover(partial(_remove, disk, directory, doomed), only_costs_space)
     return log
+
+
+def _is_deleted(name: str) -> bool:
+    """Had it left a segment, its time not come when the broker stopped? A cut that is under way is another matter."""
+    return name.endswith(DELETED_SUFFIX) and is_file_name(name[:20])
+
+
+def _remove(disk: Disk, directory: str, names: Sequence[str]) -> None:
+    for name in names:
+        disk.remove(f"{directory}/{name}")
 
 
 def make_files(disk: Disk, directory: str, topic_id: bytes) -> bool:

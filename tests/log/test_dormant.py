@@ -128,7 +128,7 @@ REACHED_THROUGH_OTHERS = {
     "append_run",
 }
 """`append_as_leader` and `segments` come first."""
-OF_A_DIRTY_LOG = {"write_out", "written_out"}
+OF_A_DIRTY_LOG = {"must_be_written_out", "write_out", "written_out"}
 OF_FOLLOWERS = {"truncate_to", "truncate_fully_and_start_at"}
 
 
@@ -284,7 +284,23 @@ def test_of_a_log_that_was_made_and_not_used_a_power_failure_takes_some_names_wi
     assert isinstance(_append(log), Appended)
 
 
-@pytest.mark.parametrize("name", ["00000000000000000000.log.deleted", "00000000000000000003.log.swap", "x.tmp"])
+def test_a_log_sleeps_although_files_of_its_dropped_segments_are_left(disk: SimulatedDisk) -> None:
+    """A stop within `file.delete.delay.ms` after a retention round left some, and the next start loaded those logs."""
+    directory = _open(disk)
+    directory.open_log(WHERE, ID, SETTINGS).delete_before(6)
+    assert directory.close(clean=True)
+    assert [name for name in disk.list("/data/t-0") if name.endswith(".deleted")]
+    disk.queues_work = True
+    log = _asleep(disk)
+    assert [name for name in disk.list("/data/t-0") if name.endswith(".deleted")], "the start does not wait for that"
+    disk.run_queued()
+    assert not [name for name in disk.list("/data/t-0") if name.endswith(".deleted")]
+    read = log.read(6, 1, 10)
+    assert isinstance(read, LogRead)
+    assert read.first_offset == 6
+
+
+@pytest.mark.parametrize("name", ["cut-under-way.deleted", "00000000000000000003.log.swap", "x.tmp"])
 def test_a_directory_with_something_to_be_tidied_is_looked_at(disk: SimulatedDisk, name: str) -> None:
     disk.open(f"/data/t-0/{name}", create=True)
     assert not _open(disk).open_log(WHERE, ID, SETTINGS).is_asleep
