@@ -647,7 +647,7 @@ class PartitionLog(KeptLog):
         is_clean = clean and self.can_close_cleanly
         if self._asleep is not None:
             return is_clean  # nothing is open, and nothing is to be written
-        if is_clean and self.is_dirty:
+        if is_clean and self.must_be_written_out:
             try:
                 self._syncing.finish(self.producers.snapshot())
             except (DiskFailure, FileNotFoundError) as error:
@@ -661,6 +661,17 @@ class PartitionLog(KeptLog):
     def can_close_cleanly(self) -> bool:
         """Not failed, and no write is queued."""
         return self.failure is None and not self._pending
+
+    @property
+    def must_be_written_out(self) -> bool:
+        """Has a clean stop anything to bring to the medium?
+
+        Not of a log that never held a batch: the next start finds its files as they were made, or makes them again.
+        Thousands of those are dirty because they were looked at after a kill, or have a leader.
+        """
+        if not self.is_dirty or self.log_end or self.mended or len(self._segments) > 1:
+            return self.is_dirty
+        return not all(self._disk.exists(handle.path) for handle in self._segments.active.handles())
 
     def write_out(self) -> list[tuple[str, str]]:
         """Write all that a clean stop needs, unsynced; which files are left to be renamed. See log/stopping.py."""

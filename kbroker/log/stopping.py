@@ -23,7 +23,7 @@ def write_out_together(disk: Disk, path: str, logs: Collection[PartitionLog]) ->
 
     Does nothing where there are few, or where the disk cannot. May raise DiskFailure, FileNotFoundError.
     """
-    dirty = [log for log in logs if log.is_dirty and log.can_close_cleanly]
+    dirty = [log for log in logs if log.must_be_written_out and log.can_close_cleanly]
     if len(dirty) < TOGETHER_MIN or not disk.sync_volume(path):
         return
     renames = [names for log in dirty for names in log.write_out()]
