@@ -10,9 +10,9 @@ Pure: time and randomness are arguments. Not here: reading (handlers/k01_fetch.p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from protocol_specs.errors import ErrorCode
 
@@ -113,9 +113,20 @@ class FetchSessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def plan(self, request: Any, *, uses_topic_ids: bool, now_ms: int) -> FetchPlan | ErrorCode:
-        """What `request` (a FetchRequest) asks for; an ErrorCode is the answer's top-level error."""
-        named = _named_partitions(request, uses_topic_ids=uses_topic_ids)
+    def plan(
+        self,
+        request: Any,
+        *,
+        uses_topic_ids: bool,
+        now_ms: int,
+        named: dict[Key, FetchedPartition] | None = None,
+    ) -> FetchPlan | ErrorCode:
+        """What `request` (a FetchRequest) asks for; an ErrorCode is the answer's top-level error.
+
+        `named` are its named_partitions(), where the caller has them.
+        """
+        if named is None:
+            named = named_partitions(request.topics, uses_topic_ids=uses_topic_ids)
         if request.session_epoch in (FINAL_EPOCH, INITIAL_EPOCH):
             self._sessions.pop(request.session_id, None)
             session = None
@@ -171,9 +182,18 @@ class FetchSessions:
         return True
 
 
-def _named_partitions(request: Any, *, uses_topic_ids: bool) -> dict[Key, FetchedPartition]:
+class SomeOfTopic(NamedTuple):
+    """A piece of a FetchTopic."""
+
+    topic: str
+    topic_id: bytes
+    partitions: Sequence[Any]
+
+
+def named_partitions(topics: Iterable[Any], *, uses_topic_ids: bool) -> dict[Key, FetchedPartition]:
+    """What the topics of a FetchRequest say, or pieces of them; what is named again counts as it is named last."""
     named: dict[Key, FetchedPartition] = {}
-    for topic in request.topics:
+    for topic in topics:
         for wanted in topic.partitions:
             named[topic.topic_id if uses_topic_ids else topic.topic, wanted.partition] = FetchedPartition(
                 topic.topic,

@@ -31,6 +31,26 @@ def answered_warm(attempt: Callable[[bool], Answer | Cold]) -> Answer:
     return _Warming(attempt, answer).pending if isinstance(answer, Cold) else answer
 
 
+def once_warm(cold: Cold, again: Callable[[bool], Answer]) -> Pending:
+    """An answer made by `again(has_failed)` when it could be sent, once workers have fetched what is cold.
+
+    Has it failed, a try that may wait meets that itself, and then the log is told.
+    """
+    pending = Pending()
+    left, has_failed = len(cold), False
+
+    def fetched(failure: DiskFailure | None) -> None:
+        nonlocal left, has_failed
+        left -= 1
+        has_failed = has_failed or failure is not None
+        if not left:
+            pending.settle_with(lambda: again(has_failed))
+
+    for missing in cold:
+        missing.warm(fetched)
+    return pending
+
+
 class _Warming:
     """One request on its way from try to try."""
 

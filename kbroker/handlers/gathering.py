@@ -44,6 +44,14 @@ class Gathering:
         self.is_complete = any(map(self.is_enough, self._wanted))
         """Was there enough at once?"""
 
+    def add(self, partition: Partition, wanted: FetchedPartition) -> bool:
+        """One more counts; is that enough?"""
+        self._wanted[partition] = _Wanted(partition, wanted)
+        return self.is_enough(partition)
+
+    def __contains__(self, partition: Partition) -> bool:
+        return partition in self._wanted
+
     @property
     def partitions(self) -> Iterable[Partition]:
         """Whose progress counts."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from kbroker.handlers.answer import Answer, Pending
-from kbroker.handlers.cold import Cold, answered_warm, built_late
+from kbroker.handlers.answer import Answer, Long, Pending
+from kbroker.handlers.cold import TRIES_MAX, Cold, answered_warm, built_late, once_warm
 from kbroker.handlers.context import RequestContext
 from kbroker.handlers.delayed import when_progressed
 from kbroker.handlers.gathering import Gathering
@@ -30,7 +30,8 @@ from kbroker.handlers.repeated_fetch import READ_COMMITTED, RepeatedFetch
 from kbroker.log.outcome import Refused
 from kbroker.log.txn_index import AbortedTransaction
 from kbroker.replica.partition import Partition
-from kbroker.session import FINAL_EPOCH, FetchedPartition, FetchPlan, Key
+from kbroker.session import FINAL_EPOCH, FetchedPartition, FetchPlan, Key, SomeOfTopic, named_partitions
+from kbroker.turns import WAKING_UNITS, Pace, Turns, pieces
 from kbroker.world import ColdRead, FileSlice
 from protocol_specs.api.k01_fetch import FetchRequest, FetchResponse
 from protocol_specs.errors import ErrorCode
@@ -50,6 +51,12 @@ ONE_BATCH_SINCE: Final = 3
 CONSUMER: Final = -1
 DEBUG_CONSUMER: Final = -2
 NO_RECORDS: Final = b""
+
+FEW: Final = 16
+"""As many partitions are read in one turn, some 10 us each; waking the logs of them all takes some milliseconds."""
+
+READ_UNITS: Final = 3
+"""What reading a partition costs in turns; see Pace."""
 
 UNHURRIED: Final = (ErrorCode.NONE, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, ErrorCode.UNKNOWN_TOPIC_ID)
 """Answers that do not end a wait: a client that follows a deleted topic among others would spin."""
@@ -93,12 +100,16 @@ def _learn(ctx: RequestContext, request: Any) -> RepeatedFetch | None:
 @handles(FetchRequest, FetchResponse, serves="0-18", learn=_learn)
 def fetch(ctx: RequestContext, request: Any) -> Answer:
     """Answer from what is written now, or wait for min_bytes."""
+    if ctx.is_long and ctx.api_version >= RECORD_BATCHES_SINCE:
+        return _long_fetch(ctx, request)
     plan = ctx.node.sessions.plan(
         request, uses_topic_ids=ctx.api_version >= TOPIC_ID_SINCE, now_ms=ctx.node.clock.monotonic_ms()
     )
     if isinstance(plan, ErrorCode):
         ctx.note(f"fetch session {request.session_id}, epoch {request.session_epoch}: {plan.name}")
         return FetchResponse(error_code=plan)
+    if len(plan.partitions) > FEW and ctx.api_version >= RECORD_BATCHES_SINCE:
+        return _try_in_turns(ctx, request, plan)
     reading = _read(ctx, request, plan)
     if reading.cold:
         reading.release()
@@ -112,11 +123,17 @@ def fetch(ctx: RequestContext, request: Any) -> Answer:
 
 def _lacking(ctx: RequestContext, request: Any, reading: Reading) -> Gathering | None:
     """What must come before this is answered; None: it is to be answered as it is, now."""
-    is_enough = reading.has_news or reading.record_bytes >= request.min_bytes
-    if request.max_wait_ms <= 0 or not reading.waited_for or is_enough:
+    if _is_enough(request, reading):
         return None
     gathering = Gathering(reading.waited_for, _Reader(ctx, request, may_wait=True).end, request.min_bytes)
     return None if gathering.is_complete else gathering
+
+
+def _is_enough(request: Any, reading: Reading) -> bool:
+    """Is it to be answered as it is, or is there nothing to wait for?"""
+    if request.max_wait_ms <= 0 or not reading.waited_for:
+        return True
+    return reading.has_news or bool(reading.record_bytes >= request.min_bytes)
 
 
 def _try(ctx: RequestContext, request: Any, plan: FetchPlan, may_wait: bool) -> Answer | Cold:
@@ -156,14 +173,17 @@ def _read(ctx: RequestContext, request: Any, plan: FetchPlan, *, may_wait: bool 
 
     Unless it `may_wait` for the medium, what it lacks is in `cold`, and what it found is good for nothing then.
     """
-    reader = _Reader(ctx, request, may_wait=may_wait)
-    left = _bytes_max(ctx, request)
-    reading = Reading(left)
-    may_exceed = ctx.api_version >= ONE_BATCH_SINCE
-    for key, wanted in plan.partitions.items():
-        bytes_max = min(left - reading.record_bytes, wanted.max_bytes)
+    reading = Reading(_bytes_max(ctx, request))
+    _read_each(_Reader(ctx, request, may_wait=may_wait), reading, plan.partitions.items())
+    return reading
+
+
+def _read_each(reader: _Reader, reading: Reading, wished: Iterable[tuple[Key, FetchedPartition]]) -> None:
+    """Read these, too."""
+    for key, wanted in wished:
+        bytes_max = min(reading.bytes_max - reading.record_bytes, wanted.max_bytes)
         try:
-            answer, partition = reader.read(wanted, bytes_max, may_exceed and reading.record_bytes == 0)
+            answer, partition = reader.read(wanted, bytes_max, reader.may_exceed and reading.record_bytes == 0)
         except ColdRead as cold:
             reading.cold.append(cold)
             continue
@@ -173,7 +193,6 @@ def _read(ctx: RequestContext, request: Any, plan: FetchPlan, *, may_wait: bool 
             reading.has_news = True
         if partition is not None:
             reading.waited_for[partition] = wanted
-    return reading
 
 
 def _bytes_max(ctx: RequestContext, request: Any) -> int:
@@ -190,7 +209,20 @@ def _answer(ctx: RequestContext, plan: FetchPlan, reading: Reading) -> Any:
     """Gather by topic; an incremental answer leaves out what the client knows already."""
     topics: dict[Any, Any] = {}
     gave_records: list[Key] = []
-    for key, wanted, answer in reading.answers:
+    _gather(plan, reading.answers, topics, gave_records)
+    if plan.session is not None:
+        plan.session.serve_last(gave_records)
+    return FetchResponse(session_id=plan.session_id, responses=list(topics.values()))
+
+
+def _gather(
+    plan: FetchPlan,
+    answers: Iterable[tuple[Key, FetchedPartition, Any]],
+    topics: dict[Any, Any],
+    gave_records: list[Key],
+) -> None:
+    """Add them to the answer's topics."""
+    for key, wanted, answer in answers:
         size = len(answer.records)
         if plan.session is not None and not _is_told(plan, wanted, answer, size):
             continue
@@ -200,15 +232,120 @@ def _answer(ctx: RequestContext, plan: FetchPlan, reading: Reading) -> Any:
         if topic is None:
             topic = topics[key[0]] = TopicAnswer(topic=wanted.topic, topic_id=wanted.topic_id, partitions=[])
         topic.partitions.append(answer)
-    if plan.session is not None:
-        plan.session.serve_last(gave_records)
-    return FetchResponse(session_id=plan.session_id, responses=list(topics.values()))
 
 
 def _is_told(plan: FetchPlan, wanted: FetchedPartition, answer: Any, size: int) -> bool:
     diverges = answer.diverging_epoch.epoch >= 0
     news = wanted.has_news(answer.error_code, answer.high_watermark, answer.log_start_offset, size, diverges=diverges)
     return news or not plan.is_incremental
+
+
+def _long_fetch(ctx: RequestContext, request: Any) -> Turns[Answer]:
+    """A request that names so many partitions that planning it takes turns."""
+    uses_topic_ids = ctx.api_version >= TOPIC_ID_SINCE
+    named: dict[Key, FetchedPartition] = {}
+    pace = Pace()
+    for topic in request.topics:
+        for several in pieces(topic.partitions):
+            some = SomeOfTopic(topic.topic, topic.topic_id, several)
+            named.update(named_partitions((some,), uses_topic_ids=uses_topic_ids))
+            if pace.is_over(len(several)):
+                yield
+        if pace.is_over(1):
+            yield
+    now_ms = ctx.node.clock.monotonic_ms()
+    plan = ctx.node.sessions.plan(request, uses_topic_ids=uses_topic_ids, now_ms=now_ms, named=named)
+    if isinstance(plan, ErrorCode):
+        ctx.note(f"fetch session {request.session_id}, epoch {request.session_epoch}: {plan.name}")
+        return FetchResponse(error_code=plan)
+    return (yield from _try_in_turns(ctx, request, plan))
+
+
+def _try_in_turns(ctx: RequestContext, request: Any, plan: FetchPlan, tries: int = 0) -> Turns[Answer]:
+    """Many partitions: each as it is when its turn comes."""
+    reading = yield from _read_in_turns(ctx, request, plan, may_wait=tries >= TRIES_MAX)
+    if reading.cold:
+        reading.release()
+
+        def again(has_failed: bool) -> Turns[Answer]:
+            return _try_in_turns(ctx, request, plan, TRIES_MAX if has_failed else tries + 1)
+
+        return once_warm(reading.cold, again)
+    if _is_enough(request, reading):
+        return (yield from _answer_in_turns(plan, reading))
+    reading.release()
+    return (yield from _wait_in_turns(ctx, request, plan, reading.waited_for))
+
+
+def _read_in_turns(ctx: RequestContext, request: Any, plan: FetchPlan, *, may_wait: bool) -> Turns[Reading]:
+    reader, pace = _Reader(ctx, request, may_wait=may_wait), Pace()
+    reading = Reading(_bytes_max(ctx, request))
+    is_whole = False
+    try:
+        for each in plan.partitions.items():
+            partition, _ = _find(ctx, each[1], each[1].partition)
+            if pace.is_over(WAKING_UNITS if partition is not None and partition.log.is_asleep else READ_UNITS):
+                yield
+            _read_each(reader, reading, (each,))
+        is_whole = True
+        return reading
+    finally:
+        if not is_whole:
+            reading.release()
+
+
+def _answer_in_turns(plan: FetchPlan, reading: Reading) -> Turns[Long]:
+    topics: dict[Any, Any] = {}
+    gave_records: list[Key] = []
+    pace, is_made = Pace(), False
+    try:
+        for several in pieces(reading.answers):
+            _gather(plan, several, topics, gave_records)
+            if pace.is_over(len(several)):
+                yield
+        if plan.session is not None:
+            plan.session.serve_last(gave_records)
+        is_made = True
+        response = FetchResponse(session_id=plan.session_id, responses=list(topics.values()))
+        return Long(response, reading.release)
+    finally:
+        if not is_made:
+            reading.release()
+
+
+def _wait_in_turns(
+    ctx: RequestContext, request: Any, plan: FetchPlan, waited_for: dict[Partition, FetchedPartition]
+) -> Turns[Pending]:
+    """As _wait. All are watched before the first is looked at again: something may come in any turn."""
+    gathering = Gathering({}, _Reader(ctx, request, may_wait=True).end, request.min_bytes)
+
+    def read_again() -> Turns[Answer]:
+        reading = yield from _read_in_turns(ctx, request, plan, may_wait=True)
+        return (yield from _answer_in_turns(plan, reading))
+
+    waiting = when_progressed(
+        ctx.node.clock,
+        waited_for,
+        ctx.received_ms + request.max_wait_ms,
+        lambda partition: partition in gathering and gathering.is_enough(partition),
+        read_again,
+        may_hurry=True,
+    )
+    assert waiting.hurry is not None
+    pace, is_left = Pace(), False
+    try:
+        for partition, wanted in waited_for.items():
+            if not waiting.is_settled and gathering.add(partition, wanted):
+                waiting.hurry()
+            if waiting.is_settled:
+                break
+            if pace.is_over(1):
+                yield
+        is_left = True
+        return waiting
+    finally:
+        if not is_left:
+            waiting.abandon()
 
 
 def _replica(ctx: RequestContext, request: Any) -> int:
@@ -227,12 +364,13 @@ def _find(ctx: RequestContext, named: Any, index: int) -> tuple[Partition | None
 class _Reader:
     """How this request reads partitions: who asks, and up to where it may see."""
 
-    __slots__ = ("_ctx", "_is_committed", "_may_wait", "_replica", "_version")
+    __slots__ = ("_ctx", "_is_committed", "_may_wait", "_replica", "_version", "may_exceed")
 
     def __init__(self, ctx: RequestContext, request: Any, *, may_wait: bool) -> None:
         self._ctx = ctx
         self._may_wait = may_wait
         self._version = ctx.api_version
+        self.may_exceed = ctx.api_version >= ONE_BATCH_SINCE
         self._is_committed = request.isolation_level == READ_COMMITTED
         self._replica = _replica(ctx, request)
 
