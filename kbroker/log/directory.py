@@ -310,8 +310,10 @@ class LogDirectory:
         where = log.topic_partition
         self._lower_recovery_point(where, log.log_end)
         if self.recovery_points.get(where, 0) > log.recovery_point:
+            if not self._overrated:
+                self._clock.soon(self._lower_soon)
             self._overrated.add(where)
-            log.on_sealing = self._lower_recovery_points
+            log.on_sealing = self._lower_now
         log.on_failure = self.fail
         log.on_truncation = partial(self._lower_recovery_point, where)
         self.logs[where] = log
@@ -338,16 +340,31 @@ class LogDirectory:
             self._checkpoints[RECOVERY_POINTS_FILE][where] = end
             self._checkpoints.lower(RECOVERY_POINTS_FILE)
 
-    def _lower_recovery_points(self) -> None:
+    def _lower_now(self) -> None:
         """A log that was recovered seals its segment, maybe at the recovery point: what the start has written anew of
-        its indexes is not on the medium, and would be trusted. All such logs at once, for most never come to it.
+        its indexes is not on the medium, and would be trusted. All such logs at once: they may be thousands.
         """
-        if not self._overrated:
+        if self._overrated:
+            self._note_overrated()
+            self._overrated.clear()
+            self._checkpoints.lower(RECOVERY_POINTS_FILE)
+
+    def _lower_soon(self) -> None:
+        """The same in a worker, as soon as others have their turn, so that hardly ever an append waits for it."""
+        if self._lock is None or self.failure is not None or not self._overrated:
             return
+        self._note_overrated()
+        names = frozenset(self._overrated)
+        self._checkpoints.save((RECOVERY_POINTS_FILE,), partial(self._lowered, names))
+
+    def _note_overrated(self) -> None:
         for where in self._overrated & self.logs.keys():
             self._note(RECOVERY_POINTS_FILE, where, self.logs[where].recovery_point)
-        self._overrated.clear()
-        self._checkpoints.lower(RECOVERY_POINTS_FILE)
+
+    def _lowered(self, names: frozenset[TopicPartition]) -> None:
+        if self.failure is None:
+            self._overrated -= names
+            self._lower_soon()
 
     def left_whole(self, broker_epoch: int) -> set[TopicPartition]:
         """The partitions whose logs are as that life of the broker left them: it stopped cleanly, and they are here.

@@ -139,9 +139,14 @@ class DirectoryCheckpoints:
             # What a worker writes at this moment may bring the old offsets back.
             self._again.add(name)
 
-    def save(self, names: Iterable[str]) -> None:
-        """Bring files to the medium in a worker, one batch after the other; a failure goes to `on_failure`."""
+    def save(self, names: Iterable[str], done: Callable[[], None] | None = None) -> None:
+        """Bring files to the medium in a worker, one batch after the other; a failure goes to `on_failure`.
+
+        Then `done` is called, in either case.
+        """
         self._again.update(names)
+        if done is not None:
+            self._waiting.append(done)
         if not self._is_under_way:
             self._save()
 

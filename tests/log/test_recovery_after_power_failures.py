@@ -14,6 +14,7 @@ from kbroker.log.settings import LogSettings
 from kbroker.names import TopicPartition, uuid_text
 from kbroker.record.batch import build_batch
 from kbroker.testing.simulated_disk import Crashed, Keep, Loss, SimulatedDisk
+from kbroker.testing.virtual_clock import VirtualClock
 
 EPOCHS_FILE = f"{DIRECTORY}/leader-epoch-checkpoint"
 WHERE, ID = TopicPartition("t", 0), bytes(range(16))
@@ -268,6 +269,24 @@ def test_the_recovery_points_of_all_recovered_logs_are_lowered_together() -> Non
     steps = directory.disk.steps
     logs[2].roll()
     assert directory.disk.steps == steps + 1, "the new segment's file"
+
+
+def test_recovery_points_are_lowered_by_a_worker_when_the_start_is_over() -> None:
+    """The first of the logs to roll waited for two syncs, and everybody with it."""
+    disk = SimulatedDisk()
+    clock = VirtualClock()
+    assert one_log(disk, 1).close(clean=True)
+    open_directory(disk).begin()  # killed
+    disk = disk.restarted(Loss.PROCESS_DIED)
+    directory = open_directory(disk, clock)
+    log = directory.open_log(WHERE, ID, LogSettings())
+    disk.queues_work = True
+    clock.advance(0)
+    disk.run_queued()
+    assert open_directory(disk.restarted(Loss.POWER_FAILED)).recovery_points == {WHERE: 0}
+    steps = disk.steps
+    log.roll()
+    assert disk.steps == steps + 1, "the new segment's file"
 
 
 def test_a_clean_stop_notes_the_end_of_a_log_whose_epochs_were_on_their_way() -> None:
