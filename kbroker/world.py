@@ -148,6 +148,13 @@ class File(Protocol):
     def fileno(self) -> int:
         """The descriptor for sendfile; only asked where view() gave None."""
 
+    def send_to(self, receiver: int, position: int, length: int, done: Callable[[int | DiskFailure], None]) -> bool:
+        """Have a thread send bytes to a socket that blocks, by its descriptor; False where no thread is free.
+
+        Only asked where view() gave None. `done` hears on the state's thread how many bytes went: fewer than `length`
+        where the peer takes no more, or is gone, which the next to send to it will find. close() may come meanwhile.
+        """
+
 
 class Line(Protocol):
     """Queued writes that are made one after the other, and none behind one that failed: they all fail as it did.

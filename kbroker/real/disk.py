@@ -60,6 +60,9 @@ request, so that what is held grows no further than by one request of each."""
 READERS_MAX: Final = 2
 """Threads for cold reads, of their own: a reader doesn't wait for the syncs of others."""
 
+SENDERS_MAX: Final = 3
+"""Threads that send large slices, as many as Kafka's num.network.threads has. What finds none free is the loop's."""
+
 COMPLETIONS_PER_TURN: Final = 32
 """What is over is told to so many, each write for itself, before others have a turn: some tens of microseconds each."""
 
@@ -95,14 +98,14 @@ def _failure(path: str, error: OSError) -> DiskFailure:
 class RealFile:
     """world.File on a descriptor."""
 
-    __slots__ = ("_descriptor", "_disk", "_left", "_warmings", "path")
+    __slots__ = ("_descriptor", "_disk", "_left", "_lent", "path")
 
     def __init__(self, path: str, descriptor: int, disk: RealDisk) -> None:
         self.path = path
         self._descriptor = descriptor
         self._disk = disk
-        # Workers that read from it; the descriptor that they leave to be closed.
-        self._warmings = 0
+        # Threads that read from it; the descriptor that they leave to be closed.
+        self._lent = 0
         self._left = -1
 
     @property
@@ -214,16 +217,20 @@ class RealFile:
 
     def warm(self, position: int, length: int, done: Callable[[DiskFailure | None], None]) -> None:
         """See world.File."""
-        self._warmings += 1
+        self._disk.in_reader(partial(self._fetch, self._descriptor, position, length), self._lend(done))
 
-        def over(result: DiskFailure | None) -> None:
-            self._warmings -= 1
-            if not self._warmings and self._left >= 0:
+    def _lend(self, done: Callable[[T], None]) -> Callable[[T], None]:
+        """A thread has the descriptor until this is called, which calls `done`."""
+        self._lent += 1
+
+        def over(result: T) -> None:
+            self._lent -= 1
+            if not self._lent and self._left >= 0:
                 self._disk.close_descriptor(self._left)
                 self._left = -1
             done(result)
 
-        self._disk.in_reader(partial(self._fetch, self._descriptor, position, length), over)
+        return over
 
     def _fetch(self, descriptor: int, position: int, length: int) -> None:
         """In a worker: read what the page cache lacks, and have as much begun of what follows."""
@@ -255,7 +262,7 @@ class RealFile:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor < 0:
             return
-        if self._warmings:
+        if self._lent:
             self._left = descriptor
         else:
             self._disk.close_descriptor(descriptor)
@@ -271,6 +278,28 @@ class RealFile:
     def fileno(self) -> int:
         """See world.File."""
         return self._descriptor
+
+    def send_to(self, receiver: int, position: int, length: int, done: Callable[[int | DiskFailure], None]) -> bool:
+        """See world.File."""
+        if not self._disk.has_free_sender:
+            return False
+        self._disk.in_sender(partial(self._send, self._descriptor, receiver, position, length), self._lend(done))
+        return True
+
+    def _send(self, descriptor: int, receiver: int, position: int, length: int) -> int:
+        """In a thread: how many bytes the socket took before its time was over, or its peer was gone."""
+        sent = 0
+        while sent < length:
+            try:
+                went = os.sendfile(receiver, descriptor, position + sent, length - sent)
+            except OSError as error:
+                if error.errno == errno.EIO:
+                    raise _failure(self.path, error) from error
+                break
+            if not went:
+                break
+            sent += went
+        return sent
 
 
 class RealLock:
@@ -327,6 +356,7 @@ class RealDisk:
         self._small_writer = Writer("disk-small-writer", self._write_slowly, self._hand_over_written)
         self._workers = Lane("disk-worker", workers_max)
         self._readers = Lane("disk-reader", READERS_MAX)
+        self._senders = Lane("disk-sender", SENDERS_MAX)
         self._background = Lane("disk-background", 1)
         self._remover = Lane("disk-remover", 1)
         self._bytes_queued = 0
@@ -597,8 +627,17 @@ class RealDisk:
         self._put(self._readers, partial(self._run_work, self._readers, work, done))
 
     @property
+    def has_free_sender(self) -> bool:
+        """Would in_sender begin at once?"""
+        return self._senders.under_way < SENDERS_MAX
+
+    def in_sender(self, work: Callable[[], T], done: Callable[[T | DiskFailure], None]) -> None:
+        """Like in_worker, for what a peer is sent, who may keep a thread waiting."""
+        self._put(self._senders, partial(self._run_work, self._senders, work, done))
+
+    @property
     def _threads(self) -> tuple[Writer | Lane, ...]:
-        """Of which the end is waited for; what is to be removed the next start finds again."""
+        """Of which the end is waited for; not what depends on a peer, or what the next start would remove."""
         return self._writer, self._small_writer, self._workers, self._readers, self._background
 
     def _put(self, lane: Lane, action: Callable[[], None]) -> None:
@@ -660,6 +699,7 @@ class RealDisk:
         self._is_closed = True
         for each in self._threads:
             each.close()
+        self._senders.close()
         self._remover.close(drops=True)
 
 

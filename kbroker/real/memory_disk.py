@@ -159,6 +159,10 @@ class MemoryFile:
         """See world.File: never asked, because view() always answers."""
         raise AssertionError("a file in memory has no descriptor")
 
+    def send_to(self, receiver: int, position: int, length: int, done: Callable[[int | DiskFailure], None]) -> bool:
+        """See world.File: never asked, either."""
+        raise AssertionError("a file in memory has no descriptor")
+
 
 class MemoryLock:
     """world.Lock: a name in the disk's set."""

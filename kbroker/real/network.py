@@ -2,14 +2,17 @@
 
 A SocketTransport tries the system call first and waits only when the kernel has nothing: a wake-up costs more than a
 small request. Answers go out as they are described: bytes by sendmsg, large slices of files by sendfile, small slices
-read and sent with the bytes round them (a header and sendfile cost 11 us, read and send 6).
+read and sent with the bytes round them (a header and sendfile cost 11 us, read and send 6). What is still large after
+a turn of a reader that keeps up is sent by a thread.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
+import struct
 from time import perf_counter
 from typing import Final, NamedTuple
 
@@ -29,12 +32,21 @@ WARMED_BYTES: Final = 4 << 20
 SEND_TURN_BYTES: Final = 4 << 20
 """A reader that keeps up could be sent a whole log in one go; after this much others have their turn."""
 
+THREADED_BYTES_MIN: Final = 4 << 20
+"""What is left of a slice for a reader that keeps up is a thread's from this much on: going there and back costs what
+half a MB does, and the thread waits for room within the kernel."""
+
+THREAD_PATIENCE_S: Final = 0.02
+"""How long a thread waits for a reader that takes nothing at all."""
+
 SEND_TURN_S: Final = 0.001
 """No longer, either, for a reader that makes a little room again and again."""
 
 ROOM_PATIENCE_S: Final = 0.000_05
 """How long a full send buffer is looked at again before its task waits. A trip through the scheduler takes half of it,
 and a reader on another processor makes room for some 64 KB in a fifth."""
+
+_THREAD_PATIENCE: Final = struct.pack("@ll", 0, int(THREAD_PATIENCE_S * 1e6))
 
 IOV_MAX: Final = 512
 """Buffers for one sendmsg, a few more if a slice lies in pieces; Linux takes 1024."""
@@ -158,16 +170,22 @@ async def accept(listener: socket.socket) -> SocketTransport | None:
 
 
 class SocketTransport:
-    """world.Transport on a TCP socket. Owns it."""
+    """world.Transport on a TCP socket. Owns it.
 
-    __slots__ = ("_cold", "_low_water", "_socket", "_turns_kept", "local_host", "local_port", "peer")
+    While a thread sends, the socket blocks whoever does not say that he will not wait.
+    """
+
+    __slots__ = ("_cold", "_long", "_low_water", "_socket", "_turns_kept", "local_host", "local_port", "peer")
 
     def __init__(self, connected: socket.socket) -> None:
         connected.setblocking(False)
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _THREAD_PATIENCE)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._socket = connected
+        # What keeps the rest from being sent now: a slice to be warmed, or one that a thread may go on with.
         self._cold: FileSlice | None = None
+        self._long: FileSlice | None = None
         self._low_water = 1
         self._turns_kept = 0
         self.peer = _plain_host(connected.getpeername()[0])
@@ -180,7 +198,7 @@ class SocketTransport:
         try:
             if expected > 1 and self._turns_kept < TURNS_KEPT_MAX:
                 try:
-                    received = self._socket.recv_into(buffer)
+                    received = self._socket.recv_into(buffer, 0, socket.MSG_DONTWAIT)
                     self._turns_kept += 1
                     return received
                 except BlockingIOError:
@@ -193,7 +211,7 @@ class SocketTransport:
             await trio.lowlevel.wait_readable(self._socket)
             while True:
                 try:
-                    return self._socket.recv_into(buffer)
+                    return self._socket.recv_into(buffer, 0, socket.MSG_DONTWAIT)
                 except BlockingIOError:
                     await trio.lowlevel.wait_readable(self._socket)
         except (OSError, trio.ClosedResourceError) as error:
@@ -201,7 +219,7 @@ class SocketTransport:
 
     def send_now(self, chunks: list[Chunk]) -> bool:
         """See world.Transport. Bytes that are not in memory are not sent: send() has a worker read them first."""
-        self._cold = None
+        self._cold = self._long = None
         try:
             while chunks:
                 first = chunks[0]
@@ -225,11 +243,13 @@ class SocketTransport:
     async def send(self, chunks: list[Chunk]) -> None:
         """See world.Transport."""
         try:
-            while not self.send_now(chunks):
-                if self._cold is None:
-                    await trio.lowlevel.wait_writable(self._socket)
-                else:
+            while True:
+                if self._cold is not None:
                     await _warm(self._cold)
+                elif self._long is None or not await self._send_in_thread(chunks, self._long):
+                    await trio.lowlevel.wait_writable(self._socket)
+                if self.send_now(chunks):
+                    return
         except (OSError, trio.ClosedResourceError) as error:
             raise ConnectionLost(str(error)) from error
         finally:
@@ -278,17 +298,22 @@ class SocketTransport:
 
     def _send_file(self, chunk: FileSlice) -> bool:
         """Send as much of a slice as the socket takes in one turn; it shrinks by what is gone. True when all is."""
+        self._long = None
         left_min = chunk.length - SEND_TURN_BYTES
         now = perf_counter()
         turn_ends, patience_ends = now + SEND_TURN_S, now + ROOM_PATIENCE_S
         while chunk.length:
-            if chunk.length <= left_min or (chunk.position >= chunk.warm_end and self._is_cold(chunk)):
+            if chunk.length <= left_min:
+                self._long = chunk
+                return False
+            if chunk.position >= chunk.warm_end and self._is_cold(chunk):
                 return False
             try:
                 self._send_part(chunk)
                 patience_ends = min(perf_counter() + ROOM_PATIENCE_S, turn_ends)
             except BlockingIOError:
                 if perf_counter() >= patience_ends:
+                    self._long = chunk if patience_ends == turn_ends else None
                     return False
                 os.sched_yield()
         return True
@@ -315,6 +340,49 @@ class SocketTransport:
             raise _cut(chunk)
         chunk.position += sent
         chunk.length -= sent
+
+    async def _send_in_thread(self, chunks: list[Chunk], chunk: FileSlice) -> bool:
+        """Have a thread send what is left of the first of the chunks, until the peer takes no more.
+
+        False where none does. Raises DiskFailure.
+        """
+        if chunk.length < THREADED_BYTES_MIN:
+            return False
+        is_over = trio.Event()
+        ended: list[int | DiskFailure] = []
+
+        def done(result: int | DiskFailure) -> None:
+            ended.append(result)
+            is_over.set()
+
+        descriptor = self._socket.fileno()
+        os.set_blocking(descriptor, True)
+        try:
+            if not chunk.file.send_to(descriptor, chunk.position, chunk.length, done):
+                return False
+            await self._end_of_thread(is_over)
+        finally:
+            os.set_blocking(descriptor, False)
+        sent = ended[0]
+        if isinstance(sent, DiskFailure):
+            raise sent
+        chunk.position += sent
+        chunk.length -= sent
+        if not chunk.length:
+            chunk.release()
+            del chunks[0]
+        return True
+
+    async def _end_of_thread(self, is_over: trio.Event) -> None:
+        try:
+            await is_over.wait()
+        except trio.Cancelled:
+            # A thread that waits for the peer must leave before the socket is closed and its number is another's.
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+            with trio.CancelScope(shield=True):
+                await is_over.wait()
+            raise
 
     async def close(self) -> None:
         """See world.Transport."""

@@ -218,6 +218,10 @@ class SimulatedFile:
         """See world.File: never asked, because view() always answers."""
         raise AssertionError("a simulated file has no descriptor")
 
+    def send_to(self, receiver: int, position: int, length: int, done: Callable[[int | DiskFailure], None]) -> bool:
+        """See world.File: never asked, either."""
+        raise AssertionError("a simulated file has no descriptor")
+
 
 class SimulatedLock:
     """world.Lock: it ends with the simulated process."""
