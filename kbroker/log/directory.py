@@ -384,7 +384,7 @@ class LogDirectory:
 
     def set_aside(self, where: TopicPartition) -> str:
         """Rename the directory of a partition that no topic claims; its new path. Nothing is removed."""
-        self._checkpoints.forget(where)
+        self._moved.update(self._checkpoints.forget(where))
         return self._rename_away(where, STRAY_SUFFIX)
 
     def delete_log(self, log: PartitionLog) -> None:
@@ -404,7 +404,7 @@ class LogDirectory:
         return settings is not None
 
     def _delete(self, where: TopicPartition, settings: LogSettings) -> None:
-        self._checkpoints.forget(where)
+        self._moved.update(self._checkpoints.forget(where))
         try:
             path = self._rename_away(where, DELETE_SUFFIX)
         except FileNotFoundError:

@@ -77,13 +77,13 @@ class DirectoryCheckpoints:
 
     # ---- names
 
-    def forget(self, where: TopicPartition) -> None:
-        """The log is gone, and with it whatever is noted of it."""
-        for name, offsets in self._files.items():
-            if offsets.pop(where, None) is not None:
-                self._forgotten_in.add(name)
+    def forget(self, where: TopicPartition) -> list[str]:
+        """The log is gone, and with it whatever is noted of it: which files have said something."""
+        names = [name for name, offsets in self._files.items() if offsets.pop(where, None) is not None]
+        self._forgotten_in.update(names)
         self._forgotten.add(where)
         self._forgotten_since.add(where)
+        return names
 
     def is_in_the_way(self, where: TopicPartition) -> bool:
         """Was there a log of that name, which may be back after a crash?"""

@@ -18,7 +18,7 @@ from kbroker.log.checkpoints import (
     parse_partition_metadata,
 )
 from kbroker.log.directory import METADATA_PARTITION
-from kbroker.log.directory_checkpoints import LOG_STARTS_FILE, DirectoryCheckpoints
+from kbroker.log.directory_checkpoints import HIGH_WATERMARKS_FILE, LOG_STARTS_FILE, DirectoryCheckpoints
 from kbroker.log.meta_properties import ForeignDirectory, parse_meta_properties
 from kbroker.log.outcome import Appended, Origin, Refused
 from kbroker.log.partition_log import InconsistentTopicId, PartitionLog
@@ -354,6 +354,24 @@ def test_a_directory_of_another_topic_id_is_set_aside(disk: MemoryDisk) -> None:
     again = open_directory(disk)
     assert again.open_log(WHERE, b"o" * 16, LogSettings()).log_end == 0
     assert [name for name in disk.list(PATH) if name.endswith("-stray")] == [f"my-topic.x-3.{1:032x}-stray"]
+
+
+def test_the_offsets_of_a_deleted_log_leave_the_files_although_no_others_move(disk: MemoryDisk) -> None:
+    """They stayed until another partition's moved. A topic made anew by that name, and killed before it had its
+    directory, was said to have lost the records of the old one."""
+    directory = open_directory(disk)
+    log = directory.open_log(WHERE, ID, LogSettings())
+    _append(log)
+    log.delete_before(1)
+    directory.note_high_watermark(WHERE, 2)
+    directory.checkpoint({WHERE: 2})
+    assert directory.high_watermark(WHERE) == 2
+    directory.delete_log(log)
+    directory.save_high_watermarks()
+    for _ in directory.checkpoint_log_starts():
+        pass
+    for name in (HIGH_WATERMARKS_FILE, LOG_STARTS_FILE):
+        assert parse_offsets(disk.read(f"{PATH}/{name}")) == {}
 
 
 def test_partitions_that_nobody_claims_are_set_aside(disk: MemoryDisk) -> None:
