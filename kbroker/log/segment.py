@@ -43,6 +43,9 @@ class Found(NamedTuple):
     position: int
 
 
+_NOWHERE: Final = Found(-1, -1)
+
+
 def file_name(base_offset: int) -> str:
     """The 20 digits that a segment's files are named by."""
     return f"{base_offset:0{_DIGITS}d}"
@@ -64,6 +67,7 @@ class Segment:
 
     __slots__ = (
         "_bytes_since_entry",
+        "_next_read",
         "_tail_bases",
         "_tail_lasts",
         "_tail_positions",
@@ -105,6 +109,7 @@ class Segment:
         self._tail_bases: list[int] = []
         self._tail_lasts: list[int] = []
         self._tail_positions: list[int] = []
+        self._next_read = _NOWHERE
 
     # ---- growing
 
@@ -225,6 +230,8 @@ class Segment:
             if index == len(lasts) or self._tail_positions[index] >= self.written:
                 return None
             return Found(self._tail_bases[index], self._tail_positions[index])
+        if offset == self._next_read.base_offset:
+            return self._next_read
         entry = self.offsets.floor(offset - self.base_offset)
         start = entry[1] if entry else 0
         try:
@@ -298,6 +305,8 @@ class Segment:
             for at, header in self.headers(boundary):
                 boundary = at
                 if at + header.size > position:
+                    # Whoever is given what lies before it asks for it next: then nothing is looked up or read for that.
+                    self._next_read = Found(header.base_offset, at)
                     break
         except DamagedBatch as damage:
             # What is sound is read up to there; who reads on from there is told. A damaged index leads into a batch.
@@ -456,6 +465,7 @@ class Segment:
         self.offsets.reset()
         self.times.reset()
         self._forget_tail()
+        self._next_read = _NOWHERE
         self.next_offset = self.base_offset
         self.size = self.written = 0
         self.first_timestamp = self.max_timestamp = NO_TIMESTAMP

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from log_workshop import DIRECTORY, TOPIC_ID
 
-from kbroker.log.open_files import OpenFiles
+from kbroker.log.open_files import FileHandle, OpenFiles
 from kbroker.log.outcome import Refused
 from kbroker.log.partition_log import PartitionLog
 from kbroker.log.place import LogPlace
@@ -86,6 +86,49 @@ def test_every_offset_is_found_with_every_limit_however_long_the_log(shop: Works
             following = first + len(found)
             is_at_border = following == len(bases) or bases[following] in borders
             assert is_at_border or used + sizes[following] > max_bytes
+
+
+def test_who_reads_on_where_it_stopped_costs_one_look_into_the_log(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its place used to be searched through the index and two headers each time; now only its next end is."""
+    for _ in range(30):
+        shop.append(2)
+    shop.log.roll()
+    size, looks = len(shop.batch(2)), []
+    read = FileHandle.read
+    monkeypatch.setattr(
+        FileHandle,
+        "read",
+        lambda handle, *where: (
+            (looks.append(handle.path) if handle.path.endswith(".log") else None) or read(handle, *where)
+        ),
+    )
+    counts = []
+    for offset in (0, 10, 20, 30, 20):
+        looks.clear()
+        assert _batches(shop, offset, 5 * size) == list(range(offset, offset + 10, 2))
+        counts.append(len(looks))
+    assert counts[1:] == [1, 1, 1, counts[0]], "only the last one goes back"
+
+
+def test_a_place_that_was_cut_away_is_searched_again(shop: Workshop) -> None:
+    for count in (2, 2, 2, 2):
+        shop.append(count)
+    size = len(shop.batch(2))
+    shop.log.roll()
+    assert _batches(shop, 0, 2 * size) == [0, 2]
+    shop.log.truncate_to(4)
+    shop.append(1)
+    shop.append(3)
+    shop.log.roll()
+    assert _batches(shop, 4) == [4, 5]
+    assert _batches(shop, 0, 2 * size) == [0, 2]
+    shop.log.truncate_to(2)
+    for _ in range(3):
+        shop.append(1)
+    shop.log.roll()
+    assert _batches(shop, 4) == [4]
 
 
 def test_a_gap_that_compaction_left_is_stepped_over(shop: Workshop) -> None:
