@@ -1,7 +1,9 @@
-"""A directory's day on a disk that is full from some step on, or fails at it once; then an end, room, and a start."""
+"""A directory's day on a disk that is full from some step on, fails at it once, or can't be used there any more; then
+an end, room, and a start."""
 
 from __future__ import annotations
 
+from enum import Enum
 from random import Random
 
 import pytest
@@ -17,32 +19,42 @@ STEPS_MAX = 100 if FUZZING else 25
 """So many steps of a day meet trouble, chosen by its seed."""
 
 
+class Kind(Enum):
+    """What comes over a disk."""
+
+    FULL = "full"
+    ONCE = "one step fails"
+    BAD = "a file or directory can't be used, nor even read"
+
+
 class Trouble:
     """Follows the steps of a day, and makes them fail from number `at` on."""
 
-    def __init__(self, day: Day, at: int, *, is_full: bool) -> None:
+    def __init__(self, day: Day, at: int, kind: Kind) -> None:
         self.steps = 0
         self._day = day
         self._at = at
-        self._is_full = is_full
+        self._kind = kind
 
     def __call__(self, path: str) -> None:
         self.steps += 1
         if self.steps == self._at:
             self._day.is_in_trouble = True
             self._day.disk.torn = Random(self._at).randrange
-            self._day.disk.is_full = self._is_full
-            if not self._is_full:
+            self._day.disk.is_full = self._kind is Kind.FULL
+            if self._kind is Kind.BAD:
+                self._day.disk.failing = {path: "Input/output error"}
+            if self._kind is not Kind.FULL:
                 raise DiskFailure(path, "Input/output error")
 
 
 class TroubleSweep(Sweep):
     """One day again and again, with trouble at another step each time."""
 
-    def __init__(self, seed: int, *, is_full: bool) -> None:
+    def __init__(self, seed: int, kind: Kind) -> None:
         super().__init__(seed)
         self._seed = seed
-        self._is_full = is_full
+        self._kind = kind
 
     def run(self) -> int:
         """How many days ended in trouble."""
@@ -63,7 +75,7 @@ class TroubleSweep(Sweep):
     def live(self, at: int) -> Trouble:
         """A day with trouble at that step."""
         self.day = day = Day(self._seed)
-        trouble = Trouble(day, at, is_full=self._is_full)
+        trouble = Trouble(day, at, self._kind)
         day.disk.on_step = trouble
         left = CHORES_IN_TROUBLE
         try:
@@ -93,7 +105,7 @@ class TroubleSweep(Sweep):
         self.survive(day.disk.restarted(loss, below=self.random.randrange), day.topics, loss)
 
 
-@pytest.mark.parametrize("is_full", [True, False])
+@pytest.mark.parametrize("kind", Kind)
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_directory_on_a_disk_in_trouble_keeps_its_promises_and_starts_again(seed: int, is_full: bool) -> None:
-    assert TroubleSweep(seed, is_full=is_full).run() >= 20
+def test_a_directory_on_a_disk_in_trouble_keeps_its_promises_and_starts_again(seed: int, kind: Kind) -> None:
+    assert TroubleSweep(seed, kind).run() >= 20
