@@ -32,6 +32,9 @@ TRANSACTIONS_TOPIC = TopicName("__transaction_state")
 SHARE_STATE_TOPIC = TopicName("__share_group_state")
 INTERNAL_TOPICS = frozenset({OFFSETS_TOPIC, TRANSACTIONS_TOPIC, SHARE_STATE_TOPIC})
 
+READ_COMMITTED = 1
+"""The isolation level of who sees only what no transaction can take back; 0 sees all that is replicated."""
+
 
 class TopicPartition(NamedTuple):
     """One partition of one topic; prints as its directory is named."""

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final
 
-from kbroker.handlers.answer import CLOSE, Answer
+from kbroker.handlers.answer import CLOSE, Answer, Long, Pending
 from kbroker.handlers.context import RequestContext
 from kbroker.handlers.delayed import when_over
 from kbroker.handlers.hosted import find_by_id, find_by_name
@@ -29,6 +29,7 @@ from kbroker.log.validation import read_client_header
 from kbroker.names import INTERNAL_TOPICS
 from kbroker.replica.partition import Partition
 from kbroker.replica.preparing import Conversion, Deferred
+from kbroker.turns import WAKING_UNITS, Pace, Turns, UnderWay, pieces
 from protocol_specs.api.k00_produce import ProduceRequest, ProduceResponse
 from protocol_specs.errors import ErrorCode
 
@@ -40,6 +41,12 @@ ZSTD_SINCE: Final = 7
 RECORD_BATCHES_SINCE: Final = 3
 REPEATED_SINCE: Final = 7
 """From here on the codec of a batch decides nothing, so that only the partition has to look at it."""
+FEW: Final = 16
+"""So many batches are appended in one turn, some 50 us each; waking the logs of them all takes some milliseconds."""
+
+APPEND_UNITS: Final = 10
+"""What appending a batch costs in turns; see Pace."""
+
 ADMIN_CLIENT: Final = "__admin_client"
 """The one client id that Kafka lets write to internal topics."""
 
@@ -64,6 +71,11 @@ def _learn(ctx: RequestContext, request: Any) -> RepeatedProduce | None:
 @handles(ProduceRequest, ProduceResponse, serves="0-13", learn=_learn, is_pipelined=True)
 def produce(ctx: RequestContext, request: Any) -> Answer:
     """Append each batch in the order of the request; see the module for what is waited for."""
+    count = 0
+    for topic in request.topic_data:
+        count += len(topic.partition_data)
+    if count > FEW:
+        return _long_produce(ctx, request)
     acks = request.acks
     outcomes: list[Outcome] = []
     topics = [
@@ -85,6 +97,60 @@ def produce(ctx: RequestContext, request: Any) -> Answer:
         return answer()
     deadline_ms = ctx.received_ms + max(0, request.timeout_ms) if acks == -1 else None
     return when_over(ctx.node.clock, waiting, deadline_ms, answer)
+
+
+def _long_produce(ctx: RequestContext, request: Any) -> Answer:
+    """Many batches, in turns. They are all appended though the connection goes meanwhile: the request came whole."""
+    turns = _append_in_turns(ctx, request)
+    try:
+        next(turns)
+    except StopIteration as over:
+        return over.value
+    pending = Pending()
+    pending.is_alone = True
+    UnderWay(ctx.node.clock, turns, pending.settle_with)
+    return pending
+
+
+def _append_in_turns(ctx: RequestContext, request: Any) -> Turns[Answer]:
+    outcomes: list[Outcome] = []
+    waiting: list[Outcome] = []
+    topics, pace = [], Pace()
+    for topic in request.topic_data:
+        answers: list[Any] = []
+        topics.append(TopicAnswer(name=topic.name, topic_id=topic.topic_id, partition_responses=answers))
+        for wanted in topic.partition_data:
+            partition, _ = _find(ctx, topic, wanted.index)
+            if pace.is_over(WAKING_UNITS if partition is not None and partition.log.is_asleep else APPEND_UNITS):
+                yield
+            outcome = _append_one(ctx, request, topic, wanted)
+            outcomes.append(outcome)
+            answers.append(outcome.answer)
+            if not outcome.is_over():
+                waiting.append(outcome)
+        if pace.is_over(1):
+            yield
+
+    def answer() -> Turns[Answer]:
+        return _answer_in_turns(request.acks, outcomes, topics)
+
+    if not waiting:
+        return answer()
+    deadline_ms = ctx.received_ms + max(0, request.timeout_ms) if request.acks == -1 else None
+    return when_over(ctx.node.clock, waiting, deadline_ms, answer)
+
+
+def _answer_in_turns(acks: int, outcomes: list[Outcome], topics: list[Any]) -> Turns[Answer]:
+    pace, has_error = Pace(), False
+    for several in pieces(outcomes):
+        for outcome in several:
+            conclude(outcome)
+            has_error = has_error or bool(outcome.answer.error_code)
+        if pace.is_over(len(several)):
+            yield
+    if acks == 0:
+        return CLOSE if has_error else None
+    return Long(ProduceResponse(responses=topics))
 
 
 def _append(ctx: RequestContext, request: Any, topic: Any, outcomes: list[Outcome]) -> Iterator[Any]:

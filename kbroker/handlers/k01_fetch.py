@@ -26,9 +26,10 @@ from kbroker.handlers.message_sets import (
     in_message_sets_later,
 )
 from kbroker.handlers.registry import handles
-from kbroker.handlers.repeated_fetch import READ_COMMITTED, RepeatedFetch
+from kbroker.handlers.repeated_fetch import RepeatedFetch
 from kbroker.log.outcome import Refused
 from kbroker.log.txn_index import AbortedTransaction
+from kbroker.names import READ_COMMITTED
 from kbroker.replica.partition import Partition
 from kbroker.session import FINAL_EPOCH, FetchedPartition, FetchPlan, Key, SomeOfTopic, named_partitions
 from kbroker.turns import WAKING_UNITS, Pace, Turns, pieces

@@ -10,18 +10,18 @@ tiered. Kafka: ReplicaManager.fetchOffset, UnifiedLog; for version 0 UnifiedLog.
 
 from __future__ import annotations
 
-from collections import Counter
 from functools import partial
 from typing import Any, Final
 
 from kbroker.handlers.answer import Answer
-from kbroker.handlers.cold import Cold, answered_warm
+from kbroker.handlers.by_partition import answer_each
 from kbroker.handlers.context import RequestContext
 from kbroker.handlers.hosted import find_by_name
 from kbroker.handlers.registry import handles
 from kbroker.log.outcome import Refused
+from kbroker.names import READ_COMMITTED
 from kbroker.replica.partition import Partition
-from kbroker.world import ColdRead
+from kbroker.turns import WAKING_UNITS, Pace, Turns, pieces
 from protocol_specs.api.k02_list_offsets import ListOffsetsRequest, ListOffsetsResponse
 from protocol_specs.errors import ErrorCode
 
@@ -43,7 +43,6 @@ SPECIAL_SINCE: Final = {
     LATEST_TIERED: 9,
     EARLIEST_PENDING_UPLOAD: 11,
 }
-READ_COMMITTED: Final = 1
 CONSUMER: Final = -1
 DEBUG_CONSUMER: Final = -2
 ONE_OFFSET_SINCE: Final = 1
@@ -55,30 +54,43 @@ NOT_FOUND: Final[Found] = (-1, -1, -1)
 
 
 @handles(ListOffsetsRequest, ListOffsetsResponse, serves="0-11")
-def list_offsets(ctx: RequestContext, request: Any) -> Answer:
+def list_offsets(ctx: RequestContext, request: Any) -> Turns[Answer]:
     """Answer every partition by itself; a partition named twice is an invalid request."""
-    return answered_warm(partial(_try, ctx, request))
+    pace = Pace()
+    twice = (yield from _named_twice(request, pace)) if ctx.api_version >= ONE_OFFSET_SINCE else ()
+
+    def answer_one(topic: Any, wanted: Any, may_wait: bool) -> Any:
+        if (topic.name, wanted.partition_index) in twice:
+            return _refused(wanted, ErrorCode.INVALID_REQUEST)
+        return _one(ctx, request, topic.name, wanted, may_wait, pace)
+
+    return (
+        yield from answer_each(
+            request.topics,
+            lambda topic: TopicAnswer(name=topic.name, partitions=[]),
+            answer_one,
+            lambda topics: ListOffsetsResponse(topics=topics),
+            pace,
+        )
+    )
 
 
-def _try(ctx: RequestContext, request: Any, may_wait: bool) -> Answer | Cold:
-    named = Counter((topic.name, wanted.partition_index) for topic in request.topics for wanted in topic.partitions)
-    cold = Cold()
-    answers = []
+def _named_twice(request: Any, pace: Pace) -> Turns[set[tuple[str, int]]]:
+    named: set[tuple[str, int]] = set()
+    twice: set[tuple[str, int]] = set()
     for topic in request.topics:
-        partitions = []
-        for wanted in topic.partitions:
-            try:
-                if named[topic.name, wanted.partition_index] > 1 and ctx.api_version >= ONE_OFFSET_SINCE:
-                    partitions.append(_refused(wanted, ErrorCode.INVALID_REQUEST))
-                else:
-                    partitions.append(_one(ctx, request, topic.name, wanted, may_wait))
-            except ColdRead as missing:
-                cold.append(missing)
-        answers.append(TopicAnswer(name=topic.name, partitions=partitions))
-    return cold or ListOffsetsResponse(topics=answers)
+        for several in pieces(topic.partitions):
+            for wanted in several:
+                key = topic.name, wanted.partition_index
+                (twice if key in named else named).add(key)
+            if pace.is_over(len(several)):
+                yield
+        if pace.is_over(1):
+            yield
+    return twice
 
 
-def _one(ctx: RequestContext, request: Any, topic: str, wanted: Any, may_wait: bool) -> Any:
+def _one(ctx: RequestContext, request: Any, topic: str, wanted: Any, may_wait: bool, pace: Pace) -> Any:
     """Raises ColdRead, unless it may wait."""
     partition, absent = find_by_name(ctx.node, topic, wanted.partition_index)
     if partition is None:
@@ -95,6 +107,8 @@ def _one(ctx: RequestContext, request: Any, topic: str, wanted: Any, may_wait: b
     look = partial(_segment_starts if is_of_old else _find, ctx, request, partition, wanted)
     # The end is known of a log that sleeps; of a thousand each would be loaded for nothing, in 0.2 ms.
     needs_log = is_of_old or wanted.timestamp != LATEST
+    if needs_log and partition.log.is_asleep:
+        pace.spend(WAKING_UNITS)
     found = partition.log.without_waiting(look) if needs_log and not may_wait else look()
     if isinstance(found, Refused):
         ctx.note(f"{partition}: {found.error.name}: {found.reason}")

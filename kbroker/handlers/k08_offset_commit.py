@@ -8,12 +8,14 @@ Partitions that don't exist are refused one by one. Kafka: KafkaApis.handleOffse
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from kbroker.group.events import Commit, OffsetToCommit
-from kbroker.handlers.answer import Answer, Pending
+from kbroker.handlers.answer import Answer, Long, Pending
 from kbroker.handlers.context import RequestContext
 from kbroker.handlers.registry import handles
+from kbroker.turns import Pace, Turns, pieces
 from protocol_specs.api.k08_offset_commit import OffsetCommitRequest, OffsetCommitResponse
 from protocol_specs.errors import ErrorCode
 
@@ -30,12 +32,37 @@ PartitionAnswer = OffsetCommitResponse.OffsetCommitResponsePartition
 @handles(OffsetCommitRequest, OffsetCommitResponse, serves="1-10", is_pipelined=True)
 def offset_commit(ctx: RequestContext, request: Any) -> Answer:
     """Commit what names an existing partition; answered when it is durable."""
+    if ctx.is_long:
+        return _long_commit(ctx, request)
     offsets: list[OffsetToCommit] = []
     waiting: list[Any] = []
-    topics = [_sort(ctx, topic, offsets, waiting) for topic in request.topics]
+    topics = [_sort(ctx, topic, topic.partitions, offsets, waiting) for topic in request.topics]
     response = OffsetCommitResponse(topics=topics)
-    if not offsets:
-        return response
+    return _committed(ctx, request, offsets, waiting, response) if offsets else response
+
+
+def _long_commit(ctx: RequestContext, request: Any) -> Turns[Answer]:
+    """So many partitions that sorting them takes turns."""
+    offsets: list[OffsetToCommit] = []
+    waiting: list[Any] = []
+    topics, pace = [], Pace()
+    for topic in request.topics:
+        whole = TopicAnswer(name=topic.name, topic_id=topic.topic_id, partitions=[])
+        topics.append(whole)
+        for several in pieces(topic.partitions):
+            whole.partitions += _sort(ctx, topic, several, offsets, waiting).partitions
+            if pace.is_over(len(several)):
+                yield
+        if pace.is_over(1):
+            yield
+    response = Long(OffsetCommitResponse(topics=topics))
+    return _committed(ctx, request, offsets, waiting, response) if offsets else response
+
+
+def _committed(
+    ctx: RequestContext, request: Any, offsets: list[OffsetToCommit], waiting: list[Any], response: Answer
+) -> Pending:
+    """The `response` once its `waiting` answers have their errors."""
     pending = Pending()
 
     def answer(errors: list[ErrorCode]) -> None:
@@ -59,13 +86,15 @@ def _commit(ctx: RequestContext, request: Any, offsets: list[OffsetToCommit]) ->
     )
 
 
-def _sort(ctx: RequestContext, topic: Any, offsets: list[OffsetToCommit], waiting: list[Any]) -> Any:
-    """The answer for one topic; those of its partitions that go to the coordinator wait for their error."""
+def _sort(
+    ctx: RequestContext, topic: Any, partitions: Sequence[Any], offsets: list[OffsetToCommit], waiting: list[Any]
+) -> Any:
+    """The answer for some of a topic; those of its partitions that go to the coordinator wait for their error."""
     topics = ctx.node.image.topics
     by_id = ctx.api_version >= TOPIC_ID_SINCE
     known: TopicImage | None = topics.get_by_id(topic.topic_id) if by_id else topics.get(topic.name)
     answers = []
-    for wanted in topic.partitions:
+    for wanted in partitions:
         index = wanted.partition_index
         answer = PartitionAnswer(partition_index=index)
         answers.append(answer)

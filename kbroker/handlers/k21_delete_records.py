@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from kbroker.handlers.answer import Answer
+from kbroker.handlers.answer import Long
 from kbroker.handlers.context import RequestContext
 from kbroker.handlers.hosted import find_by_name
 from kbroker.handlers.registry import handles
 from kbroker.log.outcome import Refused
 from kbroker.names import INTERNAL_TOPICS
+from kbroker.turns import WAKING_UNITS, Pace, Turns, pieces
 from protocol_specs.api.k21_delete_records import DeleteRecordsRequest, DeleteRecordsResponse
 from protocol_specs.errors import ErrorCode
 
@@ -25,23 +26,41 @@ PartitionAnswer = DeleteRecordsResponse.DeleteRecordsPartitionResult
 
 NO_LOW_WATERMARK: Final = -1
 
+DELETION_UNITS: Final = 3
+"""What one costs where the log is awake; see Pace."""
+
 
 @handles(DeleteRecordsRequest, DeleteRecordsResponse, serves="0-2")
-def delete_records(ctx: RequestContext, request: Any) -> Answer:
+def delete_records(ctx: RequestContext, request: Any) -> Turns[Long]:
     """Move every start and answer, topics with partitions alone.
 
     A partition that is named twice is answered once; its last offset counts.
     """
+    pace = Pace()
+    wanted = yield from _wanted(request, pace)
+    topics = []
+    for topic, offsets in wanted.items():
+        answer = TopicAnswer(name=topic, partitions=[])
+        topics.append(answer)
+        for index, offset in offsets.items():
+            partition = ctx.node.partitions.find(topic, index)
+            if pace.is_over(WAKING_UNITS if partition is not None and partition.log.is_asleep else DELETION_UNITS):
+                yield
+            answer.partitions.append(_one(ctx, topic, index, offset))
+    return Long(DeleteRecordsResponse(topics=topics))
+
+
+def _wanted(request: Any, pace: Pace) -> Turns[dict[str, dict[int, int]]]:
+    """By topic and partition."""
     wanted: dict[str, dict[int, int]] = {}
     for topic in request.topics:
-        for partition in topic.partitions:
-            wanted.setdefault(topic.name, {})[partition.partition_index] = partition.offset
-    return DeleteRecordsResponse(
-        topics=[
-            TopicAnswer(name=topic, partitions=[_one(ctx, topic, index, offset) for index, offset in offsets.items()])
-            for topic, offsets in wanted.items()
-        ]
-    )
+        for several in pieces(topic.partitions):
+            wanted.setdefault(topic.name, {}).update((each.partition_index, each.offset) for each in several)
+            if pace.is_over(len(several)):
+                yield
+        if pace.is_over(1):
+            yield
+    return wanted
 
 
 def _one(ctx: RequestContext, topic: str, index: int, offset: int) -> Any:

@@ -6,15 +6,14 @@ Kafka: ReplicaManager.lastOffsetForLeaderEpoch, Partition.lastOffsetForLeaderEpo
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from kbroker.handlers.answer import Answer
-from kbroker.handlers.cold import Cold, answered_warm
+from kbroker.handlers.by_partition import answer_each
 from kbroker.handlers.context import RequestContext
 from kbroker.handlers.hosted import find_by_name
 from kbroker.handlers.registry import handles
-from kbroker.world import ColdRead
+from kbroker.turns import WAKING_UNITS, Pace, Turns
 from protocol_specs.api.k23_offset_for_leader_epoch import OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse
 from protocol_specs.errors import ErrorCode
 
@@ -23,27 +22,22 @@ PartitionAnswer = OffsetForLeaderEpochResponse.EpochEndOffset
 
 
 @handles(OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, serves="2-4")
-def offset_for_leader_epoch(ctx: RequestContext, request: Any) -> Answer:
+def offset_for_leader_epoch(ctx: RequestContext, request: Any) -> Turns[Answer]:
     """Answer every partition by itself; an epoch that the log does not know is (-1, -1), not an error."""
-    return answered_warm(partial(_try, ctx, request))
+    pace = Pace()
+    return (
+        yield from answer_each(
+            request.topics,
+            lambda topic: TopicAnswer(topic=topic.topic, partitions=[]),
+            lambda topic, wanted, _: _one(ctx, topic.topic, wanted, pace),
+            lambda topics: OffsetForLeaderEpochResponse(topics=topics),
+            pace,
+        )
+    )
 
 
-def _try(ctx: RequestContext, request: Any, may_wait: bool) -> Answer | Cold:
-    cold = Cold()
-    answers = []
-    for topic in request.topics:
-        partitions = []
-        for wanted in topic.partitions:
-            try:
-                partitions.append(_one(ctx, topic.topic, wanted, may_wait))
-            except ColdRead as missing:
-                cold.append(missing)
-        answers.append(TopicAnswer(topic=topic.topic, partitions=partitions))
-    return cold or OffsetForLeaderEpochResponse(topics=answers)
-
-
-def _one(ctx: RequestContext, topic: str, wanted: Any, may_wait: bool) -> Any:
-    """Raises ColdRead, unless it may wait."""
+def _one(ctx: RequestContext, topic: str, wanted: Any, pace: Pace) -> Any:
+    """Nothing of it waits for the medium but waking the log: a log holds its epochs in memory."""
     answer = PartitionAnswer(partition=wanted.partition)
     partition, error = find_by_name(ctx.node, topic, wanted.partition)
     if partition is not None:
@@ -55,8 +49,9 @@ def _one(ctx: RequestContext, topic: str, wanted: Any, may_wait: bool) -> Any:
         answer.error_code = error
         return answer
     log = partition.log
-    look = partial(log.end_offset_for_epoch, wanted.leader_epoch)
-    epoch, end = look() if may_wait else log.without_waiting(look)
+    if log.is_asleep:
+        pace.spend(WAKING_UNITS)
+    epoch, end = log.end_offset_for_epoch(wanted.leader_epoch)
     if log.failure is not None:
         answer.error_code = ErrorCode.KAFKA_STORAGE_ERROR
         return answer

@@ -14,6 +14,7 @@ from typing import Any, Final
 from kbroker.handlers.answer import Pending
 from kbroker.handlers.context import RequestContext
 from kbroker.log.outcome import Refused
+from kbroker.names import READ_COMMITTED
 from kbroker.replica.partition import Partition
 from kbroker.wire.codec import encode_response
 from kbroker.wire.repeated import Surroundings, around_number
@@ -25,7 +26,6 @@ TopicAnswer = FetchResponse.FetchableTopicResponse
 PartitionAnswer = FetchResponse.PartitionData
 
 LOG_START_SINCE: Final = 5
-READ_COMMITTED: Final = 1
 
 _BLANKS: Final = (0x0123456789ABCDEF, 0x1032547698BADCFE, 0x2301674523016745)
 """What an answer is encoded with once, where high watermark, last stable offset and the log's start will stand."""

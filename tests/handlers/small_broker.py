@@ -117,12 +117,13 @@ class Asked:
             9092,
             broker.clock.monotonic_ms(),
         )
-        self._clock = broker.clock
+        self._clock, self._is_long = broker.clock, False
         self._follow(handler.handle(self.ctx, arrived))
 
     def _follow(self, answer):
         """Take turns, up to an answer or what is waited for."""
         while isinstance(answer, GeneratorType):
+            self._is_long = True
             try:
                 next(answer)
             except StopIteration as over:
@@ -134,6 +135,8 @@ class Asked:
 
     @property
     def is_pending(self):
+        if self._is_long:
+            self.send()
         return isinstance(self._result, Pending) and not self._result.is_settled
 
     def abandon(self):

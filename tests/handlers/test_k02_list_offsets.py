@@ -5,6 +5,7 @@ from small_broker import SmallBroker, batch
 
 from kbroker.handlers.k02_list_offsets import list_offsets
 from kbroker.log.outcome import Origin
+from kbroker.turns import at_once
 from protocol_specs.api.k02_list_offsets import ListOffsetsRequest
 from protocol_specs.errors import ErrorCode
 
@@ -154,7 +155,7 @@ def test_names_are_not_compared_each_with_every_other(broker):
     names = [CountedName(f"t{number % 200}") for number in range(201)]
     topics = [ListOffsetsRequest.ListOffsetsTopic(name=name, partitions=[partition]) for name in names]
     asked = broker.start(ListOffsetsRequest(topics=[]), NEWEST)
-    answer = list_offsets(asked.ctx, ListOffsetsRequest(topics=topics))
+    answer = at_once(list_offsets(asked.ctx, ListOffsetsRequest(topics=topics))).message
     assert CountedName.comparisons < 1_000
     refused = [each.name for each in answer.topics if each.partitions[0].error_code == ErrorCode.INVALID_REQUEST]
     assert refused == ["t0", "t0"]

@@ -79,11 +79,15 @@ def test_a_request_of_many_partitions_waits_for_one_after_the_other(looks):
             ProduceRequest.PartitionProduceData(index=index % 3, records=batch(b"v"))
         )
     pending = broker.start(asked, NEWEST)
+    broker.clock.advance(0)
+    pending.send()
     looks.count = 0
     for _ in range(MANY):
         assert pending.is_pending
         broker.disk.run_queued(1)
     broker.disk.run_queued()
+    pending.send()
+    broker.clock.advance(0)
     answers = pending.answer().responses[0].partition_responses
     assert [(answer.error_code, answer.base_offset) for answer in answers] == [(0, at // 3) for at in range(MANY)]
     assert looks.count <= 8 * MANY
