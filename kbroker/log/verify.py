@@ -19,7 +19,7 @@ from typing import NamedTuple
 from kbroker.log.batch_walk import batches
 from kbroker.log.checkpoints import CorruptCheckpoint, parse_epochs, parse_offsets, parse_partition_metadata
 from kbroker.log.directory import CHECKPOINTS_OF_A_STOP, CLEAN_FILE, DELETE_SUFFIX, STRAY_SUFFIX
-from kbroker.log.directory_checkpoints import ALL_FILES, CLEANED_ENDS_FILE, RECOVERY_POINTS_FILE
+from kbroker.log.directory_checkpoints import ALL_FILES, CLEANED_ENDS_FILE, LOG_STARTS_FILE, RECOVERY_POINTS_FILE
 from kbroker.log.meta_properties import FILE_NAME, ForeignDirectory, parse_meta_properties
 from kbroker.log.partition_metadata import METADATA_FILE
 from kbroker.log.place import partition_named
@@ -99,7 +99,10 @@ def verify_directory(disk: Disk, path: str, *, is_in_use: bool = False) -> Found
         where = TopicPartition(topic, int(number))
         recovery_point = checkpoints.get(RECOVERY_POINTS_FILE, {}).get(where, 0)
         is_cleaned = topic in INTERNAL_TOPICS or cleaned is None or where in cleaned
-        check = partial(PartitionCheck, disk, f"{path}/{name}", is_clean=is_clean, is_cleaned=is_cleaned)
+        log_start = checkpoints.get(LOG_STARTS_FILE, {}).get(where, 0)
+        check = partial(
+            PartitionCheck, disk, f"{path}/{name}", is_clean=is_clean, is_cleaned=is_cleaned, log_start=log_start
+        )
         ends[where] = yield from look(check, recovery_point)
     names = disk.list(path)
     going = {name.rpartition(".")[0] for name in names if name.endswith(_GOING_SUFFIXES)}
@@ -180,12 +183,13 @@ def _meta_properties(disk: Disk, path: str) -> Found:
 class PartitionCheck:
     """One partition's directory; `end` is its log's end, once it has run: no bound where old messages were not read."""
 
-    def __init__(self, disk: Disk, path: str, *, is_clean: bool, is_cleaned: bool) -> None:
-        """`is_cleaned`: compaction may have taken records from between others."""
+    def __init__(self, disk: Disk, path: str, *, is_clean: bool, is_cleaned: bool, log_start: int) -> None:
+        """`is_cleaned`: compaction may have taken records from between others; `log_start`: as last written down."""
         self._disk = disk
         self._path = path
         self._is_clean = is_clean
         self._is_dense = not is_cleaned
+        self._log_start = log_start
         self._producers = ProducerState()
         self._snapshots = snapshot_offsets(disk, path)
         self._epochs: list[tuple[int, int]] = []
@@ -371,14 +375,25 @@ class PartitionCheck:
         if any(later[0] <= entry[0] or later[1] < entry[1] for entry, later in pairwise(listed)):
             yield Finding(path, "epochs and their offsets do not rise")
         starts = dict(listed)
-        for number, (epoch, start) in enumerate(self._epochs):
-            if not self._is_clean and start >= recovery_point:
-                break
+        log_start = self._log_start
+        if not self._is_clean and listed:
+            log_start = max(log_start, listed[0][1])  # written when the start moves, long before the start itself
+        for number, (epoch, start, end) in enumerate(self._epochs_up_to(recovery_point)):
+            if end <= log_start:
+                continue
             # The first begins where the log starts, which may be inside its first batch, or lies in batches that went.
             # Compaction may have taken the first batches of one.
-            is_elsewhere = number and (starts.get(epoch) != start if self._is_dense else starts.get(epoch, 0) > start)
+            begin = max(start, log_start)
+            is_elsewhere = number and (starts.get(epoch) != begin if self._is_dense else starts.get(epoch, 0) > begin)
             if epoch not in starts or is_elsewhere:
-                yield Finding(path, f"leader epoch {epoch} begins at offset {start}, listed is {starts.get(epoch)}")
+                yield Finding(path, f"leader epoch {epoch} begins at offset {begin}, listed is {starts.get(epoch)}")
+
+    def _epochs_up_to(self, recovery_point: int) -> Iterator[tuple[int, int, int]]:
+        """Leader epochs in the batches, with their first offset and end; what a start reads anew does not count."""
+        for (epoch, start), (_, end) in pairwise([*self._epochs, (0, self.end)]):
+            if not self._is_clean and start >= recovery_point:
+                return
+            yield epoch, start, end
 
     def _small_files(self, names: list[str]) -> Found:
         path = f"{self._path}/{METADATA_FILE}"

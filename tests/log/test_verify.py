@@ -363,3 +363,35 @@ def test_a_segment_is_read_a_window_at_a_time(monkeypatch: pytest.MonkeyPatch) -
     assert _findings(disk) == []
     assert sum(read) >= 200 * 60_000
     assert max(read) <= 1 << 20
+
+
+@pytest.mark.parametrize("clean", [True, False])
+@pytest.mark.parametrize("start", [6, 20, 21, 27, 40])
+def test_where_the_log_start_was_moved_the_leader_epochs_before_it_are_no_damage(start: int, clean: bool) -> None:
+    """After DeleteRecords the file begins at the log start, and was measured by all batches of the first segment."""
+    disk = SimulatedDisk()
+    log_directory = LogDirectory.open(disk, "/data", VirtualClock(), RealEntropy(), node_id=1)
+    log = log_directory.open_log(TopicPartition("t", 0), b"t" * 16, LogSettings())
+    for number in range(20):
+        batch = build_batch([(None, b"a"), (None, b"b")], timestamp_ms=number)
+        assert isinstance(log.append_as_leader(batch, number // 7), Appended)
+    assert log_directory.close(clean=True)
+    log_directory = LogDirectory.open(disk, "/data", VirtualClock(), RealEntropy(), node_id=1)
+    log = log_directory.open_log(TopicPartition("t", 0), b"t" * 16, LogSettings())
+    assert log.delete_before(start) == start
+    log_directory.close(clean=clean)
+    assert _findings(disk.restarted(Loss.PROCESS_DIED)) == []
+
+
+def test_a_leader_epoch_that_does_not_begin_at_the_log_start_is_found() -> None:
+    disk = SimulatedDisk()
+    _filled(disk, clean=True)
+    disk.replace("/data/log-start-offset-checkpoint", b"0\n1\nt 0 1\n")
+    epochs = f"{T0}/leader-epoch-checkpoint"
+    before = disk.read(epochs)
+    disk.replace(epochs, b"0\n1\n0 1\n")
+    (finding,) = _findings(disk)
+    assert finding.path == epochs
+    assert "leader epoch 1 begins at offset" in finding.problem
+    disk.replace(epochs, before)
+    assert _findings(disk) == []
