@@ -47,7 +47,7 @@ _MADE_ANEW = (INDEX_SUFFIX, ".timeindex", TRANSACTION_INDEX_SUFFIX, SNAPSHOT_SUF
 
 @click.command()
 @click.option("--repair", is_flag=True, help="Do what a broker's start would do, then check again.")
-@click.option("-c", "--config", "properties", metavar="FILE", help="The broker's properties, for --repair.")
+@click.option("-c", "--config", "properties", metavar="FILE", help="The broker's properties: what topics inherit.")
 @click.option("-f", "--format", "form", type=click.Choice(["text", "json"]), default="text", help="[text]")
 @click.argument("directories", nargs=-1, required=True)
 def check(directories: tuple[str, ...], form: str, properties: str | None, repair: bool) -> int:
@@ -58,16 +58,17 @@ def check(directories: tuple[str, ...], form: str, properties: str | None, repai
     nothing found; 1: something is not as it should be. In a directory that a broker is using, what grows is looked at
     twice.
     """
+    config = load_config(Flags(properties=properties))
     disk = RealDisk(_leave_to_drain)
     paths = [*dict.fromkeys(path.rstrip("/") or "/" for path in directories)]
     count = 0
     try:
         _check_there(disk, paths)
         if repair:
-            _repair_all(disk, paths, load_config(Flags(properties=properties)))
+            _repair_all(disk, paths, config)
         metadata = _metadata_of(disk, paths)
         for path in paths:
-            count += _report(_findings(disk, path, metadata, paths), form)
+            count += _report(_findings(disk, path, metadata, paths, config), form)
         count += _report(verify_identities(disk, paths), form)
     except FileUnreadable as error:
         raise CommandFailed(str(error), EXIT_CONFIG) from None
@@ -95,28 +96,39 @@ def _metadata_of(disk: Disk, paths: Sequence[str]) -> MetadataCheck | None:
     return next((MetadataCheck(disk, log) for log in logs if disk.is_directory(log)), None)
 
 
-def _findings(disk: Disk, path: str, metadata: MetadataCheck | None, paths: Sequence[str]) -> Iterator[Finding]:
+def _findings(
+    disk: Disk, path: str, metadata: MetadataCheck | None, paths: Sequence[str], config: BrokerConfig
+) -> Iterator[Finding]:
     """What is found in one of the directories, with a bar on stderr meanwhile."""
     is_in_use = _is_in_use(disk, path)
     if is_in_use:
         click.echo(f"{path}: a broker is using it: what it writes meanwhile is not looked at", err=True)
+    look = partial(_metadata_findings, disk, path, metadata, paths, only_lost=is_in_use)
+    of_metadata = look()
+    is_plain = partial(_is_plain, metadata, config)
     with click.progressbar(length=total_bytes(disk, path), label=path, file=sys.stderr) as bar:
-        for found in verify_directory(disk, path, is_in_use=is_in_use):
+        for found in verify_directory(disk, path, is_in_use=is_in_use, is_plain=is_plain):
             if isinstance(found, Finding):
                 yield found
             else:
                 bar.update(found)
-    if metadata is not None:
-        look = partial(_metadata_findings, disk, path, metadata, paths, only_lost=is_in_use)
-        of_metadata = look()
-        # Topics come and go.
-        again = look() if is_in_use and of_metadata else of_metadata
-        yield from (found for found in of_metadata if found in again)
+    # Topics come and go.
+    again = look() if is_in_use and of_metadata else of_metadata
+    yield from (found for found in of_metadata if found in again)
+
+
+def _is_plain(metadata: MetadataCheck | None, config: BrokerConfig, topic: str) -> bool:
+    """Does the metadata log say that the topic is not compacted?"""
+    if metadata is None or not metadata.is_whole or topic not in metadata.image.topics.by_name:
+        return False
+    return not log_settings(metadata.image, config, topic).is_compacted
 
 
 def _metadata_findings(
-    disk: Disk, path: str, metadata: MetadataCheck, paths: Sequence[str], *, only_lost: bool
+    disk: Disk, path: str, metadata: MetadataCheck | None, paths: Sequence[str], *, only_lost: bool
 ) -> list[Finding]:
+    if metadata is None:
+        return []
     of_log = [*metadata.run()]
     own = [found for found in of_log if found.path.startswith(f"{path}/")]
     # A log that could not be read names too few topics.

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from enum import Enum, auto
 from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
@@ -67,11 +68,18 @@ def total_bytes(disk: Disk, path: str) -> int:
     return total
 
 
-def verify_directory(disk: Disk, path: str, *, is_in_use: bool = False) -> Found:
+def _nothing_known(_topic: str) -> bool:
+    return False
+
+
+def verify_directory(
+    disk: Disk, path: str, *, is_in_use: bool = False, is_plain: Callable[[str], bool] = _nothing_known
+) -> Found:
     """Check everything in a log directory but what metadata records say.
 
     Where a broker `is_in_use` of it, only what a second look still finds counts, and what may go meanwhile is passed
-    over. Raises DiskFailure, FileNotFoundError where nothing can be read at all.
+    over. `is_plain`: is it known that the topic of this name is not compacted? Raises DiskFailure, FileNotFoundError
+    where nothing can be read at all.
     """
     is_clean = disk.exists(f"{path}/{CLEAN_FILE}")
     yield from _meta_properties(disk, path)
@@ -100,9 +108,8 @@ def verify_directory(disk: Disk, path: str, *, is_in_use: bool = False) -> Found
         recovery_point = checkpoints.get(RECOVERY_POINTS_FILE, {}).get(where, 0)
         is_cleaned = topic in INTERNAL_TOPICS or cleaned is None or where in cleaned
         log_start = checkpoints.get(LOG_STARTS_FILE, {}).get(where, 0)
-        check = partial(
-            PartitionCheck, disk, f"{path}/{name}", is_clean=is_clean, is_cleaned=is_cleaned, log_start=log_start
-        )
+        gaps = Gaps.ALLOWED if is_cleaned else Gaps.FORBIDDEN if is_plain(topic) else Gaps.UNKNOWN
+        check = partial(PartitionCheck, disk, f"{path}/{name}", is_clean=is_clean, gaps=gaps, log_start=log_start)
         ends[where] = yield from look(check, recovery_point)
     names = disk.list(path)
     going = {name.rpartition(".")[0] for name in names if name.endswith(_GOING_SUFFIXES)}
@@ -180,15 +187,28 @@ def _meta_properties(disk: Disk, path: str) -> Found:
         yield Finding(file, str(error).removeprefix(f"{file}: "))
 
 
+class Gaps(Enum):
+    """May offsets be missing between a log's batches? Compaction takes them; nothing else does."""
+
+    ALLOWED = auto()
+    """Compaction has been there."""
+    UNKNOWN = auto()
+    """One inside a segment tells that it has."""
+    FORBIDDEN = auto()
+    """It never was, but a batch that lacks records tells that it was once."""
+
+
 class PartitionCheck:
     """One partition's directory; `end` is its log's end, once it has run: no bound where old messages were not read."""
 
-    def __init__(self, disk: Disk, path: str, *, is_clean: bool, is_cleaned: bool, log_start: int) -> None:
-        """`is_cleaned`: compaction may have taken records from between others; `log_start`: as last written down."""
+    def __init__(self, disk: Disk, path: str, *, is_clean: bool, gaps: Gaps, log_start: int) -> None:
+        """`log_start`: as last written down."""
         self._disk = disk
         self._path = path
         self._is_clean = is_clean
-        self._is_dense = not is_cleaned
+        self._gaps = gaps
+        self._is_dense = gaps is not Gaps.ALLOWED
+        self._missing: list[Finding] = []
         self._log_start = log_start
         self._producers = ProducerState()
         self._snapshots = snapshot_offsets(disk, path)
@@ -202,7 +222,6 @@ class PartitionCheck:
         names = self._disk.list(self._path)
         bases = offsets_named(names, LOG_SUFFIX)
         self.end = self._first_base = bases[0] if bases else 0
-        holes: list[Finding] = []
         for number, base in enumerate(bases):
             is_last = number == len(bases) - 1
             may_be_torn = not self._is_clean and (is_last or bases[number + 1] > recovery_point)
@@ -210,11 +229,12 @@ class PartitionCheck:
                 yield Finding(self._of(base, LOG_SUFFIX), f"begins before offset {self.end}, where the one before ends")
             if base > self.end and not self._is_cut:
                 problem = f"offsets {self.end} to {base - 1} are missing before it: a segment is gone"
-                holes.append(Finding(self._of(base, LOG_SUFFIX), problem))
+                self._missing.append(Finding(self._of(base, LOG_SUFFIX), problem))
             self.end = max(self.end, base)
+            self._is_cut = False
             yield from self._segment(base, may_be_torn=may_be_torn, is_last=is_last)
-        if self._is_dense:  # also where the topic was compacted once, and nothing tells that any more
-            yield from holes
+        if self._gaps is Gaps.FORBIDDEN or self._is_dense:
+            yield from self._missing
         if self._has_old:
             self.end = INT64_MAX  # whatever Kafka says that it is
         yield from self._snapshots_up_to(self.end)
@@ -253,8 +273,11 @@ class PartitionCheck:
             yield from self._snapshots_up_to(header.base_offset)
             if body is None or not header.is_control:
                 self._note(header, batch, aborts)
-            if header.base_offset > max(self.end, base) or header.records_count <= header.last_offset_delta:
-                self._is_dense = False  # nobody but compaction leaves gaps inside
+            if header.base_offset > max(self.end, base):
+                self._gap(path, position, max(self.end, base), header.base_offset)
+            if header.records_count <= header.last_offset_delta:
+                self._is_dense = False
+                self._gaps = Gaps.ALLOWED  # the topic was compacted once, and nothing else tells that any more
             largest = max(largest, header.max_timestamp)
             offsets.pass_by((header.last_offset - base, position))
             if header.max_timestamp == largest:
@@ -269,11 +292,19 @@ class PartitionCheck:
             if is_old:
                 what, fate = "messages of before Kafka 0.11 (magic 0 or 1): only Apache Kafka serves them", ""
                 self._has_old = True
+            self._is_cut = True
             yield Finding(path, f"at byte {position}: {what}{fate}")
             return
         yield from offsets.findings(is_last=is_last)
         yield from times.findings(is_last=is_last)
         yield from self._transactions(base, aborts)
+
+    def _gap(self, path: str, position: int, start: int, end: int) -> None:
+        """Offsets are missing before the batch at `position`; the first of a segment's gaps is told."""
+        self._is_dense = False
+        if self._gaps is Gaps.FORBIDDEN and not (self._missing and self._missing[-1].path == path):
+            problem = f"offsets {start} to {end - 1} are missing before the batch at byte {position}"
+            self._missing.append(Finding(path, problem))
 
     def _header_problem(self, header: BatchHeader, batch: memoryview, base: int) -> str | None:
         """What recovery would see too, and cut the log for where it may."""

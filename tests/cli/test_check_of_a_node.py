@@ -16,7 +16,7 @@ from kbroker.log.checkpoints import format_partition_metadata
 from kbroker.log.meta_properties import parse_meta_properties
 from kbroker.metadata.image import ResourceType
 from kbroker.quorum.election import Election, format_election
-from kbroker.record.batch import build_batch
+from kbroker.record.batch import build_batch, iterate_batches
 from kbroker.server.missing_logs import NAMED_MAX
 from kbroker.testing import run
 from protocol_specs import api
@@ -263,3 +263,19 @@ def test_of_many_partitions_that_were_never_made_the_first_are_named(
 def test_one_directory_alone_is_not_blamed_for_what_lies_in_the_other(node: Path) -> None:
     for name in "ab":
         assert run_command(["check", str(node / name)]) == 0
+
+
+def test_offsets_that_are_missing_inside_a_segment_are_found_where_the_topic_is_not_compacted(
+    node: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A batch that was cut out of the middle was found by nobody but Kafka's dump tool."""
+    log = _topic(node) / LOG
+    first, _, *others = iterate_batches(log.read_bytes())
+    log.write_bytes(b"".join([first, *others]))
+    assert _check(node) == 1
+    missing = f"{log}: offsets 1 to 1 are missing before the batch at byte {len(first)}"
+    assert missing in capsys.readouterr().out
+    properties = node / "server.properties"
+    properties.write_text("log.cleanup.policy=compact\n")
+    _check(node, "-c", str(properties))
+    assert missing not in capsys.readouterr().out

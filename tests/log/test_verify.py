@@ -153,11 +153,64 @@ def test_a_segment_that_is_gone_from_between_others_is_found(disk: SimulatedDisk
     assert Finding(f"{T0}/{end:020d}.log", problem) in _findings(disk)
 
 
+def test_behind_damage_nothing_else_is_said_to_be_gone(disk: SimulatedDisk) -> None:
+    """The rest of the damaged segment was said to be a segment that is gone."""
+    _flip(disk, f"{FIRST}.log", 100)
+    assert not [found for found in _findings(disk) if "is gone" in found.problem]
+    _, end = _without_a_segment(disk)
+    file = f"{T0}/{end:020d}.log"
+    assert not [found for found in _findings(disk) if found.path == file], "nobody knows where the damaged one ended"
+
+
 def test_where_compaction_has_been_a_gap_between_segments_is_no_damage(disk: SimulatedDisk) -> None:
     """Where a producer's last batches went with it, its snapshot was taken for damaged."""
     _without_a_segment(disk)
     disk.replace("/data/cleaner-offset-checkpoint", b"0\n1\nt 0 1\n")
     assert not [found for found in _findings(disk) if found.path.endswith((".log", ".snapshot"))]
+
+
+def _without_a_batch(disk: SimulatedDisk, number: int) -> tuple[int, int, int]:
+    """One is cut out of the first segment; where it was, and from which offset to which."""
+    data = disk.read(f"{FIRST}.log")
+    gone = list(iterate_batches(data))[number]
+    header = read_header(gone)
+    position = data.index(gone)
+    disk.replace(f"{FIRST}.log", data.replace(gone, b""))
+    return position, header.base_offset, header.last_offset
+
+
+def _is_plain(_topic: str) -> bool:
+    return True
+
+
+def _of_plain_topics(disk: SimulatedDisk) -> list[Finding]:
+    return [found for found in verify_directory(disk, "/data", is_plain=_is_plain) if isinstance(found, Finding)]
+
+
+def test_a_batch_that_is_gone_from_between_others_is_found(disk: SimulatedDisk) -> None:
+    """A gap inside a segment was taken for the cleaner's, also where the topic is not compacted."""
+    assert _of_plain_topics(disk) == []
+    position, start, last = _without_a_batch(disk, 2)
+    found = Finding(f"{FIRST}.log", f"offsets {start} to {last} are missing before the batch at byte {position}")
+    assert found in _of_plain_topics(disk)
+    assert found not in _findings(disk), "nobody knows whether it was compacted"
+    disk.replace("/data/cleaner-offset-checkpoint", b"0\n1\nt 0 1\n")
+    assert found not in _of_plain_topics(disk), "it was"
+
+
+def test_where_a_batch_lacks_records_gaps_are_those_of_a_compaction_long_ago(disk: SimulatedDisk) -> None:
+    disk.remove("/data/cleaner-offset-checkpoint")
+    log = f"{FIRST}.log"
+    _without_a_batch(disk, 2)
+    data = bytearray(disk.read(log))
+    thinned = bytearray(build_batch([(b"k", b"v")], timestamp_ms=1))
+    thinned[23:27] = (1).to_bytes(4, "big")
+    restamp_checksum(thinned, len(thinned))
+    first, second, *others = iterate_batches(data)
+    assert read_header(second).last_offset_delta == 1
+    thinned[0:8] = bytes(second[0:8])
+    disk.replace(log, b"".join([first, thinned, *others]))
+    assert not [found for found in _of_plain_topics(disk) if "are missing" in found.problem]
 
 
 @pytest.mark.parametrize(("listed", "is_found"), [(1, False), (10**6, True)])
