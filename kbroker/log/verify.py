@@ -133,13 +133,17 @@ def _stranger(
     """What is wrong with an entry of no directory.
 
     A clean stop leaves none, but for the cleaner's of deleted topics, which Kafka leaves too. While a broker runs, and
-    after it was killed, those of deleted topics are there until the next checkpoint; there it is damage where a log of
-    nearly that name lacks its entry.
+    after it was killed, those of deleted topics are there until the next checkpoint, and topics that came since are
+    not: nothing but a name that no topic can have is damage there.
     """
+    if partition_named(str(where)) != where:
+        return f"{str(where)!r} is no partition: the name is damaged"
+    if not is_settled:
+        return None
     for own in known:
         if own not in listed and _differ_in_one(str(own), str(where)):
             return f"{where} has no directory, and {own} no entry: the name is damaged"
-    return f"{where} has no directory" if is_settled else None
+    return f"{where} has no directory"
 
 
 def _differ_in_one(name: str, other: str) -> bool:

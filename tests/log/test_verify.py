@@ -311,15 +311,35 @@ def _checkpoint_problems(disk: SimulatedDisk) -> list[str]:
     return [found.problem for found in _findings(disk) if found.path.endswith("-offset-checkpoint")]
 
 
-@pytest.mark.parametrize("clean", [True, False])
 @pytest.mark.parametrize("path", [RECOVERY_POINTS, HIGH_WATERMARKS])
-def test_a_damaged_name_in_a_checkpoint_is_found(path: str, clean: bool) -> None:
-    disk = SimulatedDisk()
-    _filled(disk, clean=clean)
+def test_a_damaged_name_in_a_checkpoint_is_found(disk: SimulatedDisk, path: str) -> None:
     disk.replace(path, b"0\n2\nt 0 0\nv 0 0\n")
     assert _checkpoint_problems(disk) == ["v-0 has no directory, and u-0 no entry: the name is damaged"]
+
+
+@pytest.mark.parametrize("clean", [True, False])
+@pytest.mark.parametrize("path", [RECOVERY_POINTS, HIGH_WATERMARKS])
+def test_a_name_that_no_topic_can_have_or_that_comes_twice_is_found(path: str, clean: bool) -> None:
+    disk = SimulatedDisk()
+    _filled(disk, clean=clean)
+    disk.replace(path, b"0\n2\nt 0 0\n5\x14 0 0\n")
+    assert _checkpoint_problems(disk) == [r"'5\x14-0' is no partition: the name is damaged"]
     disk.replace(path, b"0\n2\nt 0 0\nt 0 0\n")
     assert _checkpoint_problems(disk) == ["lists a partition twice"]
+
+
+@pytest.mark.parametrize("path", [RECOVERY_POINTS, HIGH_WATERMARKS, "/data/cleaner-offset-checkpoint"])
+def test_after_a_kill_names_of_topics_that_went_and_of_those_that_came_may_be_alike(path: str) -> None:
+    """Where topics are numbered, one that was deleted was taken for the damaged name of one that is new."""
+    disk = SimulatedDisk()
+    _filled(disk, clean=False)
+    disk.replace(path, b"0\n2\nt 0 0\nv 0 0\n")
+    assert _checkpoint_problems(disk) == []
+
+
+def test_a_compacted_topic_that_was_deleted_may_be_named_like_one_that_was_not_cleaned_yet(disk: SimulatedDisk) -> None:
+    disk.replace("/data/cleaner-offset-checkpoint", b"0\n1\nv 0 0\n")
+    assert _checkpoint_problems(disk) == []
 
 
 def test_entries_of_deleted_topics_are_no_damage() -> None:
