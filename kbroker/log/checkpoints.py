@@ -10,6 +10,7 @@ Source: Kafka's CheckpointFile, OffsetCheckpointFile, LeaderEpochCheckpointFile,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from kbroker.names import TopicPartition, uuid_bytes, uuid_text
 
@@ -62,8 +63,15 @@ def format_epochs(starts: Sequence[tuple[int, int]]) -> bytes:
 
 
 def parse_epochs(data: bytes) -> list[tuple[int, int]]:
-    """The (epoch, start offset) pairs of a leader epoch checkpoint. Raises CorruptCheckpoint."""
-    return [(_number(epoch), _number(start)) for epoch, start in _entries(data, 2)]
+    """The (epoch, start offset) pairs of a leader epoch checkpoint, rising. Raises CorruptCheckpoint.
+
+    Of two epochs that begin at the same offset the first had no batch.
+    """
+    starts = [(_number(epoch), _number(start)) for epoch, start in _entries(data, 2)]
+    for (epoch, start), (next_epoch, next_start) in pairwise([(-1, 0), *starts]):
+        if next_epoch <= epoch or next_start < start:
+            raise CorruptCheckpoint(f"epoch {next_epoch} at offset {next_start} behind epoch {epoch} at {start}")
+    return starts
 
 
 def format_partition_metadata(topic_id: bytes) -> bytes:

@@ -407,8 +407,6 @@ class PartitionCheck:
         except CorruptCheckpoint as error:
             yield Finding(path, str(error))
             return
-        if any(later[0] <= entry[0] or later[1] < entry[1] for entry, later in pairwise(listed)):
-            yield Finding(path, "epochs and their offsets do not rise")
         starts = dict(listed)
         log_start = self._log_start
         if not self._is_clean and listed:

@@ -134,6 +134,22 @@ def test_epochs_that_the_file_lost_are_read_from_the_batches(shop: Workshop, dam
     assert shop.log.epochs.entries() == [(0, 0), (2, 10), (5, 15)]
 
 
+@pytest.mark.parametrize(
+    "wrong", [b"2 0\n1 5\n0 9", b"0 0\n2 11\n5 9", b"0 0\n0 4\n5 9", b"-1 0\n2 9\n5 12", b"0 -1\n2 9\n5 12"]
+)
+@pytest.mark.parametrize("clean", [True, False])
+def test_epochs_of_a_file_that_do_not_rise_are_read_from_the_batches(shop: Workshop, wrong: bytes, clean: bool) -> None:
+    """What was left of it was kept for good where recovery reads nothing: one epoch began 60 offsets late."""
+    shop.open(segment_bytes=300)
+    in_three_epochs(shop)
+    shop.append(1, epoch=5)
+    assert shop.log.close(clean=True)
+    shop.disk.replace(EPOCHS_FILE, b"0\n3\n" + wrong + b"\n")
+    shop.open(clean=clean, recovery_point=shop.log.log_end)
+    assert shop.log.epochs.entries() == [(0, 0), (2, 10), (5, 15)]
+    assert [each.file for each in shop.log.mended] == ["leader-epoch-checkpoint"]
+
+
 def test_a_file_that_is_ahead_or_behind_the_log_is_cut_to_it(shop: Workshop) -> None:
     in_three_epochs(shop)
     shop.log.close(clean=True)
