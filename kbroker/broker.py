@@ -20,6 +20,7 @@ import trio
 from kbroker.config import BrokerConfig
 from kbroker.config.endpoints import address_text, controllers_of
 from kbroker.controller.directories import Placed, assign, lose
+from kbroker.controller.leadership import renew
 from kbroker.controller.registration import Registration, UnsupportedMetadataVersion
 from kbroker.controller.wished_topics import create_wished
 from kbroker.group.events import DeletedTopic
@@ -42,7 +43,7 @@ from kbroker.server.cleaner import LogCleaner
 from kbroker.server.coordinators import GroupCoordinators
 from kbroker.server.formatting import read_bootstrap
 from kbroker.server.gate import Gate
-from kbroker.server.hosting import Hosting, say_what_was_found
+from kbroker.server.hosting import Hosting, LostEnd, say_what_was_found
 from kbroker.server.housekeeping import Housekeeping
 from kbroker.server.listener import Connections, Limits
 from kbroker.server.lost_metadata import MetadataLost, check_not_lost
@@ -170,6 +171,7 @@ class Broker:
         """Everything between the locks and the first accepted connection."""
         self._hosting = Hosting(self.config, directories)
         self._hosting.on_placed = self._placed
+        self._hosting.on_lost = self._lost
         self._hosting.later = self.clock.soon
         self.partitions = self._hosting.partitions
         registered = trio.Event()
@@ -326,6 +328,14 @@ class Broker:
             self.metadata.propose(lambda image: assign(image, self.node_id, placed), _nobody_waits)
 
         self.clock.soon(report)
+
+    def _lost(self, lost: Sequence[LostEnd]) -> None:
+        """Logs have lost their ends: lead their partitions in new epochs."""
+
+        def renewed() -> None:
+            self.metadata.propose(lambda image: renew(image, self.node_id, lost), _nobody_waits)
+
+        self.clock.soon(renewed)
 
     def _fail(self, failure: DiskFailure) -> None:
         """The metadata log is broken: nobody can know what is committed any more."""

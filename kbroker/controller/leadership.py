@@ -1,13 +1,15 @@
-"""Who may lead a partition that nobody leads.
+"""Who may lead a partition that nobody leads, and when its leader begins a new epoch.
 
 Source: Kafka's PartitionChangeBuilder.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from kbroker.metadata.image import PartitionImage
+from kbroker.controller.decision import Decision
+from kbroker.metadata.image import MetadataImage, PartitionImage
 from protocol_specs.metadata.partition_change import PartitionChangeRecord
 
 
@@ -34,3 +36,17 @@ def election(topic_id: bytes, index: int, partition: PartitionImage, broker_id: 
         eligible_leader_replicas=[node for node in elr if node != broker_id] if broker_id in elr else None,
         last_known_elr=[] if last_known else None,
     )
+
+
+def renew(image: MetadataImage, broker_id: int, partitions: Iterable[tuple[bytes, int]]) -> Decision:
+    """A new leader epoch for those of the (topic id, partition) pairs that the broker leads.
+
+    Their logs have lost records of the epoch there is. Kafka has a new one after every start.
+    """
+    records = []
+    for topic_id, index in partitions:
+        topic = image.topics.get_by_id(topic_id)
+        partition = topic.partitions[index] if topic is not None and index < len(topic.partitions) else None
+        if partition is not None and partition.leader == broker_id:
+            records.append(election(topic_id, index, partition, broker_id))
+    return Decision([*filter(None, records)], None)

@@ -135,9 +135,9 @@ def elections(
     """What a broker that came back with `log_dirs` leads: partitions it led, or that nobody leads and it may lead.
 
     Their leader epoch rises even where the leader stays: what the broker lost of an unsynced tail must never be taken
-    for what it writes at the same offsets now. Not where the log was `left_whole`: it lost nothing, and every start of
-    many partitions would replay the changes of all starts before it (Kafka fences at a stop and elects at a start, two
-    changes). It gives up what it led from a directory that isn't there any more.
+    for what it writes at the same offsets now. Not where the log was `left_whole`: it lost nothing (where it did, see
+    leadership.renew), and every start of many partitions would replay the changes of all starts before it (Kafka fences
+    at a stop and elects at a start, two changes). It gives up what it led from a directory that isn't there any more.
     """
     return [*_elections(image, broker_id, log_dirs, left_whole)]
 

@@ -328,10 +328,12 @@ class LogDirectory:
             asleep = find_asleep(place, recovery_point=recovery_point, log_start=log_start)
             if asleep is not None:
                 return asleep
+        # One that is not in the file was not written out; where there is no file, the marker vouches, as in Kafka.
+        is_vouched = where == METADATA_PARTITION or RECOVERY_POINTS_FILE in self._checkpoints.lost
         if not self.disk.is_directory(place.directory):
             self._checkpoints.begin_anew(where)
-            recovery_point, log_start = 0, 0
-        is_clean = self.was_clean and (where in self.recovery_points or where == METADATA_PARTITION)
+            recovery_point, log_start, is_vouched = 0, 0, False
+        is_clean = self.was_clean and (where in self.recovery_points or is_vouched)
         return PartitionLog.open(place, recovery_point=recovery_point, log_start=log_start, clean=is_clean)
 
     def _lower_recovery_point(self, where: TopicPartition, end: int) -> None:
@@ -576,6 +578,7 @@ class LogDirectory:
             self._write_out_together()
         unclean = [log for log in self.logs.values() if not log.close(clean=clean)]
         unreadable = {log.topic_partition for log in unclean if _is_unreadable(log)} | self._unopened.keys()
+        unreadable |= {log.topic_partition for log in self.logs.values() if log.is_fenced}
         is_clean = clean and all(map(_is_unreadable, unclean)) and self.failure is None
         try:
             if is_clean:

@@ -44,8 +44,10 @@ class KeptLog(Progress):
         "_syncing",
         "directory",
         "epochs",
+        "has_lost_end",
         "is_closed",
         "is_dirty",
+        "is_fenced",
         "last_flush_ms",
         "log_start",
         "mended",
@@ -78,6 +80,9 @@ class KeptLog(Progress):
         self._is_start_noted = False
         self.is_dirty = False
         self.is_closed = False
+        # Found shorter than it was when it was cleanly stopped; see fence().
+        self.has_lost_end = False
+        self.is_fenced = False
         self._disk = disk = place.disk
         self._clock = place.clock
         self._files = OpenFiles(disk) if place.files is None else place.files
@@ -142,6 +147,7 @@ class KeptLog(Progress):
         self._has_aborted = any(len(segment.transactions) for segment in loaded.segments.all)
         self.is_dirty = self.is_dirty or loaded.is_dirty
         self._syncing.loaded(loaded.segments.all, loaded.epochs_on_disk)
+        self.has_lost_end = loaded.has_lost_end
         self._is_usable = True
 
     def _wake(self) -> None:
@@ -172,7 +178,7 @@ class KeptLog(Progress):
             return
         self.on_woken(self)
         for epoch, start in asleep.epochs:
-            self.assign_epoch(epoch, start)
+            self.assign_epoch(epoch, min(start, self.log_end))
 
     def _stand_in(self) -> None:
         """Something to look at where loading failed; nothing of it touches the disk."""
@@ -184,7 +190,11 @@ class KeptLog(Progress):
         self._wake()
         if self.failure is not None:
             return self._storage_error()
-        return Refused(ErrorCode.KAFKA_STORAGE_ERROR, "the log is closed") if self.is_closed else None
+        if self.is_closed:
+            return Refused(ErrorCode.KAFKA_STORAGE_ERROR, "the log is closed")
+        if self.is_fenced:
+            return Refused(ErrorCode.NOT_LEADER_OR_FOLLOWER, "the log has lost its end: no leader epoch yet")
+        return None
 
     # ---- what it is
 
@@ -292,6 +302,20 @@ class KeptLog(Progress):
         """The leader epoch that `offset` was or will be written in, -1 unknown."""
         self._wake()
         return self.epochs.epoch_at(offset)
+
+    def fence(self) -> None:
+        """Refuse reads and appends up to `unfence`: what it lost must not be replaced in the leader epoch it was of.
+
+        If the broker stops before that, the next start takes the log for one that was not stopped in order, and has a
+        new epoch for it.
+        """
+        self.is_fenced = True
+        self._is_usable = False
+
+    def unfence(self) -> None:
+        """What comes from now on is of a newer leader epoch."""
+        self.is_fenced = False
+        self._is_usable = self._asleep is None and self.failure is None and not self.is_closed
 
     # ---- its fate
 

@@ -40,6 +40,8 @@ class Loaded(NamedTuple):
     flushed_end: int
     is_dirty: bool
     """Do the files say less than what is known now?"""
+    has_lost_end: bool
+    """Does it end before where it was cleanly stopped?"""
 
 
 def load_log(
@@ -63,7 +65,8 @@ def load_log(
     promised_end = max(recovery_point, _stopped_at(disk, directory) if clean else 0)
     loader = _Segments(disk, files, directory, epochs, mended, index_interval_bytes, clock.wall_ms())
     found = loader.load(recovery_point, promised_end, clean=clean)
-    lacks = _lost_end(found, promised_end, log_start, was_clean=clean)
+    was_clean = clean
+    lacks = _lost_end(found, promised_end, log_start, was_clean=was_clean)
     if lacks is not None:
         clean = False
         mended.insert(0, lacks)
@@ -82,7 +85,8 @@ def load_log(
     recovery.complete_epochs(epochs, found, log_start, known_end, mended)
     producers = recovery.load_producers(disk, directory, found, end, clean=clean, mended=mended)
     is_dirty = is_new or not clean or bool(mended)
-    return Loaded(segments, epochs, epochs_on_disk, producers, log_start, flushed_end, is_dirty)
+    has_lost_end = was_clean and lacks is not None and lacks.is_loss
+    return Loaded(segments, epochs, epochs_on_disk, producers, log_start, flushed_end, is_dirty, has_lost_end)
 
 
 def _stopped_at(disk: Disk, directory: str) -> int:

@@ -21,6 +21,8 @@ from protocol_specs.errors import ErrorCode
 if TYPE_CHECKING:
     from kbroker.metadata.image import PartitionImage
 
+NO_LEADER: Final = -1
+
 UP_TO_HIGH_WATERMARK: Final = -1
 """What DeleteRecords says for everything that is replicated."""
 
@@ -78,7 +80,9 @@ class Partition:
     def follow_metadata(self, image: PartitionImage, min_isr: int) -> None:
         """Take leadership and ISR from the committed image; `min_isr` is capped by the replica count, as in Kafka."""
         is_elected = image.leader == self.node_id and image.leader_epoch > self.leader_epoch
-        self.leader = image.leader
+        if self.log.is_fenced and image.leader_epoch > self.leader_epoch >= 0:
+            self.log.unfence()
+        self.leader = NO_LEADER if self.log.is_fenced else image.leader
         self.leader_epoch = image.leader_epoch
         if is_elected and self.log.failure is None:
             self.log.assign_epoch(self.leader_epoch, self.log.log_end)
@@ -87,6 +91,16 @@ class Partition:
         # What we have written is replicated then: the common case of every append on a single node.
         self._is_alone = self.is_leader and self._isr.members == {self.node_id} and self._min_isr <= 1
         self.progressed()
+
+    def lost_end(self) -> None:
+        """The log is shorter than it was stopped: this node doesn't lead before the next leader epoch.
+
+        Readers behind the end find out by the epoch (KIP-320), which must not be that of what was lost.
+        """
+        self.log.fence()
+        self.leader = NO_LEADER
+        self._is_alone = False
+        self.watches.fire()
 
     def append_as_leader(
         self, records: memoryview, required_acks: int, origin: Origin = Origin.CLIENT
@@ -173,6 +187,8 @@ class Partition:
             return Refused(ErrorCode.OFFSET_OUT_OF_RANGE, f"offset {offset} is outside [0, {self.high_watermark}]")
         if log.failure is None:
             log.delete_before(offset)
+        if log.is_fenced:
+            return Refused(ErrorCode.NOT_LEADER_OR_FOLLOWER, f"{self} waits for a new leader epoch")
         if log.failure is not None:
             return Refused(ErrorCode.KAFKA_STORAGE_ERROR, str(log.failure))
         return log.log_start

@@ -42,6 +42,13 @@ LOGS_PER_TURN: Final = 16
 """Made, or let go, before requests are served again; their files by a worker, the rest takes 0.1 ms each."""
 
 
+class LostEnd(NamedTuple):
+    """A replica whose log ends before where it was cleanly stopped."""
+
+    topic_id: bytes
+    partition: int
+
+
 class _NewPartition(NamedTuple):
     topic: TopicImage
     number: int
@@ -52,19 +59,21 @@ class _NewPartition(NamedTuple):
 class Hosting:
     """Keeps `partitions` in step with the published image; owns the logs of the directories.
 
-    `on_placed(placed)` hears of replicas whose directory is not the one that the image names, at most ASSIGNMENTS_MAX
-    at once.
+    `on_placed(placed)` hears of replicas whose directory is not the one that the image names, `on_lost(lost)` of those
+    that can't go on in their leader epoch, at most ASSIGNMENTS_MAX at once.
     """
 
     def __init__(self, config: BrokerConfig, directories: LogDirectories) -> None:
         self.partitions = Partitions()
         self.on_placed: Callable[[Sequence[Placed]], None] = _nobody_told
+        self.on_lost: Callable[[Sequence[LostEnd]], None] = _nobody_told
         self.later: Callable[[Callable[[], None]], object] | None = None
         """Runs an action once others were served; None while nobody is: what takes turns is done at once."""
         self._config = config
         self._directories = directories
         self._node_id = config.node_id
         self._placed: list[Placed] = []
+        self._lost: list[LostEnd] = []
         self._absent = 0
         # At the start, before anything was changed: partitions whose directory should be there.
         self._missing: Sequence[MissingLog] = []
@@ -196,6 +205,9 @@ class Hosting:
         placed, self._placed = self._placed, []
         for start in range(0, len(placed), ASSIGNMENTS_MAX):
             self.on_placed(placed[start : start + ASSIGNMENTS_MAX])
+        lost, self._lost = self._lost, []
+        for start in range(0, len(lost), ASSIGNMENTS_MAX):
+            self.on_lost(lost[start : start + ASSIGNMENTS_MAX])
 
     def _open(self, topic: TopicImage, index: int, settings: LogSettings, *, is_new: bool) -> Partition | None:
         partition = self._made(topic, index, settings, is_new=is_new)
@@ -228,8 +240,19 @@ class Hosting:
         checkpointed = directory.high_watermark(name)
         partition.high_watermark = min(max(checkpointed, opened.log_start), opened.log_end)
         opened.on_progress = partition.progressed
-        opened.on_woken = partial(_woken, partition)
+        opened.on_woken = partial(self._woken, partition)
+        if opened.has_lost_end:
+            partition.lost_end()
+            self._lost.append(LostEnd(topic.topic_id, index))
         return partition
+
+    def _woken(self, partition: Partition, woken: KeptLog) -> None:
+        """A log was looked at for the first time; it may be shorter than it was when it was stopped."""
+        say_what_was_found(woken)
+        partition.high_watermark = min(partition.high_watermark, woken.log_end)
+        if woken.has_lost_end:
+            partition.lost_end()
+            self.on_lost([LostEnd(partition.topic_id, partition.index)])
 
     # ---- deleted topics
 
@@ -285,12 +308,6 @@ class Hosting:
                     partition.follow_metadata(assigned, min_isr)
 
 
-def _woken(partition: Partition, woken: KeptLog) -> None:
-    """A log was looked at for the first time; it may be shorter than it was when it was stopped."""
-    say_what_was_found(woken)
-    partition.high_watermark = min(partition.high_watermark, woken.log_end)
-
-
 def say_what_was_found(opened: KeptLog) -> None:
     """One line each when a log was cut, when files beside its batches had to be made anew, when it cannot be read.
 
@@ -325,5 +342,5 @@ def _say_what_was_cut(opened: KeptLog) -> None:
         )
 
 
-def _nobody_told(placed: Sequence[Placed]) -> None:
-    """Where replicas lie stays our secret."""
+def _nobody_told(replicas: Sequence[object]) -> None:
+    """What became of them stays our secret."""

@@ -102,6 +102,8 @@ class ShardRunner:
         try:
             self._load_position = self._replay_some(self._load_position, end)
         except (CorruptRecords, MalformedFrame, UnsupportedVersion, DiskFailure, struct.error) as error:
+            if self.partition.log.is_fenced:
+                return  # another runner comes with the new leader epoch
             self.state = RunnerState.FAILED
             log.error(
                 "group records can't be read: groups of this partition are unavailable",

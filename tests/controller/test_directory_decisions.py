@@ -7,6 +7,7 @@ import pytest
 
 from kbroker.controller.decision import Decision
 from kbroker.controller.directories import Placed, assign, lose
+from kbroker.controller.leadership import renew
 from kbroker.controller.registration import elections
 from kbroker.metadata.image import MetadataImage, PartitionImage, TopicImage, Topics
 from tests.controller.cluster import after, broker, cluster
@@ -56,6 +57,13 @@ def test_replicas_of_others_stay_where_they_are() -> None:
     assert moved is not None
     assert moved.directories == (GONE, B)
     assert assign(image, 3, [Placed(ID, 0, B)]).records == [], "it has no replica here"
+
+
+@pytest.mark.parametrize(("leader", "epoch"), [(1, 6), (2, 5), (-1, 5)])
+def test_who_leads_goes_on_in_a_new_epoch_where_its_log_has_lost_records(leader: int, epoch: int) -> None:
+    image = _image(A, B, leader=leader)
+    renewed = after(image, renew(image, 1, [(ID, 1), (b"x" * 16, 0), (ID, 9)])).topics.by_name["t"].partitions
+    assert [(each.leader, each.leader_epoch) for each in renewed] == [(leader, 5), (leader, epoch)]
 
 
 def test_a_lost_directory_takes_its_leaderships_and_itself_with_it() -> None:

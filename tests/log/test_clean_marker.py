@@ -68,3 +68,12 @@ def test_after_a_crash_nothing_is_whole(disk: MemoryDisk) -> None:
     directory.begin()
     directory.close(clean=False)
     assert _open(disk).left_whole(42) == set()
+
+
+def test_a_log_that_waits_for_a_leader_epoch_is_not_whole(disk: MemoryDisk) -> None:
+    """It has lost records of the epoch there is: the next start must not go on in that one."""
+    directory = _open(disk)
+    directory.open_log(WHERE, bytes(16), LogSettings()).fence()
+    directory.open_log(OTHER, bytes(16), LogSettings())
+    directory.close(clean=True, broker_epoch=43)
+    assert _open(disk).left_whole(43) == {OTHER}

@@ -111,9 +111,10 @@ def test_the_first_use_wakes_it(disk: SimulatedDisk, use: Any) -> None:
 
 ANSWERED_ASLEEP = {
     *("asleep", "open", "close", "in_worker"),
-    *("assign_epoch", "broken", "fail", "note_measured"),
+    *("assign_epoch", "broken", "fail", "fence", "unfence", "note_measured"),
     *("on_failure", "on_progress", "on_sealing", "on_truncation", "on_woken"),
     *("can_close_cleanly", "cut", "has_moved_start", "is_asleep", "is_syncing", "is_unmeasured", "noted_start"),
+    *("has_lost_end", "is_fenced"),
     *("last_base", "recovery_point", "segments_count"),
     *("cleaning", "directory", "is_closed", "is_dirty", "last_flush_ms", "log_start", "mended", "producers"),
     *("settings", "sync", "sync_if_overdue", "synced_to", "expire_producers", "topic_id", "topic_partition"),

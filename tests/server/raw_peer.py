@@ -12,6 +12,7 @@ from typing import Any, Self
 from kbroker.record.batch import Record, build_batch, iterate_batches, iterate_records
 from kbroker.wire import codec
 from protocol_specs import api
+from protocol_specs.errors import ErrorCode
 from protocol_specs.headers import RequestHeader, ResponseHeader
 
 PRODUCE, FETCH, LIST_OFFSETS, METADATA, FIND_COORDINATOR, JOIN_GROUP, API_VERSIONS = 0, 1, 2, 3, 10, 11, 18
@@ -112,6 +113,14 @@ class RawPeer:
         """The partition's answer."""
         self.send(fetch_request(topic, offset, partition=partition, max_wait_ms=max_wait_ms))
         return answer_of(FETCH, self.read_frame()).responses[0].partitions[0]
+
+    def wait_until_led(self, topic: str) -> set[int]:
+        """Fetch until partition 0 is led, as it is soon after its log was found shorter; the errors up to then."""
+        errors, deadline = set(), time.monotonic() + WAIT_S
+        while (error := self.fetch(topic, 0).error_code) == ErrorCode.NOT_LEADER_OR_FOLLOWER:
+            assert time.monotonic() < deadline, "nobody leads it"
+            errors.add(error)
+        return errors
 
     def records(self, topic: str, *, partition: int = 0) -> list[Record]:
         """Every record of a partition."""

@@ -255,6 +255,7 @@ def test_a_log_that_lost_its_end_is_served_up_to_there_with_one_line(
     damage(data)
     caplog.clear()
     with run(data_dir=str(data), config=CONFIG) as broker, RawPeer(broker.bootstrap) as peer:
+        peer.wait_until_led(TOPIC)
         assert peer.fetch(TOPIC, end - 1).error_code == 0
         assert peer.fetch(TOPIC, end).high_watermark == end
         assert peer.produce(TOPIC, batch_of(b"new")).base_offset == end
@@ -306,6 +307,7 @@ def test_a_log_whose_end_is_torn_after_a_clean_stop_goes_on_there(
     caplog.clear()
     with run(data_dir=str(data), config=CONFIG) as broker:
         with RawPeer(broker.bootstrap) as peer:
+            peer.wait_until_led(TOPIC)
             assert [record.value for record in peer.records(TOPIC)] == VALUES[:-1]
             for offset in (end, end + 1, end + 2):
                 assert peer.produce(TOPIC, batch_of(b"new")).base_offset == offset
