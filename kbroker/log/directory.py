@@ -329,11 +329,11 @@ class LogDirectory:
             if asleep is not None:
                 return asleep
         # One that is not in the file was not written out; where there is no file, the marker vouches, as in Kafka.
-        is_vouched = where == METADATA_PARTITION or RECOVERY_POINTS_FILE in self._checkpoints.lost
+        is_vouched = RECOVERY_POINTS_FILE in self._checkpoints.lost
         if not self.disk.is_directory(place.directory):
             self._checkpoints.begin_anew(where)
             recovery_point, log_start, is_vouched = 0, 0, False
-        is_clean = self.was_clean and (where in self.recovery_points or is_vouched)
+        is_clean = self.was_clean and (where in self.recovery_points or where == METADATA_PARTITION or is_vouched)
         return PartitionLog.open(place, recovery_point=recovery_point, log_start=log_start, clean=is_clean)
 
     def _lower_recovery_point(self, where: TopicPartition, end: int) -> None:

@@ -5,9 +5,10 @@
     replication-offset-checkpoint       high watermarks
     cleaner-offset-checkpoint           up to where compaction has been
 
-A damaged file counts as missing: recovery then reads more, deleted records may be seen again, compaction begins anew,
-and the start says which file it was (`damage`), or which one a clean stop had left and is gone. Kafka means to
-do the same, but its failure handler takes the whole directory offline as well, and again at every start.
+A damaged file counts as missing: recovery then reads more (after a clean stop it reads nothing: the marker vouches for
+all logs), deleted records may be seen again, compaction begins anew, and the start says which file it was (`damage`), or
+which one a clean stop had left and is gone. Kafka means to do the same, but its failure handler takes the whole directory
+offline as well, and again at every start.
 Source: Kafka's OffsetCheckpointFile, LogManager, ReplicaManager, LogCleanerManager.
 """
 
@@ -41,6 +42,8 @@ class DirectoryCheckpoints:
         self._on_failure = on_failure
         self._expected = expected
         self.damage: list[str] = []
+        self.lost: set[str] = set()
+        """Files that were damaged, or missing though the last stop has left them."""
         self._damaged: list[str] = []
         self._files: dict[str, Offsets] = {name: self._read(name) for name in ALL_FILES}
         # Names that the medium may still hold, in the checkpoints or as directories, although their logs are gone.
@@ -69,9 +72,11 @@ class DirectoryCheckpoints:
         except FileNotFoundError:
             if name in self._expected:
                 self.damage.append(f"{path} is missing")
+                self.lost.add(name)
             return {}
         except CorruptCheckpoint as error:
             self.damage.append(f"{path} is damaged ({error}): counts as missing")
+            self.lost.add(name)
             self._damaged.append(name)
             return {}
 

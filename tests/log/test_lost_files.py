@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from log_workshop import DIRECTORY, Workshop
+from log_workshop import DIRECTORY, PATH, TOPIC_ID, Workshop, open_directory
 
+from kbroker.log.checkpoints import parse_offsets
+from kbroker.log.directory import LogDirectory
+from kbroker.log.outcome import Appended
+from kbroker.log.settings import LogSettings
+from kbroker.names import TopicPartition
+from kbroker.real.memory_disk import MemoryDisk
 from kbroker.record.batch import build_batch
+
+WHERE = TopicPartition("t", 0)
 
 WIDE = 1 << 20
 """Bytes between two entries of an index: none but those of a stop."""
@@ -142,3 +150,57 @@ def test_indexes_that_never_had_an_entry_are_left_alone(shop: Workshop, timestam
     assert {len(shop.disk.read(f"{DIRECTORY}/{name}")) for name in shop.names(".index")} == {0}
     shop.open(clean=True)
     assert said(shop) == []
+
+
+RECOVERY_POINTS = f"{PATH}/recovery-point-offset-checkpoint"
+
+
+def in_a_directory(disk: MemoryDisk) -> LogDirectory:
+    """Three segments of five batches, each of 69 bytes or so; the first has a flipped bit in its second batch."""
+    directory = open_directory(disk)
+    log = directory.open_log(WHERE, TOPIC_ID, LogSettings())
+    for number in range(15):
+        if number in (5, 10):
+            log.roll()
+        assert isinstance(log.append_as_leader(build_batch([(None, b"v")], timestamp_ms=1), 0), Appended)
+    directory.close(clean=True)
+    disk.open(f"{DIRECTORY}/{0:020d}.log").write_at(100, [b"!"])
+    return open_directory(disk)
+
+
+@pytest.mark.parametrize("data", [None, b"", b"0\n7\n"])
+def test_where_the_recovery_points_are_lost_the_marker_of_the_clean_stop_vouches_for_the_logs(
+    data: bytes | None,
+) -> None:
+    """All logs were read anew, and ended where a bit had flipped long ago, whatever had been flushed behind it."""
+    disk = MemoryDisk()
+    in_a_directory(disk).close(clean=True)
+    disk.remove(RECOVERY_POINTS)
+    if data is not None:
+        disk.replace(RECOVERY_POINTS, data)
+    directory = open_directory(disk)
+    assert directory.left_whole(-1) == set(), "nobody knows which ones were written out"
+    log = directory.open_log(WHERE, TOPIC_ID, LogSettings())
+    assert (log.log_end, log.recovery_point, log.cut) == (15, 15, (0, 0))
+    fresh = directory.open_log(TopicPartition("new", 0), TOPIC_ID, LogSettings())
+    assert (fresh.log_end, fresh.recovery_point) == (0, 0)
+    assert directory.close(clean=True)
+    assert parse_offsets(disk.read(RECOVERY_POINTS)) == {WHERE: 15, TopicPartition("new", 0): 0}
+
+
+def test_a_log_without_a_recovery_point_in_a_file_that_is_there_is_recovered() -> None:
+    """So a clean stop says which logs it could not write out."""
+    disk = MemoryDisk()
+    in_a_directory(disk).close(clean=True)
+    disk.replace(RECOVERY_POINTS, b"0\n0\n")
+    log = open_directory(disk).open_log(WHERE, TOPIC_ID, LogSettings())
+    assert (log.log_end, log.cut[1]) == (1, 2)
+
+
+def test_after_a_kill_lost_recovery_points_have_every_log_recovered() -> None:
+    disk = MemoryDisk()
+    in_a_directory(disk).begin()
+    disk._locks.clear()
+    disk.remove(RECOVERY_POINTS)
+    log = open_directory(disk).open_log(WHERE, TOPIC_ID, LogSettings())
+    assert (log.log_end, log.cut[1]) == (1, 2)
