@@ -5,10 +5,10 @@
     replication-offset-checkpoint       high watermarks
     cleaner-offset-checkpoint           up to where compaction has been
 
-A damaged file counts as missing: recovery then reads more (after a clean stop it reads nothing: the marker vouches for
-all logs), deleted records may be seen again, compaction begins anew, and the start says which file it was (`damage`), or
-which one a clean stop had left and is gone. Kafka means to do the same, but its failure handler takes the whole directory
-offline as well, and again at every start.
+A damaged file counts as missing: recovery then reads more (but nothing after a clean stop, whose marker vouches for all
+logs), deleted records may be seen again, compaction begins anew, and the start says which file it was (`damage`), or
+which one a clean stop had left and is gone. Kafka means to do the same, but its failure handler takes the whole
+directory offline as well, and again at every start.
 Source: Kafka's OffsetCheckpointFile, LogManager, ReplicaManager, LogCleanerManager.
 """
 
