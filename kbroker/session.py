@@ -23,6 +23,16 @@ EPOCH_MAX: Final = 2**31 - 1
 EVICTION_MS_MIN: Final = 120_000
 """A session idle for less is not evicted for another (Kafka: FetchSession, two minutes)."""
 
+PARTITIONS_MAX: Final = 250_000
+"""In all sessions together: some 400 bytes each, 100 MB; twice that where every one is of a topic with a long name.
+
+Sessions outlive connections, and what they name need not exist: their number alone bounds no memory. Kafka has no such
+bound. A client of which the partitions find no room is served without a session, as where all slots are taken.
+"""
+
+NAME_LENGTH_MAX: Final = 249
+"""No topic has a longer name, and no session remembers one."""
+
 Key = tuple[Any, int]
 """(topic name, or topic id from v13 on; partition)."""
 
@@ -101,17 +111,24 @@ class FetchPlan:
 
 
 class FetchSessions:
-    """All sessions of a broker, at most `slots` of them (max.incremental.fetch.session.cache.slots)."""
+    """All sessions of a broker, at most `slots` of them (max.incremental.fetch.session.cache.slots), which hold at most
+    `partitions_max` partitions together."""
 
-    __slots__ = ("_below", "_sessions", "_slots")
+    __slots__ = ("_below", "_partitions", "_partitions_max", "_sessions", "_slots")
 
-    def __init__(self, slots: int, below: Callable[[int], int]) -> None:
+    def __init__(self, slots: int, below: Callable[[int], int], partitions_max: int = PARTITIONS_MAX) -> None:
         self._slots = slots
         self._below = below
+        self._partitions_max = partitions_max
         self._sessions: dict[int, FetchSession] = {}
+        # How many there are in all sessions.
+        self._partitions = 0
 
     def __len__(self) -> int:
         return len(self._sessions)
+
+    def __contains__(self, session_id: int) -> bool:
+        return session_id in self._sessions
 
     def plan(
         self,
@@ -128,9 +145,9 @@ class FetchSessions:
         if named is None:
             named = named_partitions(request.topics, uses_topic_ids=uses_topic_ids)
         if request.session_epoch in (FINAL_EPOCH, INITIAL_EPOCH):
-            self._sessions.pop(request.session_id, None)
+            self._close(request.session_id)
             session = None
-            if request.session_epoch == INITIAL_EPOCH:
+            if request.session_epoch == INITIAL_EPOCH and _is_rememberable(request):
                 session = self._open(named, uses_topic_ids=uses_topic_ids, now_ms=now_ms)
             return FetchPlan(named, session, is_incremental=False)
         return self._continue(request, named, uses_topic_ids=uses_topic_ids, now_ms=now_ms)
@@ -145,6 +162,11 @@ class FetchSessions:
             return ErrorCode.INVALID_FETCH_SESSION_EPOCH
         if session.uses_topic_ids != uses_topic_ids:
             return ErrorCode.FETCH_SESSION_TOPIC_ID_ERROR
+        if not _is_rememberable(request):
+            self._close(session.id)
+            return ErrorCode.FETCH_SESSION_ID_NOT_FOUND
+        session.last_used_ms = now_ms
+        self._partitions -= len(session.partitions)
         for key, newer in named.items():
             known = session.partitions.get(key)
             if known is not None:
@@ -155,31 +177,59 @@ class FetchSessions:
             for index in topic.partitions:
                 session.partitions.pop((topic.topic_id if uses_topic_ids else topic.topic, index), None)
         session.next_epoch = 1 if request.session_epoch == EPOCH_MAX else request.session_epoch + 1
-        session.last_used_ms = now_ms
+        has_room = self._make_room(len(session.partitions), now_ms, slots=0)
+        self._partitions += len(session.partitions)
+        if not has_room:
+            self._close(session.id)
+            return ErrorCode.FETCH_SESSION_ID_NOT_FOUND
         if not session.partitions:
-            del self._sessions[session.id]
+            self._close(session.id)
             return FetchPlan(named, None, is_incremental=False)
         return FetchPlan(dict(session.partitions), session, is_incremental=True)
 
     def _open(
         self, partitions: dict[Key, FetchedPartition], *, uses_topic_ids: bool, now_ms: int
     ) -> FetchSession | None:
-        if len(self._sessions) >= self._slots and not self._evict(now_ms):
+        if not self._make_room(len(partitions), now_ms, slots=1):
             return None
         session_id = 0
         while session_id == 0 or session_id in self._sessions:
             session_id = self._below(EPOCH_MAX) + 1
         session = FetchSession(session_id, uses_topic_ids, partitions.copy(), 1, now_ms)
         self._sessions[session_id] = session
+        self._partitions += len(partitions)
         return session
 
-    def _evict(self, now_ms: int) -> bool:
-        """Make room by the session that is idle for longest, if that is long enough."""
-        oldest = min(self._sessions.values(), key=lambda session: session.last_used_ms, default=None)
-        if oldest is None or now_ms - oldest.last_used_ms <= EVICTION_MS_MIN:
+    def _close(self, session_id: int) -> None:
+        session = self._sessions.pop(session_id, None)
+        if session is not None:
+            self._partitions -= len(session.partitions)
+
+    def _make_room(self, partitions: int, now_ms: int, *, slots: int) -> bool:
+        """For so many more partitions and `slots` more sessions (0 or 1).
+
+        The sessions that idle for longest go, if that is long enough; none where it would not help.
+        """
+        slots += len(self._sessions) - self._slots
+        lacking = self._partitions + partitions - self._partitions_max
+        if slots <= 0 and lacking <= 0:
+            return True
+        doomed: list[int] = []
+        for session in sorted(self._sessions.values(), key=lambda session: session.last_used_ms):
+            if now_ms - session.last_used_ms <= EVICTION_MS_MIN or (slots <= 0 and lacking <= 0):
+                break
+            doomed.append(session.id)
+            slots -= 1
+            lacking -= len(session.partitions)
+        if slots > 0 or lacking > 0:
             return False
-        del self._sessions[oldest.id]
+        for session_id in doomed:
+            self._close(session_id)
         return True
+
+
+def _is_rememberable(request: Any) -> bool:
+    return all(len(topic.topic) <= NAME_LENGTH_MAX for topic in request.topics)
 
 
 class SomeOfTopic(NamedTuple):

@@ -35,6 +35,13 @@ def sessions():
     return FetchSessions(2, lambda end: next(numbers))
 
 
+@pytest.fixture
+def small_sessions():
+    """Of ten partitions together."""
+    numbers = iter(range(10, 10_000))
+    return FetchSessions(100, lambda end: next(numbers), partitions_max=10)
+
+
 def plan(sessions, *args, now_ms=0, uses_topic_ids=False, **kwargs):
     return sessions.plan(request(*args, **kwargs), uses_topic_ids=uses_topic_ids, now_ms=now_ms)
 
@@ -135,6 +142,69 @@ def test_a_session_idle_for_two_minutes_makes_room(sessions):
     planned = plan(sessions, {0: 5}, epoch=0, now_ms=EVICTION_MS_MIN + 1)
     assert planned.session_id != 0
     assert plan(sessions, {}, session=first.session_id, epoch=1) is ErrorCode.FETCH_SESSION_ID_NOT_FOUND
+
+
+def test_all_sessions_together_hold_a_bounded_number_of_partitions(small_sessions):
+    """A thousand sessions of any size were kept, whoever had opened them: 80 GB."""
+    sessions = small_sessions
+    first = plan(sessions, dict.fromkeys(range(6), 1), epoch=0)
+    refused = plan(sessions, dict.fromkeys(range(5), 1), epoch=0)
+    assert (refused.session_id, refused.is_incremental, len(refused.partitions)) == (0, False, 5), "served without one"
+    assert plan(sessions, dict.fromkeys(range(4), 1), epoch=0).session_id != 0
+    assert plan(sessions, {0: 1}, epoch=0).session_id == 0
+    plan(sessions, {}, session=first.session_id, epoch=1, forgotten=range(5))
+    assert plan(sessions, dict.fromkeys(range(5), 1), epoch=0).session_id != 0
+    plan(sessions, {}, session=first.session_id, epoch=-1)
+    assert plan(sessions, {0: 1}, epoch=0).session_id != 0
+    assert plan(sessions, {0: 1}, epoch=0).session_id == 0
+
+
+def test_sessions_that_idle_make_room_for_one_with_many_partitions(small_sessions):
+    sessions = small_sessions
+    opened = [plan(sessions, dict.fromkeys(range(3), 1), epoch=0, now_ms=at).session_id for at in (1, 2, 3)]
+    soon = EVICTION_MS_MIN + 3
+    assert plan(sessions, dict.fromkeys(range(8), 1), epoch=0, now_ms=soon).session_id == 0, "one is not idle enough"
+    assert len(sessions) == 3, "so that nobody goes for nothing"
+    assert plan(sessions, dict.fromkeys(range(11), 1), epoch=0, now_ms=2 * soon).session_id == 0, "never"
+    assert len(sessions) == 3
+    assert plan(sessions, dict.fromkeys(range(7), 1), epoch=0, now_ms=soon).session_id != 0
+    assert [session_id in sessions for session_id in opened] == [False, False, True]
+
+
+def test_a_session_that_grows_beyond_the_room_is_closed(small_sessions):
+    """Its client opens another one and is told that there is none."""
+    sessions = small_sessions
+    opened = plan(sessions, {0: 1, 1: 1}, epoch=0)
+    other = plan(sessions, {0: 1}, epoch=0)
+    grown = plan(sessions, dict.fromkeys(range(2, 9), 1), session=opened.session_id, epoch=1)
+    assert len(grown.partitions) == 9
+    again = plan(sessions, dict.fromkeys(range(4, 10), 1), session=opened.session_id, epoch=2)
+    assert again is ErrorCode.FETCH_SESSION_ID_NOT_FOUND
+    assert len(sessions) == 1
+    assert plan(sessions, dict.fromkeys(range(10), 1), session=opened.session_id, epoch=0).session_id == 0
+    assert plan(sessions, {1: 1}, session=other.session_id, epoch=1).is_incremental, "that of others stays"
+
+
+def test_idle_sessions_make_room_for_one_that_grows(small_sessions):
+    sessions = small_sessions
+    idle = plan(sessions, dict.fromkeys(range(5), 1), epoch=0)
+    opened = plan(sessions, {0: 1}, epoch=0, now_ms=1)
+    wanted = dict.fromkeys(range(1, 10), 1)
+    grown = plan(sessions, wanted, session=opened.session_id, epoch=1, now_ms=2 * EVICTION_MS_MIN)
+    assert len(grown.partitions) == 10
+    assert idle.session_id not in sessions
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_no_session_remembers_a_name_that_no_topic_can_have(sessions, epoch):
+    """Names of 32 kB were kept for each partition."""
+    opened = plan(sessions, {0: 1}, epoch=0) if epoch else None
+    planned = plan(sessions, {1: 1}, session=opened.session_id if opened else 0, epoch=epoch, topic="t" * 250)
+    if opened:
+        assert planned is ErrorCode.FETCH_SESSION_ID_NOT_FOUND
+    else:
+        assert planned.session_id == 0
+    assert len(sessions) == 0
 
 
 def test_an_incremental_answer_mentions_a_partition_only_when_there_is_news(sessions):
