@@ -131,7 +131,7 @@ class Topic:
     def _is_left_of(self, whole: Given, found: Given) -> bool:
         if whole.data == found.data:
             return True
-        is_same = found._replace(timestamp=whole.timestamp, data=whole.data) == whole
+        is_same = found._replace(timestamp=whole.timestamp, data=whole.data, is_cleaned=whole.is_cleaned) == whole
         is_cleanable = found.last < self.cleaned_end and not found.transaction
         return is_same and is_cleanable and set(records_in(found.data)) <= set(records_in(whole.data))
 
