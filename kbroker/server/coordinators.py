@@ -29,6 +29,7 @@ from kbroker.group.settings import GroupSettings
 from kbroker.group.shard import GroupShard
 from kbroker.names import OFFSETS_TOPIC, coordinator_partition
 from kbroker.server.shard_runner import RunnerState, ShardRunner
+from kbroker.turns import Turns, UnderWay
 from protocol_specs.errors import ErrorCode
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class GroupCoordinators:
         self._runners: dict[int, ShardRunner] = {}
         self._partitions = 0
         self._expiry: Timer | None = None
+        self._expiring: UnderWay[None] | None = None
         self._is_stopped = False
 
     # -- life ----------------------------------------------------------------------------------------------------
@@ -86,6 +88,7 @@ class GroupCoordinators:
         runner.load()
 
     def _remove_offsets_of(self, topics: list[DeletedTopic]) -> None:
+        # Now: whoever makes such a topic again must not be given their offsets.
         if topics:
             for runner in self.active():
                 _when_committed(runner, partial(runner.shard.topics_deleted, topics))
@@ -98,10 +101,15 @@ class GroupCoordinators:
         """Remove what is over its retention, in every shard; comes by itself at offsets.retention.check.interval.ms."""
         if self._expiry is not None:
             self._expiry.cancel()
-        for runner in self.active():
-            _when_committed(runner, partial(self._expired, runner))
+        self._expiring = UnderWay(self._node.clock, self._expire_each(), lambda take: take())
         if not self._is_stopped:
             self._schedule_expiry()
+
+    def _expire_each(self) -> Turns[None]:
+        """A shard a turn: it looks at all its offsets, some milliseconds, and may have much to remove."""
+        for runner in self.active():
+            _when_committed(runner, partial(self._expired, runner))
+            yield
 
     def _expired(self, runner: ShardRunner) -> list[Effect]:
         return runner.shard.expire(runner.now())
@@ -111,6 +119,8 @@ class GroupCoordinators:
         self._is_stopped = True
         if self._expiry is not None:
             self._expiry.cancel()
+        if self._expiring is not None:
+            self._expiring.give_up()
         for runner in self._runners.values():
             runner.end()
 

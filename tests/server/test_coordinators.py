@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from kbroker.group.events import Commit, DeletedTopic, Heartbeat, Join, Left, OffsetToCommit, Sync, TopicToFetch
+from kbroker.group.shard import GroupShard
 from kbroker.log.outcome import Appended, Origin
 from kbroker.names import OFFSETS_TOPIC, coordinator_partition
 from kbroker.record.batch import build_batch, read_header
 from kbroker.server import shard_runner
 from kbroker.server.shard_runner import RunnerState, ShardRunner
 from protocol_specs.errors import ErrorCode
-from tests.handlers.group_node import TOPIC_ID, GroupNode
+from tests.handlers.group_node import PARTITIONS, TOPIC_ID, GroupNode
 
 INDEX = coordinator_partition("g", 4)
 
@@ -259,6 +260,26 @@ def test_offsets_expire_by_themselves_at_the_check_interval():
     assert fetched(node) == 5
     node.clock.advance(1)
     assert fetched(node) == -1
+
+
+def test_one_shard_looks_for_what_expires_in_a_turn(monkeypatch):
+    """All fifty did in one: 170 ms for 100,000 offsets, and 0.8 s where the time of all was over."""
+    looked, expire = [], GroupShard.expire
+    monkeypatch.setattr(GroupShard, "expire", lambda shard, now: looked.append(shard) or expire(shard, now))
+    node = GroupNode()
+    node.groups.expire()
+    for count in range(PARTITIONS):
+        assert len({*map(id, looked)}) == len(looked) == count
+        _, _, turn = min(node.clock._heap)
+        node.clock._heap.remove(min(node.clock._heap))
+        turn.action()
+    node.clock.advance(0)
+    assert len(looked) == PARTITIONS
+    looked.clear()
+    node.groups.expire()
+    node.groups.stop()
+    assert node.clock.next_deadline_ms() is None
+    assert looked == []
 
 
 def test_stopping_leaves_no_timer_and_no_watch():
