@@ -144,12 +144,12 @@ class PartitionLog(KeptLog):
         if not self._is_usable and (refused := self._refusal()) is not None:
             return refused
         view = memoryview(records)
-        header = read_client_header(view)
+        header = read_client_header(view, is_in_transaction=origin is Origin.TRANSACTION)
         if isinstance(header, Refused):
             return header
         now_ms = self._clock.wall_ms()
         settings = self.settings
-        refused = check_client_batch(view, header, settings, is_in_transaction=origin is Origin.TRANSACTION)
+        refused = check_client_batch(view, header, settings)
         if refused is not None:
             return refused
         if needs_preparation(header, settings, now_ms):

@@ -31,11 +31,16 @@ from protocol_specs.errors import ErrorCode
 _LEGACY_BATCH_BYTES_MIN = 14
 """Kafka calls a length below the smallest message of any format corrupt, one that runs over the end merely absent."""
 _MAGIC_END = 17
-_FLAGS = CONTROL_BIT | TRANSACTIONAL_BIT
+_ATTRIBUTES_LOW_BYTE = 22
+"""There in the smallest of batches."""
 
 
-def read_client_header(records: memoryview) -> BatchHeader | Refused:
-    """The header of the one batch that `records` holds, as Produce 3 and later require it."""
+def read_client_header(records: memoryview, *, is_in_transaction: bool = False) -> BatchHeader | Refused:
+    """The header of the one batch that `records` holds, as Produce 3 and later require it.
+
+    `is_in_transaction`: a coordinator vouched for the transaction that the batch claims to belong to. Nothing else is
+    asked of one that nobody vouches for; Kafka refuses the whole request then.
+    """
     first = _batch_size(records, 0)
     if isinstance(first, Refused):
         return first
@@ -43,6 +48,10 @@ def read_client_header(records: memoryview) -> BatchHeader | Refused:
         return Refused(ErrorCode.INVALID_RECORD, "the records hold no whole batch")
     if records[16] != MAGIC:
         return Refused(ErrorCode.INVALID_RECORD, f"magic {records[16]} where a record batch (2) is required")
+    if records[_ATTRIBUTES_LOW_BYTE] & TRANSACTIONAL_BIT and not is_in_transaction:
+        return Refused(
+            ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, "transactions are not served: a transactional batch"
+        )
     if first < HEADER_BYTES:
         return Refused(ErrorCode.CORRUPT_MESSAGE, f"a batch of {first} bytes is shorter than its header")
     if len(records) != first:
@@ -71,13 +80,8 @@ def _batch_size(records: memoryview, position: int) -> int | Refused | None:
     return size if size <= left else None
 
 
-def check_client_batch(
-    records: memoryview, header: BatchHeader, settings: LogSettings, *, is_in_transaction: bool = False
-) -> Refused | None:
-    """Why the log can't take the batch, None when it can. Checks in Kafka's order.
-
-    `is_in_transaction`: a coordinator vouched for the transaction that the batch claims to belong to.
-    """
+def check_client_batch(records: memoryview, header: BatchHeader, settings: LogSettings) -> Refused | None:
+    """Why the log can't take the batch, None when it can. Checks in Kafka's order."""
     size = header.batch_length + PREFIX_BYTES
     if header.base_offset:
         return Refused(ErrorCode.INVALID_RECORD, f"the base offset is {header.base_offset}, a client's must be 0")
@@ -94,8 +98,8 @@ def check_client_batch(
         )
     if header.producer_id >= 0 and header.base_sequence < 0:
         return Refused(ErrorCode.INVALID_RECORD, f"a producer id with sequence {header.base_sequence}")
-    if header.attributes & (CONTROL_BIT if is_in_transaction else _FLAGS):
-        return _flag_refused(header)
+    if header.attributes & CONTROL_BIT:
+        return Refused(ErrorCode.INVALID_RECORD, "control batches are the broker's to write")
     if header.attributes & CODEC_MASK > Codec.ZSTD:
         return Refused(ErrorCode.UNSUPPORTED_COMPRESSION_TYPE, f"no codec has the number {header.codec}")
     if header.attributes & LOG_APPEND_TIME_BIT and (
@@ -103,14 +107,6 @@ def check_client_batch(
     ):
         return _claimed_time(header)
     return None
-
-
-def _flag_refused(header: BatchHeader) -> Refused:
-    if header.is_control:
-        return Refused(ErrorCode.INVALID_RECORD, "control batches are the broker's to write")
-    return Refused(
-        ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, "transactions are not served: a transactional batch"
-    )
 
 
 def _claimed_time(header: BatchHeader) -> Refused:

@@ -37,6 +37,7 @@ COMPACTED = {"cleanup_policy": frozenset({"compact"})}
 
 CORRUPT, INVALID, TOO_LARGE = ErrorCode.CORRUPT_MESSAGE, ErrorCode.INVALID_RECORD, ErrorCode.MESSAGE_TOO_LARGE
 MISTIMED, NONE = ErrorCode.INVALID_TIMESTAMP, ErrorCode.NONE
+UNVOUCHED = ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
 
 
 def _batch(**extra: Any) -> bytearray:
@@ -53,6 +54,10 @@ def _with(position: int, form: str, value: int, *, checksum: bool = True, **extr
 
 def _timed(*times: int) -> bytearray:
     return build_batch([(b"k", b"v", (), time) for time in times], timestamp_ms=times[0])
+
+
+def _transactional(position: int = 21, form: str = ">h", value: int = 0x10, *, checksum: bool = True) -> bytearray:
+    return _with(position, form, value, checksum=checksum, transactional=True)
 
 
 ONE_SIZE = len(_batch())
@@ -88,7 +93,19 @@ HEADER_RULES: list[tuple[str, Any, dict[str, Any], ErrorCode]] = [
     ("a count of zero", _with(57, ">i", 0), {}, INVALID),
     ("a negative count", _with(57, ">i", -3), {}, INVALID),
     ("a control batch", _batch(control=True), {}, INVALID),
-    ("a transactional batch", _batch(transactional=True), {}, ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
+    ("a transactional batch", _batch(transactional=True), {}, UNVOUCHED),
+    ("a transactional batch that is too large", _transactional(), {"max_message_bytes": 62}, UNVOUCHED),
+    ("a transactional batch with a wrong checksum", _transactional(17, ">I", 1, checksum=False), {}, UNVOUCHED),
+    ("a transactional batch with a base offset of 5", _transactional(0, ">q", 5), {}, UNVOUCHED),
+    ("a transactional batch with a count that is too large", _transactional(57, ">i", 4), {}, UNVOUCHED),
+    ("a transactional control batch", _transactional(21, ">h", 0x30), {}, UNVOUCHED),
+    ("a transactional batch of an unknown codec", _transactional(21, ">h", 0x15), {}, UNVOUCHED),
+    ("a transactional batch below a header's length", _transactional(8, ">i", 48, checksum=False), {}, UNVOUCHED),
+    ("two transactional batches", _transactional() * 2, {}, UNVOUCHED),
+    ("a transactional batch before one of an unknown magic", _transactional() + _with(16, ">b", 9), {}, UNVOUCHED),
+    ("a transactional batch behind another", _batch() + _transactional(), {}, INVALID),
+    ("a transactional batch that is cut", _transactional()[:-1], {}, INVALID),
+    ("a transactional batch of another magic", _transactional(16, ">b", 1), {}, INVALID),
     ("a producer id without a sequence", _batch(producer_id=4, producer_epoch=0), {}, INVALID),
     ("a producer id with a negative sequence", _batch(producer_id=4, producer_epoch=0, base_sequence=-5), {}, INVALID),
     ("a sequence without a producer id", _batch(base_sequence=5), {}, NONE),

@@ -225,7 +225,8 @@ def test_a_clients_transactional_batch_needs_somebody_who_vouches_for_it(shop: W
 
 @pytest.mark.parametrize("origin", [Origin.CLIENT, Origin.TRANSACTION])
 def test_no_client_writes_control_batches(shop: Workshop, origin: Origin) -> None:
-    batch = shop.batch(producer_id=1, producer_epoch=0, base_sequence=0, transactional=True, control=True)
+    is_vouched = origin is Origin.TRANSACTION
+    batch = shop.batch(producer_id=1, producer_epoch=0, base_sequence=0, transactional=is_vouched, control=True)
     outcome = shop.log.append_as_leader(batch, 0, origin=origin)
     assert isinstance(outcome, Refused)
     assert outcome.error == ErrorCode.INVALID_RECORD
