@@ -8,7 +8,7 @@ Source: Kafka's ConfigHelper and ServerTopicConfigSynonyms; KIP-226 for sources 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import IntEnum
 from typing import Any, Final, NamedTuple
 
@@ -279,3 +279,22 @@ def client_metrics_configs(image: MetadataImage, subscription: str) -> list[Conf
 
 _CLIENT_METRICS: Final = {"interval.ms": ("300000", 3), "match": ("", 7), "metrics": ("", 7)}
 """Defaults and types (3 int, 7 list) of a subscription's configs. Kafka: ClientMetricsConfigs."""
+
+
+class ShownOnce:
+    """What an answer says of topics' configurations; made once for all topics with the same overrides."""
+
+    def __init__(
+        self, image: MetadataImage, config: BrokerConfig, show: Callable[[Sequence[ConfigEntry]], list[Any]]
+    ) -> None:
+        self._image = image
+        self._config = config
+        self._show = show
+        self._made: dict[tuple[tuple[str, str], ...], list[Any]] = {}
+
+    def of(self, overrides: Mapping[str, str]) -> list[Any]:
+        """For a topic with these; not to be changed."""
+        key = (*sorted(overrides.items()),)
+        if key not in self._made:
+            self._made[key] = self._show(effective_topic_configs(self._image, self._config, overrides))
+        return self._made[key]

@@ -7,16 +7,16 @@ Source: Kafka's ConfigHelper.describeConfigs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from kbroker.config import BrokerConfig
 from kbroker.controller.configs import (
     ConfigEntry,
+    ShownOnce,
     broker_configs,
     client_metrics_configs,
     cluster_default_configs,
-    effective_topic_configs,
     group_configs,
 )
 from kbroker.controller.decision import Refused
@@ -48,7 +48,7 @@ class _Shown:
         self._image = image
         self._request = request
         self._config = config
-        self._of_topics: dict[tuple[Any, ...], list[Any]] = {}
+        self._of_topics: dict[frozenset[str], ShownOnce] = {}
         self.made = 0
         """Lists of entries, so far."""
 
@@ -62,13 +62,13 @@ class _Shown:
         overrides = _overrides(self._image, resource.resource_name)
         if isinstance(overrides, Refused):
             return overrides
-        key = (wanted, *sorted(overrides.items()))
-        if key not in self._of_topics:
-            found = effective_topic_configs(self._image, self._config, overrides)
-            self._of_topics[key] = self._entries(found, wanted)
-        return self._of_topics[key]
+        shown = self._of_topics.get(wanted)
+        if shown is None:
+            shown = ShownOnce(self._image, self._config, lambda found: self._entries(found, wanted))
+            self._of_topics[wanted] = shown
+        return shown.of(overrides)
 
-    def _entries(self, found: list[ConfigEntry], wanted: frozenset[str]) -> list[Any]:
+    def _entries(self, found: Sequence[ConfigEntry], wanted: frozenset[str]) -> list[Any]:
         self.made += 1
         return [_entry(entry, self._request) for entry in found if not wanted or entry.name in wanted]
 

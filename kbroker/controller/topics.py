@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from kbroker.config import TOPIC_CONFIGS, BrokerConfig, ConfigError, parse_topic_value
-from kbroker.controller.configs import effective_topic_configs
+from kbroker.controller.configs import ConfigEntry, ShownOnce
 from kbroker.controller.decision import Decision, Refused
 from kbroker.controller.placement import place
 from kbroker.controller.topic_names import name_refusal, unified, unified_names
@@ -99,7 +99,7 @@ def create_topics(image: MetadataImage, request: Any, config: BrokerConfig, entr
     outcomes = yield from plan_topics(image, wanted, config, entropy, pace)
     records: list[Any] = []
     results = []
-    shown = _ShownConfigs(image, config)
+    shown = ShownOnce(image, config, _shown)
     for name, outcome in outcomes.items():
         if isinstance(outcome, Refused):
             results.append(_not_created(name, outcome))
@@ -128,30 +128,17 @@ def _wanted(topic: Any) -> WantedTopic:
     )
 
 
-class _ShownConfigs:
-    """What answers say of configurations; made once for all topics with the same overrides."""
-
-    def __init__(self, image: MetadataImage, config: BrokerConfig) -> None:
-        self._image = image
-        self._config = config
-        self._made: dict[tuple[tuple[str, str], ...], list[Any]] = {}
-
-    def of(self, overrides: Mapping[str, str]) -> list[Any]:
-        """For a topic with these; not to be changed."""
-        key = (*sorted(overrides.items()),)
-        if key not in self._made:
-            entries = effective_topic_configs(self._image, self._config, overrides)
-            self._made[key] = [
-                CreateTopicsResponse.CreatableTopicConfigs(
-                    name=entry.name,
-                    value=entry.value,
-                    read_only=entry.read_only,
-                    config_source=entry.source,
-                    is_sensitive=entry.is_sensitive,
-                )
-                for entry in sorted(entries, key=lambda entry: entry.name)
-            ]
-        return self._made[key]
+def _shown(entries: Sequence[ConfigEntry]) -> list[Any]:
+    return [
+        CreateTopicsResponse.CreatableTopicConfigs(
+            name=entry.name,
+            value=entry.value,
+            read_only=entry.read_only,
+            config_source=entry.source,
+            is_sensitive=entry.is_sensitive,
+        )
+        for entry in sorted(entries, key=lambda entry: entry.name)
+    ]
 
 
 def _created(planned: PlannedTopic, configs: list[Any], *, is_real: bool) -> Any:

@@ -3,7 +3,7 @@
 import pytest
 from small_broker import SmallBroker
 
-from kbroker.controller import describe_configs as config_descriptions
+from kbroker.controller import configs as topic_configs
 from kbroker.controller import topics as topic_decisions
 from kbroker.controller.decision import Decision
 from kbroker.controller.topics import create_topics
@@ -127,7 +127,7 @@ def test_a_thousand_partitions_are_decided_in_turns_and_at_one_moment(monkeypatc
 def test_configurations_are_shown_once_for_all_topics_with_the_same_overrides(monkeypatch):
     """A thousand topics took 400 ms in one turn."""
     broker = SmallBroker()
-    shown = counted(monkeypatch, topic_decisions, "effective_topic_configs")
+    shown = counted(monkeypatch, topic_configs, "effective_topic_configs")
     request = creation(**{f"t{number}": 1 for number in range(20)})
     for topic in request.topics[:5]:
         topic.configs = [CreateTopicsRequest.CreatableTopicConfig(name="retention.ms", value="5")]
@@ -148,7 +148,7 @@ def test_configurations_of_many_topics_are_described_in_turns(is_equal, monkeypa
         topic.configs = [CreateTopicsRequest.CreatableTopicConfig(name="retention.ms", value=value)]
     asked = broker.start(request, CREATE)
     steps_until_answered(broker, asked)
-    made = counted(monkeypatch, config_descriptions, "effective_topic_configs")
+    made = counted(monkeypatch, topic_configs, "effective_topic_configs")
     resources = [
         DescribeConfigsRequest.DescribeConfigsResource(resource_type=2, resource_name=name, configuration_keys=keys)
         for name in names
