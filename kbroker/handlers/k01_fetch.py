@@ -134,7 +134,8 @@ def _is_enough(request: Any, reading: Reading) -> bool:
     """Is it to be answered as it is, or is there nothing to wait for?"""
     if request.max_wait_ms <= 0 or not reading.waited_for:
         return True
-    return reading.has_news or bool(reading.record_bytes >= request.min_bytes)
+    is_enough: bool = reading.has_news or reading.record_bytes >= request.min_bytes
+    return is_enough
 
 
 def _try(ctx: RequestContext, request: Any, plan: FetchPlan, may_wait: bool) -> Answer | Cold:
