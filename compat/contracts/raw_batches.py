@@ -145,6 +145,7 @@ def spoilt_streams(codec: int) -> dict[str, bytes]:
         "a stream of no bytes": b"",
         "a stream that begins with another magic": other_magic,
         "junk behind a stream": packed + b"junk " * 10,
+        "a byte behind a stream": packed + b"\0",
         "a stream twice": packed + packed,
         "records in two streams": compress(codec, record(0)) + compress(codec, record(1, value=b"v" * 3000)),
     }
@@ -159,4 +160,5 @@ STREAMS = (
     Stream("junk behind a stream", {Codec.GZIP: 0, Codec.SNAPPY: -1, Codec.LZ4: 0, Codec.ZSTD: -1}),
     Stream("a stream twice", {Codec.GZIP: 87, Codec.SNAPPY: 87, Codec.LZ4: 0, Codec.ZSTD: 87}),
     Stream("records in two streams", {Codec.GZIP: 0, Codec.SNAPPY: 0, Codec.LZ4: 87, Codec.ZSTD: 0}),
+    Stream("a byte behind a stream", {Codec.GZIP: 0, Codec.SNAPPY: 0, Codec.LZ4: 0, Codec.ZSTD: -1}),
 )

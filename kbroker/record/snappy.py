@@ -50,10 +50,12 @@ def decompressed(data: bytes, limit: int) -> Iterator[bytes]:
     position = len(_FRAME_HEADER)
     while position < len(data):
         if position + _LENGTH.size > len(data):
-            raise CorruptRecords("snappy: a block's length is cut")
+            return  # Java stops where no length follows
         (length,) = _LENGTH.unpack_from(data, position)
         if length == _MAGIC_AS_LENGTH and data.startswith(_MAGIC, position):
             position += len(_FRAME_HEADER)
+            if position > len(data):
+                raise CorruptRecords("snappy: a stream's header is cut")
             continue
         position += _LENGTH.size
         if length < 0 or position + length > len(data):

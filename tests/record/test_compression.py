@@ -87,10 +87,22 @@ def test_xerial_streams_may_follow_each_other_as_java_reads_them() -> None:
     assert decompress(Codec.SNAPPY, compress(Codec.SNAPPY, b"one") + compress(Codec.SNAPPY, b"two")) == b"onetwo"
 
 
+@pytest.mark.parametrize("junk", [b"\0", b"\0\0\0", b"abc", XERIAL[:3]])
+def test_too_few_bytes_for_the_length_of_a_xerial_block_are_passed_over_as_in_java(junk: bytes) -> None:
+    """They were taken for a length that is cut."""
+    assert decompress(Codec.SNAPPY, compress(Codec.SNAPPY, TEXT) + junk) == TEXT
+
+
+@pytest.mark.parametrize("length", [4, 8, 15])
+def test_a_second_xerial_header_that_is_cut_is_corrupt(length: int) -> None:
+    """It was passed over from its eighth byte on."""
+    with pytest.raises(CorruptRecords, match="snappy"):
+        decompress(Codec.SNAPPY, compress(Codec.SNAPPY, TEXT) + XERIAL[:length])
+
+
 @pytest.mark.parametrize(
     "damaged",
     [
-        XERIAL + b"\x00\x00",
         XERIAL + struct.pack(">i", 5) + b"abc",
         XERIAL + struct.pack(">i", -5) + b"abcde",
         XERIAL + struct.pack(">i", 0),
@@ -98,7 +110,7 @@ def test_xerial_streams_may_follow_each_other_as_java_reads_them() -> None:
         b"\xff\xff\xff\xff\xff\xff\x01",
         b"\x05\x10a",
     ],
-    ids=["a cut length", "a cut block", "a negative length", "an empty block", "nothing", "no length", "a short block"],
+    ids=["a cut block", "a negative length", "an empty block", "nothing", "no length", "a short block"],
 )
 def test_damaged_snappy_is_corrupt(damaged: bytes) -> None:
     with pytest.raises(CorruptRecords, match="snappy"):
