@@ -121,6 +121,9 @@ class Preparation(NamedTuple):
         if not settings.is_log_append_time:
             bounds["earliest"] = self.now_ms - settings.message_timestamp_before_max_ms
             bounds["latest"] = self.now_ms + settings.message_timestamp_after_max_ms
+        if self._codec != self.header.codec:
+            # Kafka's builder takes no times before 1970 (but none at all, -1); it says UNKNOWN_SERVER_ERROR.
+            bounds["earliest"] = max(0, bounds.get("earliest", 0))
         return Demands(needs_key=settings.is_compacted, **bounds)
 
     def _refused(self, scan: Scan) -> Refused:

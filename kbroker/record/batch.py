@@ -39,6 +39,8 @@ LOG_APPEND_TIME_BIT: Final = 0x08
 TRANSACTIONAL_BIT: Final = 0x10
 CONTROL_BIT: Final = 0x20
 DELETE_HORIZON_BIT: Final = 0x40
+KNOWN_ATTRIBUTES: Final = 0x7F
+"""Those that mean something; Kafka drops the others when it writes the header anew."""
 
 _CRC_POSITION = 17
 _CHECKED_POSITION = 21
@@ -147,7 +149,8 @@ def stamp(buffer: bytearray | memoryview, base_offset: int, leader_epoch: int) -
 
 def stamp_log_append_time(buffer: bytearray | memoryview, header: BatchHeader, timestamp_ms: int) -> None:
     """Make the broker's clock the time of every record: attribute bit 3, max timestamp, checksum."""
-    struct.pack_into(">h", buffer, _ATTRIBUTES_POSITION, header.attributes | LOG_APPEND_TIME_BIT)
+    attributes = header.attributes & KNOWN_ATTRIBUTES | LOG_APPEND_TIME_BIT
+    struct.pack_into(">h", buffer, _ATTRIBUTES_POSITION, attributes)
     _INT64.pack_into(buffer, _MAX_TIMESTAMP_POSITION, timestamp_ms)
     restamp_checksum(buffer, header.size)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import struct
-from typing import Final
 
 from kbroker.record.batch import (
     CODEC_MASK,
+    DELETE_HORIZON_BIT,
     HEADER_BYTES,
+    KNOWN_ATTRIBUTES,
     LOG_APPEND_TIME_BIT,
     PREFIX_BYTES,
-    BatchHeader,
     Buffer,
     build_batch,
     iterate_records,
@@ -19,7 +19,6 @@ from kbroker.record.batch import (
 )
 from kbroker.record.compression import DECOMPRESSED_BYTES_MAX, compress, decompress
 
-_KNOWN_ATTRIBUTES: Final = 0x7F
 _ATTRIBUTES = struct.Struct(">h")
 _ATTRIBUTES_POSITION = 21
 _MAX_TIMESTAMP = struct.Struct(">q")
@@ -29,14 +28,16 @@ _MAX_TIMESTAMP_POSITION = 35
 def recompressed(batch: Buffer, codec: int, level: int | None, *, plain_max: int = DECOMPRESSED_BYTES_MAX) -> bytearray:
     """The same records under `codec`; everything of the header but length, codec and checksum stays.
 
-    For a batch that was looked through (scan.py). Raises CorruptRecords; ExcessiveRecords over `plain_max` bytes.
+    A delete horizon does not: only compaction sets one. For a batch that was looked through (scan.py). Raises
+    CorruptRecords; ExcessiveRecords over `plain_max` bytes.
     """
     header = read_header(batch)
     plain = decompress(header.codec, memoryview(batch)[HEADER_BYTES : header.size], plain_max)
     rebuilt = bytearray(memoryview(batch)[:HEADER_BYTES])
     rebuilt += compress(codec, plain, level)
     rebuilt[8:12] = (len(rebuilt) - PREFIX_BYTES).to_bytes(4, "big")
-    _ATTRIBUTES.pack_into(rebuilt, _ATTRIBUTES_POSITION, _attributes(header) & ~CODEC_MASK | codec)
+    kept = KNOWN_ATTRIBUTES & ~CODEC_MASK & ~DELETE_HORIZON_BIT
+    _ATTRIBUTES.pack_into(rebuilt, _ATTRIBUTES_POSITION, header.attributes & kept | codec)
     restamp_checksum(rebuilt, len(rebuilt))
     return rebuilt
 
@@ -60,12 +61,8 @@ def with_create_time(batch: memoryview, max_timestamp: int) -> memoryview:
     """The batch, or a copy where it can't be written, with this largest time and no claim that a broker set it."""
     header = read_header(batch)
     changed = batch if not batch.readonly else memoryview(bytearray(batch))
-    _ATTRIBUTES.pack_into(changed, _ATTRIBUTES_POSITION, _attributes(header) & ~LOG_APPEND_TIME_BIT)
+    kept = KNOWN_ATTRIBUTES & ~LOG_APPEND_TIME_BIT
+    _ATTRIBUTES.pack_into(changed, _ATTRIBUTES_POSITION, header.attributes & kept)
     _MAX_TIMESTAMP.pack_into(changed, _MAX_TIMESTAMP_POSITION, max_timestamp)
     restamp_checksum(changed, header.size)
     return changed
-
-
-def _attributes(header: BatchHeader) -> int:
-    """Those that mean something; Kafka drops the others when it writes the header anew."""
-    return header.attributes & _KNOWN_ATTRIBUTES

@@ -214,6 +214,19 @@ def test_linked_lz4_blocks_which_java_cannot_read_are_refused_where_they_are_see
     assert _code(shop, batch) == NONE
 
 
+@pytest.mark.parametrize("time_type", ["CreateTime", "LogAppendTime"])
+@pytest.mark.parametrize("codec", [Codec.NONE, Codec.LZ4, Codec.ZSTD])
+@pytest.mark.parametrize("name", ["gzip", "uncompressed"])
+def test_times_below_minus_one_are_not_packed_anew(shop: Workshop, name: str, codec: Codec, time_type: str) -> None:
+    """They were stored, where Kafka's builder takes no such time; what is stored as it came may have one."""
+    topic = {"compression_type": name, "message_timestamp_type": time_type}
+    is_kept = codec == Codec.NONE and name == "uncompressed"
+    for base, deltas in ((-2, (0, 0)), (0, (0, -5)), (-1, (0, -1))):
+        body = b"".join(record(index, timestamp_delta=delta) for index, delta in enumerate(deltas))
+        assert _code(shop, raw_batch(body, 2, codec, timestamp_ms=base), **topic) == (NONE if is_kept else MISTIMED)
+    assert _code(shop, raw_batch(record(0) + record(1, timestamp_delta=1), 2, codec, timestamp_ms=-1), **topic) == NONE
+
+
 def test_the_default_leaves_bodies_to_the_checksum(shop: Workshop) -> None:
     assert _code(shop, raw_batch(b"no records", 3, timestamp_ms=NOW)) == NONE
 
@@ -270,3 +283,20 @@ def test_renumbered_records_keep_everything_but_their_offsets(shop: Workshop) ->
         (1, NOW, None, None, ()),
         (2, NOW, b"k", b"v", (("a", None),)),
     ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "stored"),
+    [
+        ({}, 0x4FC0),
+        ({"message_timestamp_type": "LogAppendTime"}, 0x48),
+        ({"compression_type": "gzip"}, 0x01),
+        ({"message_timestamp_type": "LogAppendTime", "compression_type": "gzip"}, 0x09),
+    ],
+)
+def test_unknown_attributes_are_dropped_where_the_header_is_written_anew(
+    shop: Workshop, settings: dict[str, Any], stored: int
+) -> None:
+    """They stayed where the broker's time was written; a delete horizon stayed where a batch was packed anew."""
+    assert _code(shop, _with(21, ">h", 0x4FC0), **settings) == NONE
+    assert read_header(shop.bytes_of(shop.read(0))).attributes == stored

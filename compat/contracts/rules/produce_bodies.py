@@ -230,3 +230,43 @@ def negative_time(b: Bench) -> None:
         found = produce(b, b.topic(configs=bounded), raw_batch(record(), 1, timestamp_ms=time))
         expect(f"error of {time}", found.error_code, error)
     expect("error where nothing is asked", produce(b, b.topic(), raw_batch(record(), 1, timestamp_ms=-5)).error_code, 0)
+
+
+@contract(
+    "PRODUCE-172 times below -1 cannot be packed anew",
+    ORDER,
+    deliberate="Kafka answers UNKNOWN_SERVER_ERROR, kbroker INVALID_TIMESTAMP; neither stores anything",
+)
+def negative_time_anew(b: Bench) -> None:
+    for configs in (GZIPPED, {**GZIPPED, "message.timestamp.type": "LogAppendTime"}):
+        topic = b.topic(configs=configs)
+        for codec in (Codec.NONE, Codec.ZSTD):
+            body = record(0) + record(1, timestamp_delta=-5)
+            found = produce(b, topic, raw_batch(body, 2, codec, timestamp_ms=0))
+            expect(f"error of codec {codec}", found.error_code, 32)
+        expect("the end", end_of(b, topic), 0)
+
+
+@contract("PRODUCE-173 unknown attributes are dropped where the header is written anew", ORDER)
+def unknown_attributes(b: Bench) -> None:
+    stamped = {"message.timestamp.type": "LogAppendTime"}
+    for configs, attributes in (({}, 0x4FC0), (stamped, 0x48), (GZIPPED, 0x01), ({**stamped, **GZIPPED}, 0x09)):
+        topic = b.topic(configs=configs)
+        found = produce(b, topic, raw_batch(record(), 1, timestamp_ms=now_ms(), attributes=0x4FC0))
+        expect("error", found.error_code, 0)
+        stored = next(iterate_batches(_stored(b, topic)))
+        expect(f"attributes with {configs}", read_header(stored).attributes, attributes)
+
+
+@contract("PRODUCE-174 a transactional batch without a transactional id is refused before all else", "KIP-98")
+def unvouched_transaction(b: Bench) -> None:
+    small = b.topic(configs={"max.message.bytes": "100"})
+    large = raw_batch(record(value=b"v" * 500), 1, timestamp_ms=now_ms(), attributes=0x10)
+    expect("error of one that is too large", produce(b, small, large).error_code, 53)
+    topic = b.topic()
+    whole = raw_batch(record(), 1, timestamp_ms=now_ms(), attributes=0x10)
+    damaged = bytearray(whole)
+    damaged[17] ^= 1
+    expect("error of one with a wrong checksum", produce(b, topic, damaged).error_code, 53)
+    expect("error of two", produce(b, topic, whole + whole).error_code, 53)
+    expect("error of one that is cut", produce(b, topic, whole[:-1]).error_code, INVALID_RECORD)
