@@ -455,9 +455,9 @@ class Broker:
         return {METADATA_VERSION: (METADATA_VERSION_LOWEST, METADATA_VERSION_LATEST)}
 
     def _finish(self, delta: MetadataDelta, tell: Callable[[], None]) -> None:
-        """A published commit that deletes many partitions: their logs go in turns, then the proposer is told."""
+        """A published commit that deletes topics: logs and offsets go in turns, then the proposer is told."""
         if delta.deleted_topics:
-            self._hosting.when_let_go(tell)
+            self._hosting.when_let_go(lambda: self.groups.when_removed(tell))
         else:
             tell()
 

@@ -8,7 +8,7 @@ Both return further effects. Answers that promise durability are made by `commit
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any, NamedTuple
 
 from protocol_specs.errors import ErrorCode
@@ -70,6 +70,9 @@ class Persist(NamedTuple):
 
 
 Effect = Reply | SetTimer | CancelTimer | Report | Persist
+
+EffectTurns = Generator[list[Effect], None, list[Effect]]
+"""Long work of a shard: a turn's effects are run before others have theirs; those that it returns end no turn."""
 
 
 def no_effects(*_: Any) -> list[Effect]:

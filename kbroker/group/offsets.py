@@ -5,7 +5,7 @@ Source: Apache Kafka, OffsetMetadataManager.java, OffsetExpirationConditionImpl.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from kbroker.group.classic_group import CONSUMER_PROTOCOL_TYPE, ClassicGroup, GroupState
@@ -117,28 +117,44 @@ class Offsets:
             for topic, topic_id, partitions in wanted
         ]
 
-    def expired(self, group: ClassicGroup, wall_ms: int, retention_ms: int) -> Iterator[OffsetKey]:
-        """The group's offsets whose time is over at `wall_ms`."""
-        for topic, partitions in self.of_group(group.group_id).items():
-            if group.is_subscribed_to(topic):
-                continue
-            for partition, committed in partitions.items():
-                key = OffsetKey(group.group_id, topic, partition)
-                if key not in self._open and is_expired(group, committed, wall_ms, retention_ms):
-                    yield key
+    def expired(
+        self, group: ClassicGroup, topic: str, partitions: Sequence[int], wall_ms: int, retention_ms: int
+    ) -> list[OffsetKey]:
+        """The group's offsets of these partitions of a topic whose time is over at `wall_ms`."""
+        held = self._by_group.get(group.group_id, {}).get(topic, {})
+        if group.is_subscribed_to(topic):
+            return []
+        keys = [
+            OffsetKey(group.group_id, topic, partition)
+            for partition in partitions
+            if (committed := held.get(partition)) is not None and is_expired(group, committed, wall_ms, retention_ms)
+        ]
+        return [key for key in keys if key not in self._open]
 
-    def of_topic(self, topic: str, topic_id: bytes) -> Iterator[OffsetKey]:
-        """Every group's offsets (also promised ones) for that incarnation of a topic, or committed without an id."""
-        found: dict[OffsetKey, None] = {}
-        for group_id, topics in self._by_group.items():
-            for partition, committed in topics.get(topic, {}).items():
-                if committed.topic_id in (NO_UUID, topic_id):
-                    found[OffsetKey(group_id, topic, partition)] = None
-        for pending in self._pending.values():
-            for key, (_, committed) in pending.items():
-                if key.topic == topic and committed.topic_id in (NO_UUID, topic_id):
-                    found[key] = None
-        return iter(found)
+    def of_topics(
+        self, keys: Sequence[OffsetKey], deleted: Mapping[str, Container[bytes]], end: int
+    ) -> list[OffsetKey]:
+        """Those of the keys with an offset, committed or promised before log offset `end`, for a deleted incarnation of
+        its topic (ids by name), or committed without an id."""
+        return [key for key in keys if any(_is_of(each, deleted[key.topic], end) for each in self._records_of(key))]
+
+    def _records_of(self, key: OffsetKey) -> Iterator[tuple[int, CommittedOffset]]:
+        """(log offset, what it commits) of all that is committed or promised for the key."""
+        committed = self.get(*key)
+        if committed is not None:
+            yield self._written_at[key], committed
+        for producer_id in self._open.get(key, ()):
+            yield self._pending[producer_id][key]
+
+    def promised(self) -> Iterator[list[OffsetKey]]:
+        """The keys of each open transaction, when it is reached."""
+        for producer_id in list(self._pending):
+            yield list(self._pending.get(producer_id, ()))
+
+
+def _is_of(record: tuple[int, CommittedOffset], topic_ids: Container[bytes], end: int) -> bool:
+    written_at, committed = record
+    return written_at < end and (committed.topic_id == NO_UUID or committed.topic_id in topic_ids)
 
 
 def _fetched(partition: int, committed: CommittedOffset | None, topic_id: bytes) -> FetchedOffset:

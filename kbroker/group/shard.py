@@ -7,12 +7,12 @@ of a Persist. `resign` ends it: the shard is of no use afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from kbroker.group import rebalance
 from kbroker.group.classic_group import ClassicGroup, GroupState
 from kbroker.group.commit import commit, commit_refusal
-from kbroker.group.effects import Effect, Now, Persist, Reply, TimerKey, Waiter, no_effects
+from kbroker.group.effects import Effect, EffectTurns, Now, Persist, Reply, TimerKey, Waiter, no_effects
 from kbroker.group.errors import group_append_error
 from kbroker.group.events import (
     Commit,
@@ -41,6 +41,7 @@ from kbroker.group.records import (
 from kbroker.group.settings import GroupSettings
 from kbroker.group.step import Step
 from kbroker.group.sync import heartbeat, leave, sync
+from kbroker.turns import Pace, pieces
 from protocol_specs.errors import ErrorCode
 
 
@@ -211,33 +212,71 @@ class GroupShard:
 
     # -- what time and deletion remove ---------------------------------------------------------------------------
 
-    def expire(self, now: Now) -> list[Effect]:
+    def expire(self, now: Callable[[], Now], pace: Pace) -> EffectTurns:
         """Remove the offsets whose retention is over, and Empty groups that have none left.
 
-        To be called when nothing that was persisted is still uncommitted, so that a tombstone follows what it removes.
+        Of each turn what is true then: to be asked for when nothing that was persisted is still uncommitted, so that a
+        tombstone follows what it removes, and to be run at once.
         """
         removed: list[OffsetKey] = []
         gone: list[ClassicGroup] = []
-        for group in self.groups.values():
-            expired = list(self.offsets.expired(group, now.wall_ms, self.settings.offsets_retention_ms))
-            removed.extend(expired)
-            if self._is_over(group, len(expired)):
+        for group_id, topic, partitions in self._held():
+            group, removals = self.groups.get(group_id), 0
+            if group is not None and topic is not None:
+                retention_ms = self.settings.offsets_retention_ms
+                expired = self.offsets.expired(group, topic, partitions, now().wall_ms, retention_ms)
+                removed += expired
+                removals = len(expired)
+            elif group is not None and self._is_over(group, removed):
                 gone.append(group)
+                removals = 1
+            if pace.is_over(_units(len(partitions), removals, group_id)):
+                yield self._tombstones(removed, gone)
+                removed, gone = [], []
         return self._tombstones(removed, gone)
 
-    def _is_over(self, group: ClassicGroup, expired: int) -> bool:
-        held = sum(len(partitions) for partitions in self.offsets.of_group(group.group_id).values())
-        return (
-            group.state is GroupState.EMPTY
-            and not group.pending_join
-            and held == expired
-            and not self.offsets.has_open_transactions(group.group_id)
-        )
+    def _held(self) -> Iterator[tuple[str, str | None, Sequence[int]]]:
+        """What there is of each group when it is reached: partitions, some at a time, by topic; None ends a group."""
+        for group_id in list(self.groups):
+            for topic in list(self.offsets.of_group(group_id)):
+                for several in pieces(list(self.offsets.of_group(group_id).get(topic, ()))):
+                    yield group_id, topic, several
+            yield group_id, None, ()
 
-    def topics_deleted(self, topics: list[DeletedTopic]) -> list[Effect]:
-        """Offsets of a topic that is gone go with it; the same condition as for `expire`."""
-        removed = [key for topic, topic_id in topics for key in self.offsets.of_topic(topic, topic_id)]
-        return self._tombstones(removed, [])
+    def _is_over(self, group: ClassicGroup, removed: Sequence[OffsetKey]) -> bool:
+        """Nobody is in the group, and it holds nothing but what is `removed` in this turn."""
+        if group.state is not GroupState.EMPTY or group.pending_join:
+            return False
+        held = sum(len(partitions) for partitions in self.offsets.of_group(group.group_id).values())
+        expired = sum(key.group_id == group.group_id for key in removed) if held else 0
+        return held == expired and not self.offsets.has_open_transactions(group.group_id)
+
+    def topics_deleted(self, topics: Sequence[DeletedTopic], end: int, pace: Pace) -> EffectTurns:
+        """Offsets of topics that are gone go with them, in turns as `expire`.
+
+        What came at log offset `end` or behind is of topics made since.
+        """
+        deleted: dict[str, set[bytes]] = {}
+        for topic, topic_id in topics:
+            deleted.setdefault(topic, set()).add(topic_id)
+        removed: dict[OffsetKey, None] = {}
+        for several in self._of_topics(deleted):
+            found = self.offsets.of_topics(several, deleted, end)
+            removed.update(dict.fromkeys(found))
+            if pace.is_over(_units(len(several), len(found), found[0].group_id if found else "")):
+                yield self._tombstones(list(removed), [])
+                removed = {}
+        return self._tombstones(list(removed), [])
+
+    def _of_topics(self, names: Mapping[str, object]) -> Iterator[Sequence[OffsetKey]]:
+        """What is committed or promised for topics of these names when it is reached, some at a time."""
+        for group_id in self.offsets.groups():
+            for topic in self.offsets.of_group(group_id).keys() & names.keys():
+                for several in pieces(list(self.offsets.of_group(group_id).get(topic, ()))):
+                    yield [OffsetKey(group_id, topic, partition) for partition in several]
+            yield ()
+        for promised in self.offsets.promised():
+            yield from pieces([key for key in promised if key.topic in names])
 
     def _tombstones(self, removed: list[OffsetKey], gone: list[ClassicGroup]) -> list[Effect]:
         removals: list[Removal] = [((offset_key(*key), None), key) for key in removed]
@@ -261,6 +300,11 @@ class GroupShard:
                     del self.groups[target.group_id]
 
         return appended
+
+
+def _units(looked_at: int, removals: int, group_id: str) -> int:
+    """What a piece costs of a turn: a look is quick, a tombstone is as long as the name of its group."""
+    return 1 + looked_at // 8 + removals * (2 + len(group_id) // 4096)
 
 
 Removal = tuple[KeyValue, OffsetKey | ClassicGroup]

@@ -7,10 +7,9 @@ with a waiter; where no shard can take one, the waiter gets the answer that Kafk
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import TYPE_CHECKING
 
-from kbroker.group.effects import Effect, Waiter
+from kbroker.group.effects import Waiter
 from kbroker.group.events import (
     Commit,
     DeletedTopic,
@@ -28,8 +27,8 @@ from kbroker.group.join import join_refusal
 from kbroker.group.settings import GroupSettings
 from kbroker.group.shard import GroupShard
 from kbroker.names import OFFSETS_TOPIC, coordinator_partition
+from kbroker.server.shard_chores import ShardChores
 from kbroker.server.shard_runner import RunnerState, ShardRunner
-from kbroker.turns import Turns, UnderWay
 from protocol_specs.errors import ErrorCode
 
 if TYPE_CHECKING:
@@ -52,7 +51,8 @@ class GroupCoordinators:
         self._runners: dict[int, ShardRunner] = {}
         self._partitions = 0
         self._expiry: Timer | None = None
-        self._expiring: UnderWay[None] | None = None
+        self._expiring = ShardChores(node.clock)
+        self._removing = ShardChores(node.clock)
         self._is_stopped = False
 
     # -- life ----------------------------------------------------------------------------------------------------
@@ -60,7 +60,7 @@ class GroupCoordinators:
     def follow_metadata(self, deleted: Iterable[DeletedTopic] = ()) -> None:
         """A new image was published and its partitions are hosted: begin and end shards with their leadership.
 
-        `deleted`: the topics that it no longer has; their committed offsets go.
+        `deleted`: the topics that it no longer has; their committed offsets go, see when_removed.
         """
         if self._is_stopped:
             return
@@ -88,10 +88,18 @@ class GroupCoordinators:
         runner.load()
 
     def _remove_offsets_of(self, topics: list[DeletedTopic]) -> None:
-        # Now: whoever makes such a topic again must not be given their offsets.
         if topics:
-            for runner in self.active():
-                _when_committed(runner, partial(runner.shard.topics_deleted, topics))
+            pace = self._removing.pace
+            self._removing.add(
+                (runner, runner.shard.topics_deleted(topics, runner.partition.log.log_end, pace))
+                for runner in self.active()
+            )
+
+    def when_removed(self, action: Callable[[], None]) -> None:
+        """Call `action` once the offsets of deleted topics have gone: who makes such a topic again must not be given
+        them. Those of shards where something waits for its commit go behind that, and are not waited for.
+        """
+        self._removing.when_done(action)
 
     def _schedule_expiry(self) -> None:
         due_ms = self._node.clock.monotonic_ms() + self._settings.retention_check_interval_ms
@@ -101,28 +109,20 @@ class GroupCoordinators:
         """Remove what is over its retention, in every shard; comes by itself at offsets.retention.check.interval.ms."""
         if self._expiry is not None:
             self._expiry.cancel()
-        self._expiring = UnderWay(self._node.clock, self._expire_each(), lambda take: take())
+        pace = self._expiring.pace
+        self._expiring.add((runner, runner.shard.expire(runner.now, pace)) for runner in self.active())
         if not self._is_stopped:
             self._schedule_expiry()
-
-    def _expire_each(self) -> Turns[None]:
-        """A shard a turn: it looks at all its offsets, some milliseconds, and may have much to remove."""
-        for runner in self.active():
-            _when_committed(runner, partial(self._expired, runner))
-            yield
-
-    def _expired(self, runner: ShardRunner) -> list[Effect]:
-        return runner.shard.expire(runner.now())
 
     def stop(self) -> None:
         """Give every group up: all who wait are answered NOT_COORDINATOR, all timers are gone."""
         self._is_stopped = True
         if self._expiry is not None:
             self._expiry.cancel()
-        if self._expiring is not None:
-            self._expiring.give_up()
         for runner in self._runners.values():
             runner.end()
+        self._expiring.stop()
+        self._removing.stop()
 
     # -- who is asked --------------------------------------------------------------------------------------------
 
@@ -212,13 +212,3 @@ class GroupCoordinators:
             runner.when_committed(answer)
         else:
             answer()
-
-
-def _when_committed(runner: ShardRunner, decide: Callable[[], list[Effect]]) -> None:
-    """Decide and run behind what is under way, unless the shard has ended by then."""
-
-    def act() -> None:
-        if runner.state is RunnerState.ACTIVE:
-            runner.run(decide())
-
-    runner.when_committed(act)

@@ -196,6 +196,11 @@ class ShardRunner:
 
     # -- appends under way ---------------------------------------------------------------------------------------
 
+    @property
+    def is_settled(self) -> bool:
+        """Is everything committed that was appended?"""
+        return not self._in_flight
+
     def when_committed(self, action: Callable[[], None]) -> None:
         """Run `action` once everything appended so far is committed; now if it is."""
         if not self._in_flight:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from kbroker.group.effects import CancelTimer, Effect, Now, Persist, Reply, Report, SetTimer, TimerKey
+from kbroker.group.effects import CancelTimer, Effect, EffectTurns, Now, Persist, Reply, Report, SetTimer, TimerKey
 from kbroker.group.events import (
     Commit,
     DeletedTopic,
@@ -20,11 +21,17 @@ from kbroker.group.events import (
 )
 from kbroker.group.settings import GroupSettings
 from kbroker.group.shard import GroupShard
+from kbroker.turns import Pace
 from protocol_specs.errors import ErrorCode
 
 WALL_MS = 1_700_000_000_000
 PROTOCOLS = (("range", b"range-meta"),)
 TOPIC_ID = bytes(range(16))
+
+
+def turns_of(work: EffectTurns) -> Iterator[list[Effect]]:
+    """What each turn of long work wants done; it must be run before the next one is asked for."""
+    yield (yield from work)
 
 
 @dataclass
@@ -228,11 +235,14 @@ class VirtualShard:
 
     def expire(self) -> None:
         """The retention check."""
-        self.run(self.shard.expire(self.now()))
+        for effects in turns_of(self.shard.expire(self.now, Pace())):
+            self.run(effects)
 
     def delete_topic(self, topic: str, topic_id: bytes = TOPIC_ID) -> None:
         """The topic is gone."""
-        self.run(self.shard.topics_deleted([DeletedTopic(topic, topic_id)]))
+        deleted = [DeletedTopic(topic, topic_id)]
+        for effects in turns_of(self.shard.topics_deleted(deleted, 1 << 60, Pace())):
+            self.run(effects)
 
     # -- shortcuts -----------------------------------------------------------------------------------------------
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import heapq
+
 import pytest
 
+from kbroker.group.effects import EffectTurns
 from kbroker.group.events import Commit, DeletedTopic, Heartbeat, Join, Left, OffsetToCommit, Sync, TopicToFetch
-from kbroker.group.shard import GroupShard
 from kbroker.log.outcome import Appended, Origin
-from kbroker.names import OFFSETS_TOPIC, coordinator_partition
+from kbroker.names import NO_UUID, OFFSETS_TOPIC, coordinator_partition
 from kbroker.record.batch import build_batch, read_header
 from kbroker.server import shard_runner
+from kbroker.server.shard_chores import SHARD_UNITS, ShardChores
 from kbroker.server.shard_runner import RunnerState, ShardRunner
+from kbroker.turns import UNITS_PER_TURN
 from protocol_specs.errors import ErrorCode
-from tests.handlers.group_node import PARTITIONS, TOPIC_ID, GroupNode
+from tests.handlers.group_node import PARTITIONS, TOPIC_ID, GroupNode, partition_image
 
 INDEX = coordinator_partition("g", 4)
 
@@ -240,6 +244,7 @@ def test_offsets_of_a_deleted_topic_go_with_it():
     node = GroupNode()
     commit(node)
     node.groups.follow_metadata([DeletedTopic("t", TOPIC_ID)])
+    node.clock.advance(0)
     assert fetched(node) == -1
     assert fetched(node.restarted()) == -1
 
@@ -250,6 +255,7 @@ def test_a_commit_under_way_does_not_outlive_the_deletion_of_its_topic():
     commit(node)
     node.groups.follow_metadata([DeletedTopic("t", TOPIC_ID)])
     node.replicas(isr=(1,))
+    node.clock.advance(0)
     assert fetched(node) == -1
 
 
@@ -262,24 +268,119 @@ def test_offsets_expire_by_themselves_at_the_check_interval():
     assert fetched(node) == -1
 
 
-def test_one_shard_looks_for_what_expires_in_a_turn(monkeypatch):
+@pytest.mark.parametrize("reason", ["expiry", "deletion"])
+def test_shards_remove_offsets_in_turns_and_who_waits_for_that_is_told(reason):
     """All fifty did in one: 170 ms for 100,000 offsets, and 0.8 s where the time of all was over."""
-    looked, expire = [], GroupShard.expire
-    monkeypatch.setattr(GroupShard, "expire", lambda shard, now: looked.append(shard) or expire(shard, now))
-    node = GroupNode()
-    node.groups.expire()
-    for count in range(PARTITIONS):
-        assert len({*map(id, looked)}) == len(looked) == count
-        _, _, turn = min(node.clock._heap)
-        node.clock._heap.remove(min(node.clock._heap))
-        turn.action()
+    node = GroupNode(offsets_retention_minutes="1")
+    for group in range(400):
+        node.groups.commit(Commit(f"g{group}", "", None, -1, [OffsetToCommit("t", TOPIC_ID, 0, 5, -1, "")]), list)
+    node.clock.advance(60_000)
+    told = []
+    if reason == "expiry":
+        node.groups.expire()
+    else:
+        node.groups.follow_metadata([DeletedTopic("t", TOPIC_ID)])
+    node.groups.when_removed(lambda: told.append(held(node)))
+    assert held(node) == 400
+    assert told == ([400] if reason == "expiry" else [])
+    turns = []
+    while held(node):
+        before = held(node)
+        one_turn(node)
+        turns.append(before - held(node))
+        assert len(turns) < 400
     node.clock.advance(0)
-    assert len(looked) == PARTITIONS
-    looked.clear()
+    assert max(turns) <= 110
+    assert len(turns) > PARTITIONS
+    assert told == ([400] if reason == "expiry" else [0])
+    assert not sum(map(len, (runner.shard.groups for runner in node.groups.active()))) or reason == "deletion"
+
+
+def held(node: GroupNode) -> int:
+    """How many offsets the shards have."""
+    return sum(len(runner.shard.offsets.groups()) for runner in node.groups.active())
+
+
+def one_turn(node: GroupNode) -> None:
+    """What is to be done soon, without what that asks for."""
+    _, _, turn = heapq.heappop(node.clock._heap)
+    if turn.action is not None:
+        turn.action()
+
+
+def test_a_shard_that_waits_for_a_commit_keeps_no_other_from_removing_offsets():
+    node = GroupNode()
+    for group in range(20):
+        node.groups.commit(Commit(f"g{group}", "", None, -1, [OffsetToCommit("t", TOPIC_ID, 0, 5, -1, "")]), list)
+    stuck = node.partitions.find(OFFSETS_TOPIC, INDEX)
+    stuck.follow_metadata(partition_image((1, 2)), 1)
+    commit(node, 6)
+    node.groups.follow_metadata([DeletedTopic("t", TOPIC_ID)])
+    told = []
+    node.groups.when_removed(lambda: told.append(1))
+    node.clock.advance(0)
+    assert {coordinator_partition(group, PARTITIONS) for group in all_groups_with_offsets(node)} == {INDEX}
+    assert told == [1]
+    stuck.follow_metadata(partition_image((1,)), 1)
+    node.clock.advance(0)
+    assert held(node) == 0
+
+
+def all_groups_with_offsets(node: GroupNode) -> list[str]:
+    return [group for runner in node.groups.active() for group in runner.shard.offsets.groups()]
+
+
+def test_offsets_of_a_topic_that_was_made_again_stay():
+    """One committed without a topic id, between the deletion and the shard's turn."""
+    node = GroupNode()
+    commit(node)
+    node.groups.follow_metadata([DeletedTopic("t", TOPIC_ID)])
+    node.groups.commit(Commit("g", "", None, -1, [OffsetToCommit("t", NO_UUID, 0, 7, -1, "")]), list)
+    node.clock.advance(0)
+    assert fetched(node) == 7
+
+
+def test_a_broker_that_stops_removes_no_more():
+    node = GroupNode(offsets_retention_minutes="1")
+    node.replicas(isr=(1, 2))
+    commit(node)
     node.groups.expire()
+    node.groups.follow_metadata([DeletedTopic("t", TOPIC_ID)])
+    one_turn(node)
     node.groups.stop()
     assert node.clock.next_deadline_ms() is None
-    assert looked == []
+
+
+def test_small_shards_share_a_turn_and_many_do_not():
+    """A broker may have thousands of shards in which there is nothing to do."""
+    node, done = GroupNode(), []
+    chores = ShardChores(node.clock)
+    shards = 4 * UNITS_PER_TURN // SHARD_UNITS
+    chores.add((next(iter(node.groups.active())), noting(done, number)) for number in range(shards))
+    turns = []
+    while len(done) < shards:
+        before = len(done)
+        one_turn(node)
+        turns.append(len(done) - before)
+    assert turns == [shards // 4] * 4
+    assert done == list(range(shards))
+
+
+def test_a_shard_that_has_ended_does_no_chore():
+    node, done = GroupNode(), []
+    chores = ShardChores(node.clock)
+    ended, other = node.groups.active()[:2]
+    chores.add([(ended, noting(done, 0)), (other, noting(done, 1))])
+    ended.end()
+    node.clock.advance(0)
+    assert done == [1]
+
+
+def noting(done: list[int], number: int) -> EffectTurns:
+    """A chore with nothing to do."""
+    done.append(number)
+    return []
+    yield
 
 
 def test_stopping_leaves_no_timer_and_no_watch():
