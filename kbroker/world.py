@@ -148,11 +148,14 @@ class File(Protocol):
     def fileno(self) -> int:
         """The descriptor for sendfile; only asked where view() gave None."""
 
-    def send_to(self, receiver: int, position: int, length: int, done: Callable[[int | DiskFailure], None]) -> bool:
-        """Have a thread send bytes to a socket that blocks, by its descriptor; False where no thread is free.
+    def send_to(
+        self, receiver: int, position: int, length: int, done: Callable[[int | DiskFailure], None]
+    ) -> Callable[[], bool] | None:
+        """Have a thread send bytes to a socket that blocks, by its descriptor; None where no thread is free.
 
         Only asked where view() gave None. `done` hears on the state's thread how many bytes went: fewer than `length`
-        where the peer takes no more, or is gone, which the next to send to it will find. close() may come meanwhile.
+        where the peer takes no more, or is gone, which the next to send to it will find. Whoever cannot wait for that
+        asks what is returned: has the thread let go of the socket? close() may come meanwhile.
         """
 
 
@@ -305,6 +308,8 @@ class Transport(Protocol):
     peer: str
     local_host: str
     local_port: int
+    is_taken: bool
+    """Is the peer taking what a thread sends it? The thread gives up soon where it takes nothing."""
 
     async def receive_into(self, buffer: memoryview, expected: int = 1) -> int:
         """Wait for bytes; how many arrived, 0 at the end of the stream.

@@ -279,26 +279,28 @@ class RealFile:
         """See world.File."""
         return self._descriptor
 
-    def send_to(self, receiver: int, position: int, length: int, done: Callable[[int | DiskFailure], None]) -> bool:
+    def send_to(
+        self, receiver: int, position: int, length: int, done: Callable[[int | DiskFailure], None]
+    ) -> Callable[[], bool] | None:
         """See world.File."""
         if not self._disk.has_free_sender:
-            return False
-        self._disk.in_sender(partial(self._send, self._descriptor, receiver, position, length), self._lend(done))
-        return True
+            return None
+        is_out = threading.Event()
+        work = partial(self._send, self._descriptor, receiver, position, length, is_out.set)
+        self._disk.in_sender(work, self._lend(done))
+        return is_out.is_set
 
-    def _send(self, descriptor: int, receiver: int, position: int, length: int) -> int:
+    def _send(self, descriptor: int, receiver: int, position: int, length: int, let_go: Callable[[], None]) -> int:
         """In a thread: how many bytes the socket took before its time was over, or its peer was gone."""
         sent = 0
-        while sent < length:
-            try:
-                went = os.sendfile(receiver, descriptor, position + sent, length - sent)
-            except OSError as error:
-                if error.errno == errno.EIO:
-                    raise _failure(self.path, error) from error
-                break
-            if not went:
-                break
-            sent += went
+        try:
+            while sent < length and (went := os.sendfile(receiver, descriptor, position + sent, length - sent)):
+                sent += went
+        except OSError as error:
+            if error.errno == errno.EIO:
+                raise _failure(self.path, error) from error
+        finally:
+            let_go()
         return sent
 
 

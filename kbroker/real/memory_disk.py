@@ -159,7 +159,9 @@ class MemoryFile:
         """See world.File: never asked, because view() always answers."""
         raise AssertionError("a file in memory has no descriptor")
 
-    def send_to(self, receiver: int, position: int, length: int, done: Callable[[int | DiskFailure], None]) -> bool:
+    def send_to(
+        self, receiver: int, position: int, length: int, done: Callable[[int | DiskFailure], None]
+    ) -> Callable[[], bool] | None:
         """See world.File: never asked, either."""
         raise AssertionError("a file in memory has no descriptor")
 

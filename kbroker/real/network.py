@@ -13,6 +13,7 @@ import errno
 import os
 import socket
 import struct
+from collections.abc import Callable
 from time import perf_counter
 from typing import Final, NamedTuple
 
@@ -45,6 +46,9 @@ SEND_TURN_S: Final = 0.001
 ROOM_PATIENCE_S: Final = 0.000_05
 """How long a full send buffer is looked at again before its task waits. A trip through the scheduler takes half of it,
 and a reader on another processor makes room for some 64 KB in a fifth."""
+
+CALL_BACK_LOOK_S: Final = 0.001
+"""How often one looks whether a thread has left the socket of a connection that is cut."""
 
 _THREAD_PATIENCE: Final = struct.pack("@ll", 0, int(THREAD_PATIENCE_S * 1e6))
 
@@ -175,7 +179,17 @@ class SocketTransport:
     While a thread sends, the socket blocks whoever does not say that he will not wait.
     """
 
-    __slots__ = ("_cold", "_long", "_low_water", "_socket", "_turns_kept", "local_host", "local_port", "peer")
+    __slots__ = (
+        "_cold",
+        "_long",
+        "_low_water",
+        "_socket",
+        "_turns_kept",
+        "is_taken",
+        "local_host",
+        "local_port",
+        "peer",
+    )
 
     def __init__(self, connected: socket.socket) -> None:
         connected.setblocking(False)
@@ -188,6 +202,7 @@ class SocketTransport:
         self._long: FileSlice | None = None
         self._low_water = 1
         self._turns_kept = 0
+        self.is_taken = False
         self.peer = _plain_host(connected.getpeername()[0])
         local = connected.getsockname()
         self.local_host = _plain_host(local[0])
@@ -358,10 +373,17 @@ class SocketTransport:
         descriptor = self._socket.fileno()
         os.set_blocking(descriptor, True)
         try:
-            if not chunk.file.send_to(descriptor, chunk.position, chunk.length, done):
+            is_out = chunk.file.send_to(descriptor, chunk.position, chunk.length, done)
+            if is_out is None:
                 return False
-            await self._end_of_thread(is_over)
+            self.is_taken = True
+            try:
+                await is_over.wait()
+            except trio.Cancelled:
+                await self._call_back(is_out)
+                raise
         finally:
+            self.is_taken = False
             os.set_blocking(descriptor, False)
         sent = ended[0]
         if isinstance(sent, DiskFailure):
@@ -373,16 +395,16 @@ class SocketTransport:
             del chunks[0]
         return True
 
-    async def _end_of_thread(self, is_over: trio.Event) -> None:
-        try:
-            await is_over.wait()
-        except trio.Cancelled:
-            # A thread that waits for the peer must leave before the socket is closed and its number is another's.
-            with contextlib.suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
-            with trio.CancelScope(shield=True):
-                await is_over.wait()
-            raise
+    async def _call_back(self, is_out: Callable[[], bool]) -> None:
+        """Wait until a thread has left the socket, which is about to be closed: its number will be another's.
+
+        It says so itself: after a failure of ours nobody hears what follows the work of a thread.
+        """
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        with trio.CancelScope(shield=True):
+            while not is_out():  # noqa: ASYNC110 - who would set an event is not heard
+                await trio.sleep(CALL_BACK_LOOK_S)
 
     async def close(self) -> None:
         """See world.Transport."""

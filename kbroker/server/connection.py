@@ -105,10 +105,9 @@ class Connection:
     def notice_sending(self) -> None:
         """What went out since the last call of an answer that takes long to send is activity, too."""
         unsent = sum(map(len, self._owed[0].chunks)) if self._owed else 0
-        if unsent != self._unsent:
-            if unsent < self._unsent:
-                self.last_active_ms = self._clock.monotonic_ms()
-            self._unsent = unsent
+        if unsent < self._unsent or self._transport.is_taken:
+            self.last_active_ms = self._clock.monotonic_ms()
+        self._unsent = unsent
 
     async def run(self) -> None:
         """Serve until the end; the transport is closed and every lease given back then."""

@@ -218,7 +218,9 @@ class SimulatedFile:
         """See world.File: never asked, because view() always answers."""
         raise AssertionError("a simulated file has no descriptor")
 
-    def send_to(self, receiver: int, position: int, length: int, done: Callable[[int | DiskFailure], None]) -> bool:
+    def send_to(
+        self, receiver: int, position: int, length: int, done: Callable[[int | DiskFailure], None]
+    ) -> Callable[[], bool] | None:
         """See world.File: never asked, either."""
         raise AssertionError("a simulated file has no descriptor")
 

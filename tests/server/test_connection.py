@@ -32,6 +32,7 @@ class FakeTransport:
     """The peer is a pair of queues; at most `step` bytes arrive per read."""
 
     peer, local_host, local_port = "client", "here", 9092
+    is_taken = False
 
     def __init__(self, step=1 << 20):
         self.arriving, self.step = bytearray(), step
@@ -610,6 +611,23 @@ async def test_a_connection_that_waits_for_its_peer_is_not_owing(nursery):
     owed.settle(MetadataResponse())
     await settle_down()
     assert not served.connection.is_owing
+    served.connection.cut()
+
+
+async def test_a_peer_that_takes_what_a_thread_sends_is_active(nursery):
+    """What is left shrinks only when the thread is through: a slow reader of much looked idle until then."""
+    served = Served(MetadataResponse)
+    nursery.start_soon(served.connection.run)
+    served.transport.room = 0
+    served.transport.push(frame(1))
+    await settle_down()
+    served.connection.notice_sending()
+    served.connection.last_active_ms = before = -1
+    served.connection.notice_sending()
+    assert served.connection.last_active_ms == before
+    served.transport.is_taken = True
+    served.connection.notice_sending()
+    assert served.connection.last_active_ms > before
     served.connection.cut()
 
 
