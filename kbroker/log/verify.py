@@ -217,6 +217,7 @@ class PartitionCheck:
         self._producers = ProducerState()
         self._snapshots = snapshot_offsets(disk, path)
         self._epochs: list[tuple[int, int]] = []
+        self._epochs_rise = True
         self._has_old = self._is_cut = False
         self._first_base = 0
         self.end = 0
@@ -275,6 +276,7 @@ class PartitionCheck:
             if body is not None:
                 yield Finding(path, f"at byte {position}: {body}")
             yield from self._snapshots_up_to(header.base_offset)
+            yield from self._epoch(path, position, header)
             if body is None or not header.is_control:
                 self._note(header, batch, aborts)
             if header.base_offset > max(self.end, base):
@@ -334,11 +336,17 @@ class PartitionCheck:
             return f"{count} records where {header.records_count} are announced"
         return None
 
-    def _note(self, header: BatchHeader, batch: memoryview, aborts: _Aborts) -> None:
-        """Epochs and producers move on; what was aborted is noted in `aborts`."""
-        epoch = header.partition_leader_epoch
-        if epoch >= 0 and (not self._epochs or epoch > self._epochs[-1][0]):
+    def _epoch(self, path: str, position: int, header: BatchHeader) -> Iterator[Finding]:
+        """Leader epochs move on. One that falls, under no checksum, leaves nothing to measure the file by."""
+        epoch, latest = header.partition_leader_epoch, self._epochs[-1][0] if self._epochs else -1
+        if epoch > latest:
             self._epochs.append((epoch, header.base_offset))
+        elif 0 <= epoch < latest and self._epochs_rise:
+            self._epochs_rise = False
+            yield Finding(path, f"at byte {position}: leader epoch {epoch} behind {latest}: one of them is damaged")
+
+    def _note(self, header: BatchHeader, batch: memoryview, aborts: _Aborts) -> None:
+        """Producers move on; what was aborted is noted in `aborts`."""
         if header.producer_id < 0:
             return
         if not header.is_control:
@@ -406,6 +414,8 @@ class PartitionCheck:
             listed = []
         except CorruptCheckpoint as error:
             yield Finding(path, str(error))
+            return
+        if not self._epochs_rise:
             return
         starts = dict(listed)
         log_start = self._log_start

@@ -283,7 +283,7 @@ def test_a_body_that_does_not_keep_what_its_header_says_is_found_and_what_comes_
     size, end = file.size(), int(names[-1][:20])
     for batch in iterate_batches(file.read_at(0, size)):
         end = read_header(batch).last_offset + 1
-    lying = build_batch([(None, b"a")] * 2, base_offset=end, timestamp_ms=1)
+    lying = build_batch([(None, b"a")] * 2, base_offset=end, leader_epoch=1, timestamp_ms=1)
     lying[23:27] = (2).to_bytes(4, "big")
     lying[57:61] = (1).to_bytes(4, "big")
     restamp_checksum(lying, len(lying))
@@ -468,3 +468,21 @@ def test_a_leader_epoch_that_does_not_begin_at_the_log_start_is_found() -> None:
     assert "leader epoch 1 begins at offset" in finding.problem
     disk.replace(epochs, before)
     assert _findings(disk) == []
+
+
+@pytest.mark.parametrize("epoch", [5, 0])
+def test_a_leader_epoch_that_falls_is_damage_of_a_batch_and_not_of_the_file(epoch: int) -> None:
+    """No checksum covers it. The file was said to lack epochs, and --repair made a worse one of the damaged batch."""
+    disk = SimulatedDisk()
+    log_directory = LogDirectory.open(disk, "/data", VirtualClock(), RealEntropy(), node_id=1)
+    log = log_directory.open_log(TopicPartition("t", 0), b"t" * 16, LogSettings())
+    for number in range(12):
+        assert isinstance(log.append_as_leader(build_batch([(None, b"a")], timestamp_ms=1), number // 4), Appended)
+    assert log_directory.close(clean=True)
+    data = bytearray(disk.read(f"{FIRST}.log"))
+    size = len(data) // 12
+    data[6 * size + 12 : 6 * size + 16] = epoch.to_bytes(4, "big")
+    disk.replace(f"{FIRST}.log", bytes(data))
+    position, told = (6 * size, "0 behind 1") if epoch == 0 else (7 * size, "1 behind 5")
+    problem = f"at byte {position}: leader epoch {told}: one of them is damaged"
+    assert _findings(disk) == [Finding(f"{FIRST}.log", problem)]
