@@ -319,7 +319,7 @@ class Broker:
         # What is written, synced or sent right now closes its file by itself. Kafka's LogManager unlocks here, too.
         directory.close(clean=False)
         lost = directory.directory_id
-        self.metadata.propose(lambda image: lose(image, self.node_id, lost), _nobody_waits)
+        self.metadata.propose_in_turns(lambda image: lose(image, self.node_id, lost), lambda take: take())
 
     def _placed(self, placed: Sequence[Placed]) -> None:
         """Replicas found their directories: have the metadata say so."""

@@ -21,6 +21,7 @@ from kbroker.metadata.image import (
     MetadataImage,
     PartitionImage,
 )
+from kbroker.turns import Pace, Turns, pieces
 from protocol_specs.metadata.broker_registration_change import BrokerRegistrationChangeRecord
 from protocol_specs.metadata.partition_change import PartitionChangeRecord
 
@@ -69,18 +70,21 @@ def assign(image: MetadataImage, broker_id: int, placed: Sequence[Placed]) -> De
     return Decision(records, None)
 
 
-def lose(image: MetadataImage, broker_id: int, directory_id: bytes) -> Decision:
+def lose(image: MetadataImage, broker_id: int, directory_id: bytes) -> Turns[Decision]:
     """A directory of the broker went offline: it leads nothing from there any more, and has one directory less."""
     broker = image.brokers.get(broker_id)
     if broker is None or directory_id not in broker.log_dirs:
         return Decision([], None)
     left = [each for each in broker.log_dirs if each != directory_id]
-    records = [
-        _change(partition_id=index, topic_id=topic.topic_id, leader=NO_LEADER)
-        for topic in image.topics.by_name.values()
-        for index, partition in enumerate(topic.partitions)
-        if partition.leader == broker_id and directory_of(partition, broker_id) == directory_id
-    ]
+    records, pace = [], Pace()
+    for topic in image.topics.by_name.values():
+        for several in pieces(range(len(topic.partitions))):
+            for index in several:
+                partition = topic.partitions[index]
+                if partition.leader == broker_id and directory_of(partition, broker_id) == directory_id:
+                    records.append(_change(partition_id=index, topic_id=topic.topic_id, leader=NO_LEADER))
+            if pace.is_over(len(several)):
+                yield
     change = BrokerRegistrationChangeRecord(broker_id=broker_id, broker_epoch=broker.epoch, log_dirs=left)
     return Decision([*records, change], None)
 

@@ -10,6 +10,7 @@ from kbroker.controller.directories import Placed, assign, lose
 from kbroker.controller.leadership import renew
 from kbroker.controller.registration import elections
 from kbroker.metadata.image import MetadataImage, PartitionImage, TopicImage, Topics
+from kbroker.turns import UNITS_PER_TURN, at_once
 from tests.controller.cluster import after, broker, cluster
 
 A, B, GONE = b"A" * 16, b"B" * 16, b"C" * 16
@@ -68,11 +69,19 @@ def test_who_leads_goes_on_in_a_new_epoch_where_its_log_has_lost_records(leader:
 
 def test_a_lost_directory_takes_its_leaderships_and_itself_with_it() -> None:
     image = _image(A, B, A)
-    lost = after(image, lose(image, 1, A))
+    lost = after(image, at_once(lose(image, 1, A)))
     assert [each.leader for each in lost.topics.by_name["t"].partitions] == [-1, 1, -1]
     assert [each.leader_epoch for each in lost.topics.by_name["t"].partitions] == [6, 5, 6]
     assert lost.brokers[1].log_dirs == (B,)
-    assert lose(lost, 1, A).records == [], "it is lost already"
+    assert at_once(lose(lost, 1, A)).records == [], "it is lost already"
+
+
+def test_the_leaderships_of_a_lost_directory_are_looked_for_in_turns() -> None:
+    """Whoever had nothing to do with the directory waited for 2,000 of them."""
+    image = _image(*[A, B] * 500)
+    turns = list(lose(image, 1, A))
+    assert len(turns) == 1000 // UNITS_PER_TURN
+    assert len(at_once(lose(image, 1, A)).records) == 501
 
 
 @pytest.mark.parametrize(
