@@ -1,6 +1,7 @@
 """What is large is sent by a thread to a peer that keeps up: in order, wholly, and with the loop free meanwhile."""
 
 import contextlib
+import errno
 import os
 import socket
 import struct
@@ -36,7 +37,7 @@ class Sending:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.peer = socket.create_connection(listener.getsockname())
             accepted = NobodyWaits(fileno=listener.accept()[0].detach())
-        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 102_400)
         self.socket = accepted
         self.transport = SocketTransport(accepted)
         self.peer.setblocking(False)
@@ -185,10 +186,14 @@ async def test_a_peer_that_leaves_while_a_thread_sends_is_a_lost_connection(send
 
 
 async def test_a_medium_that_fails_a_thread_is_the_disks_failure(sending, monkeypatch):
-    def broken(descriptor, receiver, position, length):
-        raise DiskFailure(sending.file.path, "broken")
+    sendfile = os.sendfile
 
-    monkeypatch.setattr(type(sending.file), "_send", lambda file, *given: broken(*given))
+    def broken_for_threads(*given):
+        if threading.current_thread() is threading.main_thread():
+            return sendfile(*given)
+        raise OSError(errno.EIO, "broken")
+
+    monkeypatch.setattr(os, "sendfile", broken_for_threads)
     with pytest.raises(DiskFailure, match="broken"):
         await sending.send([sending.slice()])
     assert sending.leases == 0
