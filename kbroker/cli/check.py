@@ -58,12 +58,12 @@ def check(directories: tuple[str, ...], form: str, properties: str | None, repai
     nothing found; 1: something is not as it should be. In a directory that a broker is using, what grows is looked at
     twice.
     """
-    config = load_config(Flags(properties=properties))
     disk = RealDisk(_leave_to_drain)
     paths = [*dict.fromkeys(path.rstrip("/") or "/" for path in directories)]
     count = 0
     try:
         _check_there(disk, paths)
+        config = load_config(Flags(properties=properties))
         if repair:
             _repair_all(disk, paths, config)
         metadata = _metadata_of(disk, paths)

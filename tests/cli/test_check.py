@@ -141,3 +141,12 @@ def test_repair_keeps_whose_stop_it_was_unless_records_are_gone(path: Path, is_c
     assert run(["check", str(path), "--repair"]) == 0
     assert index.exists()
     assert parse_marker(marker.read_bytes()) == (None if is_cut else 7)
+
+
+@pytest.mark.parametrize("flags", [[], ["--repair"]])
+def test_properties_that_cannot_be_read_are_told_in_one_line(
+    path: Path, flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["check", str(path), "-c", str(path / "none.properties"), *flags]) == 4
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "none.properties: No such file or directory" in line
