@@ -55,6 +55,9 @@ _THREAD_PATIENCE: Final = struct.pack("@ll", 0, int(THREAD_PATIENCE_S * 1e6))
 IOV_MAX: Final = 512
 """Buffers for one sendmsg, a few more if a slice lies in pieces; Linux takes 1024."""
 
+GATHERED_BYTES_MIN: Final = 256 * 1024
+"""When so much was gathered for one sendmsg no more slices are read for it: the send buffer takes half of that."""
+
 RECEIVE_LOW_WATER_MAX: Final = 128 * 1024
 """While a large frame is under way, wake only for this much of it: fewer, larger reads."""
 
@@ -235,6 +238,7 @@ class SocketTransport:
     def send_now(self, chunks: list[Chunk]) -> bool:
         """See world.Transport. Bytes that are not in memory are not sent: send() has a worker read them first."""
         self._cold = self._long = None
+        turn_ends = 0.0
         try:
             while chunks:
                 first = chunks[0]
@@ -247,6 +251,11 @@ class SocketTransport:
                     done = self._send_gathered(chunks)
                 if not done:
                     return False
+                if chunks:
+                    now = perf_counter()
+                    turn_ends = turn_ends or now + SEND_TURN_S
+                    if now >= turn_ends:
+                        return False
         except OSError as error:
             _release(chunks)
             raise ConnectionLost(str(error)) from error
@@ -274,7 +283,7 @@ class SocketTransport:
         """Send the leading chunks that are or become bytes; True when they are all gone."""
         buffers: list[Buffer] = []
         more = False
-        offered = 0
+        offered = gathered_bytes = 0
         for index, chunk in enumerate(chunks):
             if isinstance(chunk, FileSlice):
                 held = chunk.file.views(chunk.position, chunk.length)
@@ -297,7 +306,8 @@ class SocketTransport:
             else:
                 buffers.append(chunk)
             offered += 1
-            if len(buffers) >= IOV_MAX:
+            gathered_bytes += len(chunk)
+            if len(buffers) >= IOV_MAX or gathered_bytes >= GATHERED_BYTES_MIN:
                 break
         if not buffers:
             return False

@@ -246,6 +246,38 @@ async def test_leases_are_given_back_when_sending_is_cancelled(tmp_path, pair):
     assert leases == []
 
 
+async def test_of_very_many_small_slices_no_more_are_read_than_are_sent_and_not_all_in_one_turn(
+    tmp_path, pair, monkeypatch
+):
+    """All of them used to be read before the first was sent, 16 MB at a time, and others waited for 40 ms."""
+    transport, peer = pair
+    peer.setblocking(False)
+    now, read = [0.0], []
+
+    class NotedFile(DescriptorFile):
+        def read_at(self, position, length):
+            now[0] += SEND_TURN_S / 40
+            read.append(length)
+            return super().read_at(position, length)
+
+        read_warm = read_at
+
+    monkeypatch.setattr(network, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(network, "GATHERED_BYTES_MIN", 10_000)
+    path = tmp_path / "segment"
+    path.write_bytes(CONTENT)
+    got = []
+    with path.open("rb", buffering=0) as handle:
+        file = NotedFile(handle)
+        chunks = [FileSlice(file, position, 1000, lambda: None) for position in range(0, 300_000, 1000)]
+        assert not transport.send_now(chunks)
+        assert sum(read) <= 60_000, "a turn of 40 reads, and what the last of its system calls gathered"
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(transport.send, chunks)
+            got.append(await receive(peer, 300_000))
+    assert got == [CONTENT[:300_000]]
+
+
 async def test_what_is_received_lands_in_the_buffer_and_the_end_is_zero(pair):
     transport, peer = pair
     peer.sendall(b"hello")
