@@ -205,7 +205,7 @@ class Gaps(Enum):
 class PartitionCheck:
     """One partition's directory; `end` is its log's end, once it has run: no bound where old messages were not read."""
 
-    def __init__(self, disk: Disk, path: str, *, is_clean: bool, gaps: Gaps, log_start: int) -> None:
+    def __init__(self, disk: Disk, path: str, *, is_clean: bool, gaps: Gaps = Gaps.UNKNOWN, log_start: int = 0) -> None:
         """`log_start`: as last written down."""
         self._disk = disk
         self._path = path

@@ -57,7 +57,7 @@ def test_a_check_names_old_messages_and_nothing_that_follows_from_them(shop: Wor
     shop.disk.replace(f"{DIRECTORY}/{4:020d}.snapshot", shop.disk.read(f"{DIRECTORY}/{2:020d}.snapshot"))
     problems = [
         found.problem
-        for found in PartitionCheck(shop.disk, DIRECTORY, is_clean=True, is_cleaned=False).run(0)
+        for found in PartitionCheck(shop.disk, DIRECTORY, is_clean=True).run(0)
         if not isinstance(found, int)
     ]
     (problem,) = problems
