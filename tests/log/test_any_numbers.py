@@ -89,10 +89,16 @@ def _cleaned(batch: bytearray, superseded: bytes) -> bytes:
 
 def test_a_batch_whose_times_overflow_is_packed_anew_with_javas_sums() -> None:
     """The sum stayed beyond 64 bits and found no room in the new header: the worker failed, and the broker ended."""
-    records = [record(number, timestamp_delta=FAR) for number in (0, 5, 2)]
-    outcome = _prepared(_batch(LAST, *records, codec=Codec.GZIP), {"compression_type": "lz4"})
+    records = [record(number, timestamp_delta=-FAR) for number in (0, 5, 2)]
+    outcome = _prepared(_batch(-LAST - 1, *records, codec=Codec.GZIP), {"compression_type": "lz4", **LOG_APPEND_TIME})
     assert isinstance(outcome, memoryview)
-    assert [(one.offset, one.timestamp) for one in iterate_records(outcome)] == [(n, WRAPPED) for n in range(3)]
+    assert [(one.offset, one.timestamp) for one in iterate_records(outcome)] == [(n, LAST + 1 - FAR) for n in range(3)]
+
+
+def test_times_that_overflow_to_below_zero_are_not_packed_anew() -> None:
+    outcome = _prepared(_batch(LAST, record(timestamp_delta=FAR), codec=Codec.GZIP), {"compression_type": "lz4"})
+    assert isinstance(outcome, Refused)
+    assert (outcome.error, str(WRAPPED) in outcome.reason) == (ErrorCode.INVALID_TIMESTAMP, True)
 
 
 @pytest.mark.parametrize("codec", [Codec.NONE, Codec.GZIP])
