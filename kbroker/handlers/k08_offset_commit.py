@@ -42,21 +42,45 @@ def offset_commit(ctx: RequestContext, request: Any) -> Answer:
 
 
 def _long_commit(ctx: RequestContext, request: Any) -> Turns[Answer]:
-    """So many partitions that sorting them takes turns."""
+    """So many partitions that sorting them takes turns; what is gone when they are over is refused, too."""
     offsets: list[OffsetToCommit] = []
     waiting: list[Any] = []
     topics, pace = [], Pace()
+    topic_ids: set[bytes] = set()
+    image = ctx.node.image
     for topic in request.topics:
         whole = TopicAnswer(name=topic.name, topic_id=topic.topic_id, partitions=[])
         topics.append(whole)
         for several in pieces(topic.partitions):
             whole.partitions += _sort(ctx, topic, several, offsets, waiting).partitions
+            if offsets:
+                topic_ids.add(offsets[-1].topic_id)
             if pace.is_over(len(several)):
                 yield
         if pace.is_over(1):
             yield
+    if ctx.node.image is not image:
+        _refuse_gone(ctx, topic_ids, offsets, waiting)
     response = Long(OffsetCommitResponse(topics=topics))
     return _committed(ctx, request, offsets, waiting, response) if offsets else response
+
+
+def _refuse_gone(ctx: RequestContext, topic_ids: set[bytes], offsets: list[OffsetToCommit], waiting: list[Any]) -> None:
+    """Take those out whose topic was deleted since they were sorted: nobody would delete their offsets any more."""
+    topics = ctx.node.image.topics
+    gone = {topic_id for topic_id in topic_ids if topics.get_by_id(topic_id) is None}
+    if not gone:
+        return
+    by_id = ctx.api_version >= TOPIC_ID_SINCE
+    error = ErrorCode.UNKNOWN_TOPIC_ID if by_id else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    kept = []
+    for offset, answer in zip(offsets, waiting, strict=True):
+        if offset.topic_id in gone:
+            answer.error_code = error
+        else:
+            kept.append((offset, answer))
+    offsets[:] = [offset for offset, _ in kept]
+    waiting[:] = [answer for _, answer in kept]
 
 
 def _committed(
