@@ -84,6 +84,10 @@ class UnderWay(Generic[T]):
         else:
             self._then(ended.unwrap)
 
+    def hand_over(self, then: Callable[[Callable[[], T]], Any]) -> None:
+        """Somebody else is to have what it comes to."""
+        self._then = then
+
     def give_up(self) -> None:
         """No further turn; harmless after the end."""
         self._next.cancel()

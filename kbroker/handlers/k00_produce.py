@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final
 
-from kbroker.handlers.answer import CLOSE, Answer, Long, Pending
+from kbroker.handlers.answer import CLOSE, Answer, Long
 from kbroker.handlers.context import RequestContext
 from kbroker.handlers.delayed import when_over
 from kbroker.handlers.hosted import find_by_id, find_by_name
@@ -29,7 +29,7 @@ from kbroker.log.validation import read_client_header
 from kbroker.names import INTERNAL_TOPICS
 from kbroker.replica.partition import Partition
 from kbroker.replica.preparing import Conversion, Deferred
-from kbroker.turns import WAKING_UNITS, Pace, Turns, UnderWay, pieces
+from kbroker.turns import WAKING_UNITS, Pace, Turns, pieces
 from protocol_specs.api.k00_produce import ProduceRequest, ProduceResponse
 from protocol_specs.errors import ErrorCode
 
@@ -68,14 +68,14 @@ def _learn(ctx: RequestContext, request: Any) -> RepeatedProduce | None:
     return RepeatedProduce(ctx, request, partition)
 
 
-@handles(ProduceRequest, ProduceResponse, serves="0-13", learn=_learn, is_pipelined=True)
+@handles(ProduceRequest, ProduceResponse, serves="0-13", learn=_learn, is_pipelined=True, is_carried_out=True)
 def produce(ctx: RequestContext, request: Any) -> Answer:
     """Append each batch in the order of the request; see the module for what is waited for."""
     count = 0
     for topic in request.topic_data:
         count += len(topic.partition_data)
     if count > FEW:
-        return _long_produce(ctx, request)
+        return _append_in_turns(ctx, request)
     acks = request.acks
     outcomes: list[Outcome] = []
     topics = [
@@ -97,19 +97,6 @@ def produce(ctx: RequestContext, request: Any) -> Answer:
         return answer()
     deadline_ms = ctx.received_ms + max(0, request.timeout_ms) if acks == -1 else None
     return when_over(ctx.node.clock, waiting, deadline_ms, answer)
-
-
-def _long_produce(ctx: RequestContext, request: Any) -> Answer:
-    """Many batches, in turns. They are all appended though the connection goes meanwhile: the request came whole."""
-    turns = _append_in_turns(ctx, request)
-    try:
-        next(turns)
-    except StopIteration as over:
-        return over.value
-    pending = Pending()
-    pending.is_alone = True
-    UnderWay(ctx.node.clock, turns, pending.settle_with)
-    return pending
 
 
 def _append_in_turns(ctx: RequestContext, request: Any) -> Turns[Answer]:

@@ -29,7 +29,7 @@ TopicAnswer = OffsetCommitResponse.OffsetCommitResponseTopic
 PartitionAnswer = OffsetCommitResponse.OffsetCommitResponsePartition
 
 
-@handles(OffsetCommitRequest, OffsetCommitResponse, serves="1-10", is_pipelined=True)
+@handles(OffsetCommitRequest, OffsetCommitResponse, serves="1-10", is_pipelined=True, is_carried_out=True)
 def offset_commit(ctx: RequestContext, request: Any) -> Answer:
     """Commit what names an existing partition; answered when it is durable."""
     if ctx.is_long:

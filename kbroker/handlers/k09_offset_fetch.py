@@ -7,6 +7,7 @@ don't check (KIP-848); v10 names topics by id (KIP-516). Kafka: KafkaApis.handle
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 from kbroker.group.events import Fetched, FetchedOffset, FetchedTopic, TopicToFetch
@@ -65,7 +66,10 @@ def _wanted(ctx: RequestContext, topics: list[Any] | None) -> tuple[list[TopicTo
     wanted, unknown = [], []
     for topic in topics:
         if ctx.api_version < TOPIC_ID_SINCE:
-            wanted.append(TopicToFetch(topic.name, NO_UUID, topic.partition_indexes))
+            # What was committed for a deleted topic of the name goes in turns, and this one may be made before.
+            named = ctx.node.image.topics.get(topic.name)
+            topic_id = NO_UUID if named is None else named.topic_id
+            wanted.append(TopicToFetch(topic.name, topic_id, topic.partition_indexes))
             continue
         known = ctx.node.image.topics.get_by_id(topic.topic_id)
         if known is not None:
@@ -78,10 +82,24 @@ def _wanted(ctx: RequestContext, topics: list[Any] | None) -> tuple[list[TopicTo
 
 def _topics_of_group(ctx: RequestContext, wanted: list[TopicToFetch] | None, fetched: Fetched) -> list[Any]:
     """By name or by id; where all are asked for by id, those of topics that are gone are left out."""
-    if wanted is not None or ctx.api_version < TOPIC_ID_SINCE:
+    if wanted is not None:
         return [_topic_of_group(topic) for topic in fetched.topics]
-    found = [(topic, ctx.node.image.topics.get(topic.topic)) for topic in fetched.topics]
+    found = [(topic, ctx.node.image.topics.get(topic.topic)) for topic in _of_this_life(ctx, fetched.topics)]
+    if ctx.api_version < TOPIC_ID_SINCE:
+        return [_topic_of_group(topic) for topic, _ in found]
     return [_topic_of_group(topic._replace(topic_id=known.topic_id)) for topic, known in found if known is not None]
+
+
+def _of_this_life(ctx: RequestContext, topics: list[FetchedTopic]) -> Iterator[FetchedTopic]:
+    """Without offsets that were committed for a deleted topic, where another has its name."""
+    for topic in topics:
+        known = ctx.node.image.topics.get(topic.topic)
+        if known is None:
+            yield topic
+            continue
+        left = [each for each in topic.partitions if each.topic_id in (NO_UUID, known.topic_id)]
+        if left:
+            yield topic._replace(partitions=left)
 
 
 def _topic_of_group(topic: FetchedTopic) -> Any:
@@ -107,7 +125,7 @@ def _fetch_one(ctx: RequestContext, request: Any) -> Answer:
     wanted, _ = _wanted(ctx, request.topics)
 
     def answer(fetched: Fetched) -> None:
-        topics = fetched.topics
+        topics = fetched.topics if wanted is not None else [*_of_this_life(ctx, fetched.topics)]
         if fetched.error is not ErrorCode.NONE and ctx.api_version < WHOLE_ERROR_SINCE:
             topics = [_all_refused(topic, fetched.error) for topic in wanted or ()]
         pending.settle(

@@ -24,7 +24,7 @@ SKIP_ASSIGNMENT_SINCE: Final = 9
 MemberAnswer = JoinGroupResponse.JoinGroupResponseMember
 
 
-@handles(JoinGroupRequest, JoinGroupResponse, serves="0-9")
+@handles(JoinGroupRequest, JoinGroupResponse, serves="0-9", is_carried_out=True)
 def join_group(ctx: RequestContext, request: Any) -> Answer:
     """Join; the answer waits for the others. A broker that stops sends the member to look for another coordinator."""
     pending = Pending()

@@ -20,7 +20,7 @@ SEVERAL_SINCE: Final = 3
 MemberAnswer = LeaveGroupResponse.MemberResponse
 
 
-@handles(LeaveGroupRequest, LeaveGroupResponse, serves="0-5")
+@handles(LeaveGroupRequest, LeaveGroupResponse, serves="0-5", is_carried_out=True)
 def leave_group(ctx: RequestContext, request: Any) -> Answer:
     """Remove the members; those who stay are rebalanced."""
     pending = Pending()

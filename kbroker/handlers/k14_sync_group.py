@@ -18,7 +18,7 @@ from protocol_specs.errors import ErrorCode
 PROTOCOL_SINCE: Final = 5
 
 
-@handles(SyncGroupRequest, SyncGroupResponse, serves="0-5")
+@handles(SyncGroupRequest, SyncGroupResponse, serves="0-5", is_carried_out=True)
 def sync_group(ctx: RequestContext, request: Any) -> Answer:
     """Hand in or fetch the assignment; the answer waits for the leader's."""
     if ctx.api_version >= PROTOCOL_SINCE and (request.protocol_type is None or request.protocol_name is None):

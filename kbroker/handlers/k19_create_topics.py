@@ -15,7 +15,7 @@ from kbroker.handlers.registry import handles
 from protocol_specs.api.k19_create_topics import CreateTopicsRequest, CreateTopicsResponse
 
 
-@handles(CreateTopicsRequest, CreateTopicsResponse, serves="2-7")
+@handles(CreateTopicsRequest, CreateTopicsResponse, serves="2-7", is_carried_out=True)
 def create_topics(ctx: RequestContext, request: Any) -> Answer:
     """Decide on every topic of one image; answered when the topics are committed and can be served."""
     node = ctx.node

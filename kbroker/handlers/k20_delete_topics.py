@@ -17,7 +17,7 @@ from protocol_specs.api.k20_delete_topics import DeleteTopicsRequest, DeleteTopi
 from protocol_specs.errors import ErrorCode
 
 
-@handles(DeleteTopicsRequest, DeleteTopicsResponse, serves="1-6")
+@handles(DeleteTopicsRequest, DeleteTopicsResponse, serves="1-6", is_carried_out=True)
 def delete_topics(ctx: RequestContext, request: Any) -> Answer:
     """Decide on every topic at once; answered when the removals are committed."""
     node, version = ctx.node, ctx.api_version

@@ -30,7 +30,7 @@ DELETION_UNITS: Final = 3
 """What one costs where the log is awake; see Pace."""
 
 
-@handles(DeleteRecordsRequest, DeleteRecordsResponse, serves="0-2")
+@handles(DeleteRecordsRequest, DeleteRecordsResponse, serves="0-2", is_carried_out=True)
 def delete_records(ctx: RequestContext, request: Any) -> Turns[Long]:
     """Move every start and answer, topics with partitions alone.
 

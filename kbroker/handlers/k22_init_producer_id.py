@@ -17,7 +17,7 @@ from protocol_specs.api.k22_init_producer_id import InitProducerIdRequest, InitP
 from protocol_specs.errors import ErrorCode
 
 
-@handles(InitProducerIdRequest, InitProducerIdResponse, serves="0-5")
+@handles(InitProducerIdRequest, InitProducerIdResponse, serves="0-5", is_carried_out=True)
 def init_producer_id(ctx: RequestContext, request: Any) -> Answer:
     """A fresh id with epoch 0 for a producer without a transactional id, also when it brings an id of its own."""
     refused = _refusal(request)

@@ -59,16 +59,24 @@ class Handler:
     handle: Handle
     learn: Learn | None = None
     is_pipelined: bool = False
+    is_carried_out: bool = False
 
 
 def handles(
-    request: Any, response: Any, *, serves: str, learn: Learn | None = None, is_pipelined: bool = False
+    request: Any,
+    response: Any,
+    *,
+    serves: str,
+    learn: Learn | None = None,
+    is_pipelined: bool = False,
+    is_carried_out: bool = False,
 ) -> Callable[[Handle], Handle]:
     """Mark a function as the handler of `request` for the versions in `serves` ("3-13" or "0").
 
     `learn` is for requests that come again and again, see `Recurring`. While an answer is owed, the next request of its
     connection waits, as Kafka has it (SocketServer mutes the channel), unless it is of the same API and that
     `is_pipelined`: the one must not see or change what the other answers, but for their order.
+    One that changes something `is_carried_out` once it came whole, though its connection goes while it takes turns.
     """
     lowest, _, highest = serves.partition("-")
 
@@ -83,6 +91,7 @@ def handles(
             handle=function,
             learn=learn,
             is_pipelined=is_pipelined,
+            is_carried_out=is_carried_out,
         )
         function.__dict__["handler"] = handler
         return function

@@ -200,7 +200,7 @@ class Gate:
         return self._owed(concluded, handler, version, header.correlation_id, len(frame))
 
     def _handled_late(self, handler: Handler, ctx: RequestContext, reading: Turns[tuple[Any, int]]) -> Turns[Answer]:
-        """Read the rest of the request, then have it handled; it is if its connection goes meanwhile: it came whole."""
+        """Read the rest of the request, then have it handled."""
         try:
             while True:
                 next(reading)
@@ -210,19 +210,22 @@ class Gate:
         except MalformedFrame as error:
             _log_malformed(ctx.client_host, handler, error)
             return CLOSE
-        except GeneratorExit:
-            dropped = partial(self._drop, handler, ctx.api_version)
-            UnderWay(self._node.clock, self._handled_late(handler, ctx, reading), dropped)
-            raise
         self._remember(ctx, handler)
         ctx.is_long = True
         return handler.handle(ctx, request)
 
+    def _carry_on(self, handler: Handler, version: int, take: Callable[[], Answer]) -> None:
+        """With a request whose connection is gone; its answer is made for nobody."""
+        self._conclude(handler, version, 0, self._drop, handler, version, take)
+
     def _drop(self, handler: Handler, version: int, take: Callable[[], Answer]) -> None:
-        """The answer of a request whose connection is gone."""
-        concluded = self._conclude(handler, version, 0, take)
-        owed = OwedAnswer([], True, concluded) if isinstance(concluded, Pending) else OwedAnswer(*concluded)
-        owed.abandon()
+        answer = take()
+        if type(answer) is GeneratorType:
+            UnderWay(self._node.clock, answer, partial(self._carry_on, handler, version))
+        elif type(answer) is Pending:
+            answer.abandon()
+        elif type(answer) is Long and answer.release is not None:
+            answer.release()
 
     def _context(self, peer: Peer, version: int, client_id: str) -> RequestContext:
         return RequestContext(
@@ -292,13 +295,17 @@ class Gate:
                         return answer
                     answer = answer.take()
                     continue
-                turns = _whole(handler, version, correlation_id, answer)
+                heir = None
+                if type(answer) is Long:
+                    answer = _encoded(handler, version, correlation_id, answer)
+                elif handler.is_carried_out:
+                    heir = partial(self._carry_on, handler, version)
                 try:
-                    next(turns)
+                    next(answer)
                 except StopIteration as over:
                     answer = over.value
                 else:
-                    return InTurns(self._node.clock, turns)
+                    return InTurns(self._node.clock, answer, heir)
             if answer is None:
                 return [], False
             if answer is CLOSE:
@@ -339,13 +346,8 @@ _UNMADE: Final = frozenset({Pending, GeneratorType, Long})
 """Types of answers that are no message yet, or none that can be encoded at once."""
 
 
-def _whole(handler: Handler, version: int, correlation_id: int, unmade: Turns[Answer] | Long) -> Turns[Answer]:
-    """What turns come to; of a long answer the chunks of its frame."""
-    answer: Answer = unmade
-    if not isinstance(unmade, Long):
-        answer = yield from unmade
-        if type(answer) is not Long:
-            return answer
+def _encoded(handler: Handler, version: int, correlation_id: int, answer: Long) -> Turns[list[Chunk]]:
+    """The chunks of a long answer's frame."""
     is_made = False
     try:
         chunks = yield from encode_response_in_turns(handler.response, version, correlation_id, answer.message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from kbroker.handlers.answer import Answer, Pending
@@ -85,12 +86,18 @@ Concluded = tuple[list[Chunk], bool] | Pending
 
 
 class InTurns(Pending):
-    """An answer on its way from turn to turn; it is settled with what they return."""
+    """An answer on its way from turn to turn; it is settled with what they return.
+
+    Nobody waiting for it any more, no further turn is taken; or they all are, and `heir` has what they return.
+    """
 
     __slots__ = ()
 
-    def __init__(self, clock: Clock, turns: Turns[Answer]) -> None:
+    def __init__(
+        self, clock: Clock, turns: Turns[Answer], heir: Callable[[Callable[[], Answer]], None] | None = None
+    ) -> None:
         super().__init__()
         # What is still being handled must be through before the next one is: its appends come first.
         self.is_alone = True
-        self.when_abandoned(UnderWay(clock, turns, self.settle_with).give_up)
+        under_way = UnderWay(clock, turns, self.settle_with)
+        self.when_abandoned(under_way.give_up if heir is None else partial(under_way.hand_over, heir))

@@ -129,7 +129,8 @@ class Asked:
             except StopIteration as over:
                 answer = over.value
             else:
-                answer = InTurns(self._clock, answer)
+                heir = (lambda take: take()) if self._handler.is_carried_out else None
+                answer = InTurns(self._clock, answer, heir)
                 answer.on_settled = lambda: self._follow(self._result.take())
         self._result = answer
 

@@ -103,3 +103,16 @@ def test_a_commit_of_which_everything_is_deleted_meanwhile_is_refused_wholly() -
     told.turns()
     missing = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
     assert errors(line, told, NAME_VERSION) == [[missing], [missing] * MANY]
+
+
+def test_a_commit_that_came_whole_is_carried_out_in_whatever_turn_its_connection_goes() -> None:
+    """A consumer that sent its last commit and closed lost it, unless it closed late enough."""
+    for turns_before in range(turns_of_a_commit()):
+        line = small_line()
+        told = Told(line, commit(line))
+        for _ in range(turns_before):
+            step(line.broker.clock)
+        told.owed.abandon()
+        while step(line.broker.clock):
+            pass
+        assert (committed(line, "first"), committed(line, "t")) == (777, 5)

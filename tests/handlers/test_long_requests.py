@@ -265,3 +265,59 @@ def test_what_is_long_in_name_only_is_sent_at_once_and_nothing_given_back() -> N
     leases = Leases(3)
     chunks, closes = fetched(leases).owed
     assert (sum(isinstance(chunk, FileSlice) for chunk in chunks), leases.held, closes) == (3, 3, False)
+
+
+def carried_out_line(answer: Any, done: list[int]) -> GateLine:
+    """Of requests that are carried out."""
+    return line_of(in_turns(3, answer, done), is_carried_out=True)
+
+
+def test_a_request_that_changes_something_is_carried_out_though_its_connection_goes() -> None:
+    """An offset commit was dropped half read or half sorted, and DeleteRecords moved some starts and not others."""
+    for turns_before in range(3):
+        done: list[int] = []
+        line = carried_out_line(MetadataResponse(), done)
+        told = ask(line)
+        for _ in range(turns_before):
+            step(line.broker.clock)
+        told.owed.abandon()
+        while step(line.broker.clock):
+            pass
+        assert done == [0, 1, 2]
+        assert told.times == (turns_before == 2)
+
+
+def test_what_turns_come_to_is_carried_out_too() -> None:
+    done: list[int] = []
+    line = carried_out_line(in_turns(3, MetadataResponse(), done)(None, None), done)
+    ask(line).owed.abandon()
+    while step(line.broker.clock):
+        pass
+    assert done == [0, 1, 2, 0, 1, 2]
+
+
+def test_what_is_carried_out_waits_for_nothing_then_and_gives_back_what_it_leased() -> None:
+    pending, gone = Pending(), []
+    pending.when_abandoned(lambda: gone.append("wait"))
+    for answer in (pending, Long(MetadataResponse(), lambda: gone.append("lease"))):
+        line = carried_out_line(answer, [])
+        ask(line).owed.abandon()
+        while step(line.broker.clock):
+            pass
+    assert gone == ["wait", "lease"]
+
+
+def test_a_failure_of_what_is_carried_out_is_logged_and_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    line = carried_out_line(ZeroDivisionError("ours"), [])
+    ask(line).owed.abandon()
+    while step(line.broker.clock):
+        pass
+    assert "a handler failed" in caplog.text
+
+
+def test_what_changes_something_is_carried_out() -> None:
+    """What only asks is given up when nobody is there to be told."""
+    carried_out = {handler.name for handler in load_handlers().values() if handler.is_carried_out}
+    groups = {"JoinGroup", "LeaveGroup", "SyncGroup", "OffsetCommit"}
+    topics = {"CreateTopics", "DeleteTopics", "DeleteRecords"}
+    assert carried_out == {"Produce", "InitProducerId"} | groups | topics
