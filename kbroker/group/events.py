@@ -145,6 +145,8 @@ class FetchedOffset(NamedTuple):
     leader_epoch: int = -1
     metadata: str = ""
     error: ErrorCode = ErrorCode.NONE
+    topic_id: bytes = NO_UUID
+    """Of the topic that it was committed for, where that is known; another may have its name by now."""
 
 
 class FetchedTopic(NamedTuple):

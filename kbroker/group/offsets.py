@@ -160,7 +160,9 @@ def _is_of(record: tuple[int, CommittedOffset], topic_ids: Container[bytes], end
 def _fetched(partition: int, committed: CommittedOffset | None, topic_id: bytes) -> FetchedOffset:
     if committed is None or (topic_id != committed.topic_id and NO_UUID not in (topic_id, committed.topic_id)):
         return FetchedOffset(partition)
-    return FetchedOffset(partition, committed.offset, committed.leader_epoch, committed.metadata)
+    return FetchedOffset(
+        partition, committed.offset, committed.leader_epoch, committed.metadata, topic_id=committed.topic_id
+    )
 
 
 def is_expired(group: ClassicGroup, committed: CommittedOffset, wall_ms: int, retention_ms: int) -> bool:

@@ -96,8 +96,10 @@ class GroupCoordinators:
             )
 
     def when_removed(self, action: Callable[[], None]) -> None:
-        """Call `action` once the offsets of deleted topics have gone: who makes such a topic again must not be given
-        them. Those of shards where something waits for its commit go behind that, and are not waited for.
+        """Call `action` once the offsets of deleted topics have gone: whoever deleted them is told then.
+
+        Those of shards where something waits for its commit go behind that, and are not waited for. Who makes such a
+        topic again meanwhile is not given them: OffsetFetch looks at topic ids.
         """
         self._removing.when_done(action)
 

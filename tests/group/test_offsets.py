@@ -149,8 +149,10 @@ def test_all_offsets_of_a_group_are_fetched_when_none_is_named():
     world.commit(6, partition=3)
     world.commit(7, topic="u")
     assert fetch(world) == [
-        FetchedTopic("t", NO_UUID, [FetchedOffset(0, 5, 7, "note"), FetchedOffset(3, 6, 7)]),
-        FetchedTopic("u", NO_UUID, [FetchedOffset(0, 7, 7)]),
+        FetchedTopic(
+            "t", NO_UUID, [FetchedOffset(0, 5, 7, "note", topic_id=TOPIC_ID), FetchedOffset(3, 6, 7, topic_id=TOPIC_ID)]
+        ),
+        FetchedTopic("u", NO_UUID, [FetchedOffset(0, 7, 7, topic_id=TOPIC_ID)]),
     ]
 
 

@@ -48,11 +48,11 @@ class GroupNode:
         self.groups = GroupCoordinators(self)
         self.groups.follow_metadata()
 
-    def with_topics(self, *names: str) -> None:
-        """The image holds these topics alone."""
+    def with_topics(self, *names: str, topic_id: bytes = TOPIC_ID) -> None:
+        """The image holds these topics alone; `topic_id` is that of "t"."""
         known = {
             OFFSETS_TOPIC: TopicImage(OFFSETS_TOPIC, OFFSETS_ID, (partition_image(),) * PARTITIONS),
-            "t": TopicImage("t", TOPIC_ID, (partition_image(),) * 2),
+            "t": TopicImage("t", topic_id, (partition_image(),) * 2),
         }
         chosen = [known[name] for name in names]
         self.image = MetadataImage(

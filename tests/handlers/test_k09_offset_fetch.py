@@ -101,6 +101,15 @@ def test_all_offsets_by_id_leave_out_topics_that_are_gone(node):
     assert len(node.ask(offset_fetch, fetch(9, topic=None), 9).groups[0].topics) == 1
 
 
+@pytest.mark.parametrize("version", range(1, 10))
+def test_what_was_committed_for_a_deleted_topic_is_not_given_to_another_of_its_name(node, version):
+    """Its offsets go in turns; a topic made meanwhile used to be read from where the old one had been."""
+    node.with_topics(OFFSETS_TOPIC, "t", topic_id=b"another topic id")
+    assert rows(version, node.ask(offset_fetch, fetch(version, partitions=(1,)), version)) == [(1, -1, "", 0)]
+    if version > 1:
+        assert rows(version, node.ask(offset_fetch, fetch(version, topic=None), version)) == []
+
+
 def test_a_stable_fetch_waits_for_the_commits_under_way_and_another_reads_what_is_committed(node):
     node.replicas(isr=(1, 2))
     node.start(offset_commit, commit(9, topic="t", partitions=(1,), retention_time_ms=-1), 9)
