@@ -10,10 +10,11 @@ from typing import Any, Final, Generic, TypeVar
 
 import outcome
 
-from kbroker.world import Clock
+from kbroker.world import Clock, Timer
 
 T = TypeVar("T")
 Turns = Generator[None, None, T]
+Begin = Callable[[Callable[[], None]], Timer]
 
 UNITS_PER_TURN: Final = 200
 """A unit is one partition, record or config of a topic: some 3 to 6 us each, so that a turn is about a millisecond."""
@@ -67,12 +68,17 @@ class UnderWay(Generic[T]):
 
     __slots__ = ("_clock", "_next", "_then", "_turns")
 
-    def __init__(self, clock: Clock, turns: Turns[T], then: Callable[[Callable[[], T]], Any]) -> None:
-        """`then(take)` at the end: `take()` is what the work came to, or raises what it failed with."""
+    def __init__(
+        self, clock: Clock, turns: Turns[T], then: Callable[[Callable[[], T]], Any], begin: Begin | None = None
+    ) -> None:
+        """`then(take)` at the end: `take()` is what the work came to, or raises what it failed with.
+
+        `begin` has the first turn taken when it finds the time; None: soon.
+        """
         self._clock = clock
         self._turns = turns
         self._then = then
-        self._next = clock.soon(self._go_on)
+        self._next = (begin or clock.soon)(self._go_on)
 
     def _go_on(self) -> None:
         ended = outcome.capture(next, self._turns)

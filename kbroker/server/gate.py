@@ -21,6 +21,7 @@ from kbroker.handlers.answer import CLOSE, Answer, Long, Pending
 from kbroker.handlers.context import RequestContext
 from kbroker.handlers.k18_api_versions import unsupported_version
 from kbroker.handlers.registry import Handler, Recurring
+from kbroker.server.long_requests import LongRequests
 from kbroker.server.owed import Concluded, InTurns, OwedAnswer
 from kbroker.turns import Turns, UnderWay
 from kbroker.wire.codec import (
@@ -90,10 +91,11 @@ class _Known(NamedTuple):
 class Gate:
     """Decodes, dispatches, encodes; one per broker."""
 
-    __slots__ = ("_by_key", "_node", "api_ranges", "counts", "recent")
+    __slots__ = ("_by_key", "_long_requests", "_node", "api_ranges", "counts", "recent")
 
     def __init__(self, node: Node, handlers: Mapping[int, Handler]) -> None:
         self._node = node
+        self._long_requests = LongRequests(node.clock)
         self._by_key = [handlers.get(key) for key in range(max(handlers) + 1)]
         self.api_ranges = [(h.key, h.lowest, h.highest) for _, h in sorted(handlers.items())]
         self.counts: Counter[tuple[int, int]] = Counter()
@@ -182,9 +184,7 @@ class Gate:
                 except StopIteration as over:
                     request, _ = over.value
                 else:
-                    concluded = self._conclude(
-                        handler, version, header.correlation_id, self._handled_late, handler, ctx, reading
-                    )
+                    concluded = self._long(handler, ctx, header.correlation_id, reading, len(frame))
                     return self._owed(concluded, handler, version, header.correlation_id, len(frame))
         except MalformedFrame as error:
             _log_malformed(peer.host, handler, error)
@@ -199,20 +199,49 @@ class Gate:
             self._learn(repeated, handler, ctx, request, frame, header.body_position)
         return self._owed(concluded, handler, version, header.correlation_id, len(frame))
 
-    def _handled_late(self, handler: Handler, ctx: RequestContext, reading: Turns[tuple[Any, int]]) -> Turns[Answer]:
-        """Read the rest of the request, then have it handled."""
+    def _long(
+        self,
+        handler: Handler,
+        ctx: RequestContext,
+        correlation_id: int,
+        reading: Turns[tuple[Any, int]],
+        frame_bytes: int,
+    ) -> Concluded:
+        """Read the rest of a request, have it handled and encode its answer, now or when others are through."""
+        make = partial(self._handled_late, handler, ctx, correlation_id, reading, frame_bytes)
+        if self._long_requests.enter(frame_bytes):
+            return self._conclude(handler, ctx.api_version, correlation_id, make)
+        begin = partial(self._long_requests.wait, frame_bytes)
+        return InTurns(self._node.clock, make(), self._heir(handler, ctx.api_version), begin)
+
+    def _handled_late(
+        self,
+        handler: Handler,
+        ctx: RequestContext,
+        correlation_id: int,
+        reading: Turns[tuple[Any, int]],
+        frame_bytes: int,
+    ) -> Turns[Answer]:
         try:
-            while True:
-                next(reading)
-                yield
-        except StopIteration as over:
-            request, _ = over.value
-        except MalformedFrame as error:
-            _log_malformed(ctx.client_host, handler, error)
-            return CLOSE
-        self._remember(ctx, handler)
-        ctx.is_long = True
-        return handler.handle(ctx, request)
+            try:
+                request, _ = yield from reading
+            except MalformedFrame as error:
+                _log_malformed(ctx.client_host, handler, error)
+                return CLOSE
+            self._remember(ctx, handler)
+            ctx.is_long = True
+            answer = handler.handle(ctx, request)
+            while type(answer) is GeneratorType:
+                answer = yield from answer
+            if type(answer) is Long:
+                answer = yield from _encoded(handler, ctx.api_version, correlation_id, answer)
+            return answer
+        finally:
+            self._long_requests.leave(frame_bytes)
+
+    def _heir(self, handler: Handler, version: int) -> Callable[[Callable[[], Answer]], None] | None:
+        """Who goes on with a request when its connection is gone; None: nobody does."""
+        return partial(self._carry_on, handler, version) if handler.is_carried_out else None
 
     def _carry_on(self, handler: Handler, version: int, take: Callable[[], Answer]) -> None:
         """With a request whose connection is gone; its answer is made for nobody."""
@@ -295,11 +324,9 @@ class Gate:
                         return answer
                     answer = answer.take()
                     continue
-                heir = None
+                heir = self._heir(handler, version)
                 if type(answer) is Long:
-                    answer = _encoded(handler, version, correlation_id, answer)
-                elif handler.is_carried_out:
-                    heir = partial(self._carry_on, handler, version)
+                    answer, heir = _encoded(handler, version, correlation_id, answer), None
                 try:
                     next(answer)
                 except StopIteration as over:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from kbroker.handlers.answer import Answer, Pending
-from kbroker.turns import Turns, UnderWay
+from kbroker.turns import Begin, Turns, UnderWay
 from kbroker.world import Chunk, Clock, FileSlice
 
 
@@ -94,10 +94,14 @@ class InTurns(Pending):
     __slots__ = ()
 
     def __init__(
-        self, clock: Clock, turns: Turns[Answer], heir: Callable[[Callable[[], Answer]], None] | None = None
+        self,
+        clock: Clock,
+        turns: Turns[Answer],
+        heir: Callable[[Callable[[], Answer]], None] | None = None,
+        begin: Begin | None = None,
     ) -> None:
         super().__init__()
         # What is still being handled must be through before the next one is: its appends come first.
         self.is_alone = True
-        under_way = UnderWay(clock, turns, self.settle_with)
+        under_way = UnderWay(clock, turns, self.settle_with, begin)
         self.when_abandoned(under_way.give_up if heir is None else partial(under_way.hand_over, heir))
