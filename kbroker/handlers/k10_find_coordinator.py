@@ -44,18 +44,26 @@ def find_coordinator(ctx: RequestContext, request: Any) -> Answer:
     if ctx.node.image.topics.get(OFFSETS_TOPIC) is not None:
         return _answer(ctx, request, lambda key: _found(ctx, key))
     pending = Pending()
+
+    def made(outcomes: Any) -> None:
+        refused = outcomes[OFFSETS_TOPIC]
+        why = "" if refused is None else f"{OFFSETS_TOPIC} cannot be made: {refused.reason}"
+        if why:
+            ctx.note(why)
+        pending.settle(_answer(ctx, request, lambda key: _found(ctx, key, why)))
+
     ctx.node.metadata.propose(
         lambda image: create_missing(image, [OFFSETS_TOPIC], ctx.node.config, ctx.node.entropy),
-        lambda _: pending.settle(_answer(ctx, request, lambda key: _found(ctx, key))),
+        made,
         failed=pending.settle_with,
     )
     return pending
 
 
-def _found(ctx: RequestContext, group_id: str) -> Any:
+def _found(ctx: RequestContext, group_id: str, why_not: str = "") -> Any:
     topic = ctx.node.image.topics.get(OFFSETS_TOPIC)
     if topic is None:
-        return _refused(group_id, ErrorCode.COORDINATOR_NOT_AVAILABLE, "its topic could not be created")
+        return _refused(group_id, ErrorCode.COORDINATOR_NOT_AVAILABLE, why_not)
     leader = topic.partitions[coordinator_partition(group_id, len(topic.partitions))].leader
     if leader not in ctx.node.image.brokers:
         return _refused(group_id, ErrorCode.COORDINATOR_NOT_AVAILABLE, "its partition has no leader")

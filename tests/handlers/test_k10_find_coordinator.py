@@ -50,3 +50,11 @@ def test_a_transactional_id_is_refused_for_good(broker, version):
 def test_other_kinds_of_coordinators_are_an_invalid_request(broker, key_type):
     (refused,) = ask(broker, "key", key_type=key_type)
     assert refused.error_code == ErrorCode.INVALID_REQUEST
+
+
+def test_why_the_offsets_topic_cannot_be_made_is_said():
+    """Its settings are ranged wider than a topic's; nobody used to be told why there was no coordinator."""
+    broker = SmallBroker(offsets_topic_segment_bytes="200000")
+    (refused,) = ask(broker, "group")
+    assert refused.error_code == ErrorCode.COORDINATOR_NOT_AVAILABLE
+    assert "segment.bytes" in refused.error_message
