@@ -374,6 +374,21 @@ def test_the_offsets_of_a_deleted_log_leave_the_files_although_no_others_move(di
         assert parse_offsets(disk.read(f"{PATH}/{name}")) == {}
 
 
+def test_the_offsets_of_a_log_that_is_set_aside_leave_the_files_although_no_others_move(disk: MemoryDisk) -> None:
+    directory = open_directory(disk)
+    log = directory.open_log(WHERE, ID, LogSettings())
+    _append(log)
+    log.delete_before(1)
+    assert directory.close(clean=True, high_watermarks={WHERE: 2})
+    again = open_directory(disk)
+    assert again.set_aside_strays(()) == [WHERE]
+    again.save_high_watermarks()
+    for _ in again.checkpoint_log_starts():
+        pass
+    for name in (HIGH_WATERMARKS_FILE, LOG_STARTS_FILE):
+        assert parse_offsets(disk.read(f"{PATH}/{name}")) == {}
+
+
 def test_partitions_that_nobody_claims_are_set_aside(disk: MemoryDisk) -> None:
     directory = open_directory(disk)
     for partition in range(3):

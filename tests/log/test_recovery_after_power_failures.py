@@ -289,6 +289,26 @@ def test_recovery_points_are_lowered_by_a_worker_when_the_start_is_over() -> Non
     assert disk.steps == steps + 1, "the new segment's file"
 
 
+def test_a_log_that_is_recovered_while_a_worker_lowers_the_others_is_lowered_behind_them() -> None:
+    disk = SimulatedDisk()
+    clock = VirtualClock()
+    directory = one_log(disk, 1)
+    names = [TopicPartition("t", number) for number in range(2)]
+    append_at(directory.open_log(names[1], ID, LogSettings()), 1)
+    assert directory.close(clean=True)
+    open_directory(disk).begin()  # killed
+    disk = disk.restarted(Loss.PROCESS_DIED)
+    directory = open_directory(disk, clock)
+    disk.queues_work = True
+    directory.open_log(names[0], ID, LogSettings())
+    clock.advance(0)
+    directory.open_log(names[1], ID, LogSettings())
+    clock.advance(0)
+    assert directory.recovery_points == {names[0]: 0, names[1]: 1}
+    disk.run_queued()
+    assert open_directory(disk.restarted(Loss.POWER_FAILED)).recovery_points == dict.fromkeys(names, 0)
+
+
 def test_a_clean_stop_notes_the_end_of_a_log_whose_epochs_were_on_their_way() -> None:
     """It noted where the newest of them began, and the next start could not let the log sleep."""
     disk = SimulatedDisk()

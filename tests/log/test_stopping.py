@@ -92,6 +92,17 @@ def test_a_stop_has_nothing_to_do_for_logs_that_never_held_anything() -> None:
         assert (log.log_end, log.latest_epoch, log.mended) == (0, -1, [])
 
 
+def test_a_stop_leaves_the_indexes_of_a_log_that_never_held_anything_where_nobody_made_them_before() -> None:
+    """Apache Kafka recovers a segment without, and says so of each."""
+    disk = SimulatedDisk()
+    directory = _open(disk)
+    directory.open_log(_where(0), ID, SETTINGS)
+    indexes = {f"{0:020d}.index", f"{0:020d}.timeindex"}
+    assert not indexes.intersection(disk.list("/data/t-0"))
+    assert directory.close(clean=True)
+    assert indexes.issubset(disk.list("/data/t-0"))
+
+
 def test_a_stop_writes_no_leader_epochs_that_the_file_has_already() -> None:
     """Half of the renames of a stop of ten thousand logs, eleven seconds of them, put a file in its own place."""
     disk = SimulatedDisk(queues_work=True)

@@ -303,6 +303,31 @@ def test_an_index_that_a_worker_wrote_for_a_dropped_segment_does_not_go_before_i
     assert shop.open(recovery_point=1).mended == []
 
 
+def test_indexes_that_are_made_while_others_than_their_log_are_still_renamed_go_in_the_end(shop: Workshop) -> None:
+    """The renaming found none, so they are removed when it is over."""
+    shop.open()
+    shop.append()
+    shop.disk.run_queued()
+    for _ in range(2):
+        shop.log.roll()
+        shop.append()
+    shop.log.delete_before(2)
+    made = f"{DIRECTORY}/{0:020d}.index"
+
+    def first_is_renamed(path: str) -> None:
+        if path == f"{DIRECTORY}/{1:020d}.log":
+            shop.disk.on_step, shop.disk.order = lambda path: None, None
+            shop.disk.run_queued(1)
+            assert shop.disk.exists(made)
+
+    shop.disk.on_step, shop.disk.order = first_is_renamed, lambda count: count - 1
+    shop.disk.run_queued(1)
+    assert shop.disk.order is None, "the renaming was first, and the sync came in between"
+    shop.disk.run_queued()
+    assert not shop.disk.exists(made)
+    assert [name[:20] for name in shop.names("index")] == []
+
+
 def test_an_index_that_a_worker_wrote_for_a_segment_that_was_dropped_meanwhile_goes_too(shop: Workshop) -> None:
     shop.open(retention_bytes=0, file_delete_delay_ms=0)
     shop.append()

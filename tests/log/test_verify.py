@@ -162,6 +162,16 @@ def test_behind_damage_nothing_else_is_said_to_be_gone(disk: SimulatedDisk) -> N
     assert not [found for found in _findings(disk) if found.path == file], "nobody knows where the damaged one ended"
 
 
+def test_a_segment_that_is_gone_behind_a_sound_one_is_found_though_an_earlier_one_is_damaged(
+    disk: SimulatedDisk,
+) -> None:
+    _flip(disk, f"{FIRST}.log", 100)
+    bases = [int(name[:20]) for name in disk.list(T0) if name.endswith(".log")]
+    disk.remove(f"{T0}/{bases[2]:020d}.log")
+    problem = f"offsets {bases[2]} to {bases[3] - 1} are missing before it: a segment is gone"
+    assert Finding(f"{T0}/{bases[3]:020d}.log", problem) in _findings(disk)
+
+
 def test_where_compaction_has_been_a_gap_between_segments_is_no_damage(disk: SimulatedDisk) -> None:
     """Where a producer's last batches went with it, its snapshot was taken for damaged."""
     _without_a_segment(disk)
