@@ -193,6 +193,18 @@ def test_a_session_of_many_is_told_what_is_new_alone(broker):
     assert turns >= MANY * READ_UNITS // UNITS_PER_TURN
 
 
+def test_in_a_session_of_many_those_that_gave_records_come_last(broker):
+    """No size limit starves the partitions behind the first (KIP-227)."""
+    opened, _ = answered(broker, fetch(broker, session_epoch=INITIAL_EPOCH, max_bytes=1))
+    gave = [[index for index, part in parts(opened).items() if part.records]]
+    for epoch in (1, 2):
+        asked = fetch(broker, {}, session_id=opened.session_id, session_epoch=epoch, max_bytes=1)
+        answer, turns = answered(broker, asked)
+        assert turns > 1
+        gave.append([index for index, part in parts(answer).items() if part.records])
+    assert gave == [[0], [10], [20]]
+
+
 def test_what_is_cold_is_read_by_workers_and_then_all_is_tried_again():
     broker = SmallBroker({"t": 2 * FEW}, disk=SimulatedDisk())
     for index in range(2 * FEW):
@@ -210,6 +222,28 @@ def test_what_is_cold_is_read_by_workers_and_then_all_is_tried_again():
         rounds += 1
     assert all(len(part.records) > 2000 for part in parts(asked.answer()).values())
     assert rounds >= 2 * FEW
+    assert pins(broker) == 0
+
+
+def test_a_medium_that_fails_while_it_is_warmed_is_not_warmed_again():
+    """The try that follows may wait, and meets the failure itself."""
+    broker = SmallBroker({"t": 2 * FEW}, disk=SimulatedDisk())
+    for index in range(2 * FEW):
+        append(broker, b"v" * 2000, partition=index)
+        broker.partitions.find("t", index).log.roll()
+        append(broker, b"w", partition=index)
+    broker.disk.queues_work = True
+    broker.disk.cold = {"t-3/"}
+    asked = fetch(broker, dict.fromkeys(range(2 * FEW), 0))
+    broker.disk.failing["t-3/"] = "I/O error"
+    asked.send()
+    warmed = 0
+    while asked.is_pending:
+        if not step(broker):
+            warmed += broker.disk.run_queued(1)
+        asked.send()
+    assert warmed == 1
+    assert parts(asked.answer())[3].error_code == ErrorCode.KAFKA_STORAGE_ERROR
     assert pins(broker) == 0
 
 

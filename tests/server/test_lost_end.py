@@ -149,13 +149,15 @@ def wait_for(ask: Callable[[], int]) -> None:
         assert time.monotonic() < deadline, ErrorCode(error).name
 
 
-def test_a_partition_whose_log_lost_its_end_leads_from_the_next_leader_epoch_on() -> None:
-    """Not with another image of the same epoch, as a changed setting brings it."""
+@pytest.mark.parametrize("is_found_by_the_start", [False, True])
+def test_a_partition_whose_log_lost_its_end_leads_from_the_next_leader_epoch_on(is_found_by_the_start: bool) -> None:
+    """Not with another image of the same epoch, as a changed setting brings it, nor with the first."""
     where = TopicPartition("t", 0)
     log = PartitionLog.open(LogPlace(MemoryDisk(), "/data/t-0", where, bytes(16), LogSettings(), VirtualClock()))
     partition = Partition("t", bytes(16), 0, 1, log)
     image = PartitionImage((1,), (1,), 1, 4, 0)
-    partition.follow_metadata(image, 1)
+    if not is_found_by_the_start:
+        partition.follow_metadata(image, 1)
     partition.lost_end()
     for epoch, leads in ((4, False), (4, False), (5, True)):
         partition.follow_metadata(image._replace(leader_epoch=epoch), 1)
