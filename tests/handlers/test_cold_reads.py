@@ -210,3 +210,13 @@ def test_a_failing_medium_is_told_to_whoever_searches(broker):
     answer, _ = when_warmed(broker, asked)
     assert answer.topics[0].partitions[0].error_code == ErrorCode.KAFKA_STORAGE_ERROR
     assert not any(pins(broker))
+
+
+def test_a_medium_that_fails_while_a_search_is_warmed_is_not_warmed_again(broker):
+    """The try that follows may wait, and meets the failure itself."""
+    broker.disk.cold = {"t-0"}
+    asked = list_offsets(broker, 1017)
+    broker.disk.failing["t-0"] = "I/O error"
+    answer, rounds = when_warmed(broker, asked)
+    assert (answer.topics[0].partitions[0].error_code, rounds) == (ErrorCode.KAFKA_STORAGE_ERROR, 1)
+    assert not any(pins(broker))

@@ -114,9 +114,9 @@ def test_a_log_that_lies_in_another_directory_or_whose_directory_is_not_here_is_
     assert any("whose log directory is not here" in record.getMessage() for record in caplog.records)
 
 
-@pytest.mark.parametrize("is_one_offline", [False, True])
-def test_a_log_that_was_never_placed_may_lie_in_a_directory_that_is_offline(is_one_offline: bool) -> None:
-    topic_id, where = b"t" * 16, TopicPartition("t", 0)
+def _unplaced() -> MetadataImage:
+    """One partition that no directory is known of."""
+    topic_id = b"t" * 16
     delta = MetadataDelta(MetadataImage())
     delta.replay(TopicRecord(name="t", topic_id=topic_id))
     delta.replay(
@@ -124,8 +124,22 @@ def test_a_log_that_was_never_placed_may_lie_in_a_directory_that_is_offline(is_o
             partition_id=0, topic_id=topic_id, replicas=[1], isr=[1], leader=1, directories=[DIRECTORY_UNASSIGNED]
         )
     )
+    return delta.apply(1, 1)
+
+
+@pytest.mark.parametrize("checkpoint", ["recovery-point-offset", "log-start-offset", "replication-offset"])
+def test_each_checkpoint_tells_of_records_that_are_gone(checkpoint: str) -> None:
+    disk = MemoryDisk()
+    disk.make_directory("/a")
+    disk.replace(f"/a/{checkpoint}-checkpoint", b"0\n1\nt 0 3\n")
+    directories = LogDirectories.open(disk, ["/a"], VirtualClock(), CountingEntropy(), node_id=1)
+    assert find_missing(_unplaced(), 1, directories) == [MissingLog(TopicPartition("t", 0), 3)]
+
+
+@pytest.mark.parametrize("is_one_offline", [False, True])
+def test_a_log_that_was_never_placed_may_lie_in_a_directory_that_is_offline(is_one_offline: bool) -> None:
     directories = LogDirectories.open(MemoryDisk(), ["/a", "/b"], VirtualClock(), CountingEntropy(), node_id=1)
     if is_one_offline:
         directories.failures["/b"] = DiskFailure("/b", "was offline at the start")
-    expected = [] if is_one_offline else [MissingLog(where, 0)]
-    assert find_missing(delta.apply(1, 1), 1, directories) == expected
+    expected = [] if is_one_offline else [MissingLog(TopicPartition("t", 0), 0)]
+    assert find_missing(_unplaced(), 1, directories) == expected
